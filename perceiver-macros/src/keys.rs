@@ -1,0 +1,138 @@
+//! The keys of a declaration: one row each, which drives parsing, checking, defaults and documentation.
+
+/// What a key's value has to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// A whole number from 1 to `max`; `usize`.
+    Count { max: u64 },
+    /// A number above 0; `f64`.
+    Positive,
+    /// A number above 0 other than 1; `Option<f64>`.
+    Base,
+    /// A number from 0 up to, but not, 1; `f64`.
+    Probability,
+    /// `true` or `false`.
+    Flag,
+    /// `[axis 1, .., channels]`, each a count; `Option<[usize; N]>`.
+    Shape,
+}
+
+/// What stands in for a key that is not given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Default {
+    /// Nothing: the key has to be given.
+    Required,
+    /// Nothing, unless `fourier_encode_data: false` leaves the key without a meaning.
+    RequiredToEncode,
+    /// A literal.
+    Value(&'static str),
+    /// The key stays absent.
+    Absent,
+}
+
+/// One key of a declaration.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: Default,
+    /// Completes "The ..." in the table of keys and in the constant's documentation.
+    pub doc: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        default,
+        doc,
+    }
+}
+
+/// Bounds that no real model comes near, but a slip of the finger does.
+const WIDTH: Kind = Kind::Count { max: 1 << 20 };
+const HEADS: Kind = Kind::Count { max: 1 << 12 };
+const REPEATS: Kind = Kind::Count { max: 1 << 12 };
+
+/// Every key, in the order in which the documentation lists them.
+#[rustfmt::skip] // one key, one row
+pub const KEYS: &[Key] = &[
+    key("depth", REPEATS, Default::Required, "number of layers, each a cross attention and its self attentions"),
+    key("num_freq_bands", HEADS, Default::RequiredToEncode, "number of frequency bands of the position encoding, for each axis"),
+    key("max_freq", Kind::Positive, Default::RequiredToEncode, "highest frequency of the position encoding, times two: the Nyquist frequency of an axis is half its size"),
+    key("input_channels", WIDTH, Default::Value("3"), "number of channels of a position of the input"),
+    key("input_axis", Kind::Count { max: 4 }, Default::Value("2"), "number of axes of the input: 1 for a sequence, 2 for an image, 3 for a video; at most 4"),
+    key("input_shape", Kind::Shape, Default::Absent, "sizes of all axes and the channels, `[224, 224, 3]`, in place of `input_axis` and `input_channels`"),
+    key("num_latents", WIDTH, Default::Value("512"), "number of latents"),
+    key("latent_dim", WIDTH, Default::Value("512"), "width of a latent"),
+    key("cross_heads", HEADS, Default::Value("1"), "number of heads of the cross attentions"),
+    key("latent_heads", HEADS, Default::Value("8"), "number of heads of the self attentions"),
+    key("cross_dim_head", WIDTH, Default::Value("64"), "width of a head of the cross attentions"),
+    key("latent_dim_head", WIDTH, Default::Value("64"), "width of a head of the self attentions"),
+    key("num_classes", Kind::Count { max: 1 << 28 }, Default::Value("1000"), "number of logits"),
+    key("attn_dropout", Kind::Probability, Default::Value("0.0"), "probability with which training drops an attention weight"),
+    key("ff_dropout", Kind::Probability, Default::Value("0.0"), "probability with which training drops a value of a feed-forward"),
+    key("freq_base", Kind::Base, Default::Absent, "base of logarithmically spaced frequency bands, as in the TensorFlow package; absent, the bands are linearly spaced, as in the paper"),
+    key("weight_tie_layers", Kind::Flag, Default::Value("false"), "choice whether all layers but the first share one set of weights"),
+    key("fourier_encode_data", Kind::Flag, Default::Value("true"), "choice whether the position encoding is appended to the input"),
+    key("self_per_cross_attn", REPEATS, Default::Value("1"), "number of self attentions after each cross attention"),
+    key("final_classifier_head", Kind::Flag, Default::Value("true"), "choice whether `forward` gives logits; without, it gives the latents"),
+    key("inverted_cross_attn", Kind::Flag, Default::Value("false"), "choice whether the latents compete for each token (softmax over the latents)"),
+];
+
+/// The row of a key, if there is such a key.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The key that `name` was most likely meant to be, if any is near.
+pub fn nearest(name: &str) -> Option<&'static Key> {
+    let name = name.to_lowercase();
+    KEYS.iter()
+        .map(|key| (strsim::jaro_winkler(&name, key.name), key))
+        .filter(|(similarity, _)| *similarity > 0.85)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, key)| key)
+}
+
+impl Key {
+    /// Whether the macro has to see the value, since the expansion has other parts for another value.
+    pub fn structural(&self) -> bool {
+        matches!(self.name, "fourier_encode_data" | "final_classifier_head")
+    }
+
+    /// The name of the associated constant.
+    pub fn constant(&self) -> String {
+        self.name.to_uppercase()
+    }
+}
+
+impl Kind {
+    /// What a value of this kind is, to complete "... has to be".
+    pub fn expected(self) -> String {
+        match self {
+            Self::Count { max } => format!("a whole number from 1 to {max}"),
+            Self::Positive => "a number above 0".into(),
+            Self::Base => "a number above 0, and not 1".into(),
+            Self::Probability => "a number from 0 up to, but not, 1".into(),
+            Self::Flag => "`true` or `false`".into(),
+            Self::Shape => "the sizes of one to four axes and the channels, as in `[224, 224, 3]`".into(),
+        }
+    }
+}
+
+/// The table of keys in Markdown, as the README and the documentation of `perceiver!` have it.
+#[cfg(test)]
+pub fn table() -> String {
+    let mut table = String::from("| key | default | the |\n| --- | --- | --- |\n");
+    for key in KEYS {
+        let default = match key.default {
+            Default::Required => "required".into(),
+            Default::RequiredToEncode => "required¹".into(),
+            Default::Value(value) => format!("`{value}`"),
+            Default::Absent => "absent".into(),
+        };
+        table += &format!("| `{}` | {default} | {} |\n", key.name, key.doc);
+    }
+    table + "\n¹ unless `fourier_encode_data: false`\n"
+}

@@ -1,0 +1,34 @@
+//! The expansion of `perceiver::perceiver!`; used through the crate `perceiver`.
+//!
+//! Tokens become a [declaration](ast), with errors recovered from at each comma; a declaration becomes
+//! checked [values](check), with every error found; values become [tokens](expand), which cannot fail.
+//! One [table of keys](keys) drives all of it.
+
+mod ast;
+mod check;
+mod expand;
+mod keys;
+mod report;
+
+use proc_macro2::TokenStream;
+
+use report::Report;
+
+/// `declare! { path::to::perceiver; <declaration> }`. What `perceiver::perceiver!` calls, so that it works
+/// under whatever name the crate is known.
+#[doc(hidden)]
+#[proc_macro]
+pub fn declare(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    expansion(input.into()).into()
+}
+
+fn expansion(input: TokenStream) -> TokenStream {
+    let mut report = Report::default();
+    let model = ast::parse(input, &mut report).map(|(krate, declaration)| {
+        let values = check::check(&declaration, &mut report);
+        expand::expand(&krate, &declaration, &values)
+    });
+    let mut tokens = report.to_compile_errors();
+    tokens.extend(model);
+    tokens
+}

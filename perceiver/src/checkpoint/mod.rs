@@ -1,0 +1,64 @@
+//! Checkpoints: safetensors files with the tensor names and shapes of the PyTorch reference.
+//!
+//! A declared model's `save_checkpoint` writes the tensors of perceiver-pytorch 0.11's `state_dict`, and
+//! `load_checkpoint` reads them, so a model goes from one to the other with nothing to convert:
+//!
+//! ```python
+//! from safetensors.torch import load_model, save_model
+//! save_model(model, "perceiver.safetensors")  # for `load_checkpoint`
+//! load_model(model, "perceiver.safetensors")  # from `save_checkpoint`
+//! ```
+//!
+//! Files of perceiver-pytorch 0.8 to 0.10, which number the parts of a layer, can be loaded too. Tied
+//! layers appear once for each layer, as in a `state_dict`; a file that has only the first of them, as
+//! `save_model` writes, is read as well.
+
+mod dtype;
+mod error;
+mod names;
+mod read;
+mod write;
+
+pub use dtype::CheckpointDtype;
+pub use error::{CheckpointError, Problem};
+#[doc(hidden)]
+pub use {read::load, write::save};
+
+use dfdx::nn::tensor_collection::{
+    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorName, ViewTensorRef,
+};
+use dfdx::prelude::*;
+
+/// Calls a function with the name and shape of each tensor of a module, and a way to copy its data.
+fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
+    model: &M,
+    visit: impl FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>),
+) {
+    let visited = M::iter_tensors(&mut RecursiveWalker {
+        m: (model, String::new()),
+        f: &mut Each(visit),
+    });
+    if let Err(never) = visited {
+        match never {}
+    }
+}
+
+struct Each<F>(F);
+
+impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>)>
+    TensorVisitor<E, D> for Each<F>
+{
+    type Viewer = (ViewTensorRef, ViewTensorName);
+    type Err = std::convert::Infallible;
+    type E2 = E;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, E, D>,
+        (tensor, name): (&Tensor<S, E, D>, String),
+    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
+        self.0(name, tensor.shape().concrete().into(), &|| tensor.as_vec());
+        Ok(None)
+    }
+}

@@ -1,0 +1,45 @@
+//! What can go wrong in a forward pass.
+
+use std::fmt::{Debug, Display};
+
+use crate::Device;
+use dfdx::{shapes::Dtype, tensor::HasErr};
+
+/// Why a forward pass stopped. `Err` is the device's own error, dfdx's `CpuError` or `CudaError`.
+///
+/// What the compiler can check never gets here; this is for sizes known only when the program runs.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForwardError<Err: Debug + Display> {
+    /// The mask does not lie over the input: an axis with a size known only at run time differs.
+    #[error(
+        "the mask has the shape {mask:?}, but the input has {input:?} before its channels: give the \
+         mask one `bool` for each position of the input"
+    )]
+    MaskShape {
+        /// The mask's sizes.
+        mask: Vec<usize>,
+        /// The sizes of the input's batch and axes.
+        input: Vec<usize>,
+    },
+    /// The device could not do it; out of memory, most likely.
+    #[error("the device failed: {0}")]
+    Device(Err),
+}
+
+impl<Err: Debug + Display> From<Err> for ForwardError<Err> {
+    fn from(error: Err) -> Self {
+        Self::Device(error)
+    }
+}
+
+impl<Err: Debug + Display> ForwardError<Err> {
+    /// The same as the device's own error, which is what dfdx's `Module` has to give so that modules
+    /// can be composed. A shape error becomes the device's "wrong number of elements".
+    pub fn into_device_error<E: Dtype, D: Device<E> + HasErr<Err = Err>>(self) -> Err {
+        match self {
+            Self::Device(error) => error,
+            Self::MaskShape { .. } => D::wrong_number_of_elements(),
+        }
+    }
+}

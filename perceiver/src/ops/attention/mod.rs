@@ -1,0 +1,135 @@
+//! `softmax(query · keyᵀ) · value`, by head.
+
+use dfdx::prelude::*;
+
+use super::Device;
+use crate::dims::Inner;
+
+/// How an attention is run. The default is plain softmax attention to every token.
+#[derive(Clone, Debug)]
+pub struct AttentionOptions<B: Dim, M: Dim, E: Dtype, D: Device<E>> {
+    /// 1 for each token of `(batch, tokens)` that may be attended to and 0 for each that may not;
+    /// `None`: to all. The scores of the others become the lowest finite number before the softmax, so a
+    /// row in which nothing may be attended to is the mean of all tokens, as in PyTorch.
+    pub mask: Option<Tensor<(B, M), E, D>>,
+    /// The probability with which each attention weight is dropped, in `[0, 1)`; the others are scaled by
+    /// `1 / (1 - dropout)`.
+    pub dropout: f64,
+    /// Let the queries compete for each token: the softmax runs over the queries, and each query's weights
+    /// are then divided by their sum (inverted attention, as in slot attention, arXiv 2006.15055).
+    pub inverted: bool,
+}
+
+impl<B: Dim, M: Dim, E: Dtype, D: Device<E>> Default for AttentionOptions<B, M, E, D> {
+    fn default() -> Self {
+        Self {
+            mask: None,
+            dropout: 0.0,
+            inverted: false,
+        }
+    }
+}
+
+/// The smallest sum of weights that inverted attention divides by.
+const INVERTED_EPSILON: f64 = 1e-8;
+
+/// The op in dfdx's own operations: what a device without a kernel runs, and what kernels are tested
+/// against. Holds all `heads · queries · tokens` weights at once.
+pub(super) fn plain<B, L, M, const HEADS: usize, const DIM_HEAD: usize, E, D, T>(
+    query: Tensor<(B, L, Inner<HEADS, DIM_HEAD>), E, D, T>,
+    key: Tensor<(B, M, Inner<HEADS, DIM_HEAD>), E, D, T>,
+    value: Tensor<(B, M, Inner<HEADS, DIM_HEAD>), E, D, T>,
+    options: &AttentionOptions<B, M, E, D>,
+) -> Result<Tensor<(B, L, Inner<HEADS, DIM_HEAD>), E, D, T>, D::Err>
+where
+    B: Dim,
+    L: Dim,
+    M: Dim,
+    E: Dtype,
+    D: Device<E>,
+    T: Tape<E, D>,
+{
+    let (batch, queries, inner) = *query.shape();
+    let tokens = key.shape().1;
+    let heads = Const::<HEADS>;
+    let dim_head = Const::<DIM_HEAD>;
+
+    // (B, L, inner) -> (B, H, L, dim_head); the keys' last two axes the other way round.
+    let query = query
+        .try_reshape_like(&(batch, queries, heads, dim_head))?
+        .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
+    let key = key
+        .try_reshape_like(&(batch, tokens, heads, dim_head))?
+        .try_permute::<_, Axes4<0, 2, 3, 1>>()?;
+    let value = value
+        .try_reshape_like(&(batch, tokens, heads, dim_head))?
+        .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
+
+    let scale = E::from_f64((DIM_HEAD as f64).powf(-0.5)).unwrap_or(E::ONE);
+    let scores = query.try_mul(scale)?.try_matmul(key)?;
+
+    let shape = (batch, heads, queries, tokens);
+    let allowed = match &options.mask {
+        None => None,
+        // Comparing is what turns numbers into `bool`s on every device.
+        Some(mask) => Some(
+            mask.clone()
+                .try_broadcast_like::<_, Axes2<1, 2>>(&shape)?
+                .try_gt(E::default())?,
+        ),
+    };
+    let scores = match &allowed {
+        None => scores,
+        Some(allowed) => keep_or(allowed, scores, lowest())?,
+    };
+
+    let weights = if options.inverted {
+        let weights = scores.try_softmax::<Axis<2>>()?;
+        let weights = match &allowed {
+            None => weights,
+            Some(allowed) => keep_or(allowed, weights, E::default())?,
+        };
+        let sums = weights
+            .retaped::<T>()
+            .try_sum::<_, Axis<3>>()?
+            .try_clamp(INVERTED_EPSILON, f64::from(f32::MAX))?;
+        weights.try_div(sums.try_broadcast_like::<_, Axis<3>>(&shape)?)?
+    } else {
+        scores.try_softmax::<Axis<3>>()?
+    };
+    let weights = if options.dropout > 0.0 {
+        weights.try_dropout(options.dropout)?
+    } else {
+        weights
+    };
+
+    weights
+        .try_matmul(value)?
+        .try_permute::<_, Axes4<0, 2, 1, 3>>()?
+        .try_reshape_like(&(batch, queries, inner))
+}
+
+/// `values` where `keep` is true, `otherwise` elsewhere.
+fn keep_or<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+    keep: &Tensor<S, bool, D>,
+    values: Tensor<S, E, D, T>,
+    otherwise: E,
+) -> Result<Tensor<S, E, D, T>, D::Err>
+where
+    (): BroadcastShapeTo<S, S::AllAxes>,
+{
+    let shape = *values.shape();
+    let otherwise: Tensor<(), E, D> = values.device().try_tensor(otherwise)?;
+    keep.clone()
+        .try_choose(values, otherwise.try_broadcast_like(&shape)?)
+}
+
+/// The lowest finite number of the data type, or one far below any score.
+fn lowest<E: Dtype>() -> E {
+    // Bounds are not part of dfdx's `Dtype`: the first of f32's and f16's lowest that stays finite.
+    [f64::from(f32::MIN), -65504.0]
+        .into_iter()
+        .filter_map(E::from_f64)
+        .find(|lowest| lowest.to_f64().is_some_and(f64::is_finite))
+        .unwrap_or_default()
+}

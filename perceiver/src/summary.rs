@@ -1,0 +1,217 @@
+//! A model's parts, shapes and parameters.
+
+use std::fmt;
+
+use dfdx::nn::tensor_collection::{
+    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorName, ViewTensorRef,
+};
+use dfdx::prelude::*;
+
+/// The parts of a model with the shapes of their tensors and the number of their parameters. Prints as a
+/// table; equal layers in a row share a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The model's name.
+    pub name: String,
+    /// The parts, in order.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a model: a block of a layer, the latents or the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Part {
+    /// As in a checkpoint, such as `layers.0.cross_attn`.
+    pub name: String,
+    /// The name of each tensor within the part, and its shape.
+    pub tensors: Vec<(String, Vec<usize>)>,
+}
+
+impl Part {
+    /// The number of parameters.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        let sizes = self.tensors.iter();
+        sizes.map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+}
+
+impl Summary {
+    /// The summary of any dfdx module, under a name.
+    pub fn of<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(name: &str, model: &M) -> Self {
+        let mut tensors = Tensors(Vec::new());
+        let visited = M::iter_tensors(&mut RecursiveWalker {
+            m: (model, String::new()),
+            f: &mut tensors,
+        });
+        if let Err(never) = visited {
+            match never {}
+        }
+        let mut parts: Vec<Part> = Vec::new();
+        for (name, shape) in tensors.0 {
+            let (part, tensor) = split(&name);
+            match parts.last_mut().filter(|last| last.name == part) {
+                Some(last) => last.tensors.push((tensor, shape)),
+                None => parts.push(Part {
+                    name: part,
+                    tensors: vec![(tensor, shape)],
+                }),
+            }
+        }
+        Self {
+            name: name.into(),
+            parts,
+        }
+    }
+
+    /// The number of parameters of all parts.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.parts.iter().map(Part::parameters).sum()
+    }
+}
+
+/// `layers.0.cross_attn.fn.to_q.weight` is `to_q.weight` of `layers.0.cross_attn`.
+fn split(name: &str) -> (String, String) {
+    let end = [".fn.", ".norm", "."].iter().find_map(|mark| name.find(mark));
+    let (part, tensor) = name.split_at(end.unwrap_or(0));
+    if part.is_empty() {
+        return (tensor.into(), tensor.into());
+    }
+    let tensor = tensor.strip_prefix(".fn").unwrap_or(tensor);
+    (part.into(), tensor.trim_start_matches('.').into())
+}
+
+/// A line of the printed table: some equal parts of layers that follow each other.
+struct Line<'a> {
+    /// The numbers of the layers, if the part is in one.
+    layers: Option<(&'a str, &'a str)>,
+    /// The part's name within its layer.
+    name: &'a str,
+    part: &'a Part,
+    count: usize,
+}
+
+impl Summary {
+    fn lines(&self) -> Vec<Line<'_>> {
+        let mut lines: Vec<Line> = Vec::new();
+        for part in &self.parts {
+            let in_layer = part.name.strip_prefix("layers.");
+            let in_layer = in_layer.and_then(|rest| rest.split_once('.'));
+            let (number, name) = in_layer.unzip();
+            let name = name.unwrap_or(&part.name);
+            let equal = |line: &&mut Line| {
+                line.layers.is_some() == number.is_some()
+                    && line.name == name
+                    && line.part.tensors == part.tensors
+            };
+            match (lines.iter_mut().find(equal), number) {
+                (Some(line), Some(number)) => {
+                    line.count += 1;
+                    line.layers = line.layers.map(|(first, _)| (first, number));
+                }
+                _ => lines.push(Line {
+                    layers: number.map(|number| (number, number)),
+                    name,
+                    part,
+                    count: 1,
+                }),
+            }
+        }
+        lines
+    }
+}
+
+impl Line<'_> {
+    fn label(&self) -> String {
+        match self.layers {
+            None => self.name.into(),
+            Some((first, last)) if first == last => format!("layers.{first}.{}", self.name),
+            Some((first, last)) => format!("layers.{first}-{last}.{}", self.name),
+        }
+    }
+
+    /// The part's matrices; vectors go without saying.
+    fn shapes(&self) -> String {
+        let matrices = self.part.tensors.iter().filter(|(_, shape)| shape.len() > 1);
+        let shapes = matrices.map(|(name, shape)| {
+            let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
+            let shape = shape.join(" × ");
+            match name.strip_suffix(".weight") {
+                Some(name) => format!("{name} {shape}"),
+                None => shape,
+            }
+        });
+        shapes.collect::<Vec<_>>().join(", ")
+    }
+
+    fn parameters(&self) -> String {
+        let parameters = thousands(self.part.parameters());
+        match self.count {
+            1 => parameters,
+            count => format!("{count} × {parameters}"),
+        }
+    }
+}
+
+/// `45187140` as `45,187,140`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = vec![["part".into(), "shape".into(), "parameters".into()]];
+        rows.extend(
+            self.lines()
+                .iter()
+                .map(|line| [line.label(), line.shapes(), line.parameters()]),
+        );
+        rows.push([
+            self.name.clone(),
+            String::new(),
+            thousands(self.parameters()),
+        ]);
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+        let widths: [usize; 3] = std::array::from_fn(|column| width(column).unwrap_or(0));
+        let rule = "-".repeat(widths.iter().sum::<usize>() + 4);
+        for (i, [part, shape, parameters]) in rows.iter().enumerate() {
+            if i == 1 || i == rows.len() - 1 {
+                writeln!(f, "{rule}")?;
+            }
+            let [w0, w1, w2] = widths;
+            write!(f, "{part:w0$}  {shape:w1$}  {parameters:>w2$}")?;
+            if i < rows.len() - 1 {
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Collects names and shapes.
+struct Tensors(Vec<(String, Vec<usize>)>);
+
+impl<E: Dtype, D: Device<E>> TensorVisitor<E, D> for Tensors {
+    type Viewer = (ViewTensorRef, ViewTensorName);
+    type Err = std::convert::Infallible;
+    type E2 = E;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, E, D>,
+        (tensor, name): (&Tensor<S, E, D>, String),
+    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
+        self.0.push((name, tensor.shape().concrete().into()));
+        Ok(None)
+    }
+}
