@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use super::linear::{Linear, UnbiasedLinear, project};
+use super::linear::{Linear, UnbiasedLinear, matmul_rows};
 use crate::dims::{Inner, Product};
 use crate::ops::AttentionOptions;
 
@@ -83,18 +83,38 @@ where
         let query = self
             .to_q
             .try_forward(queries.put_tape(tape.merge(context_tape)))?;
-        // The halves of the weight, which is small, rather than of what it gives, which is not.
+        // The weight is split, which is small, rather than what it gives, which is not. It is copied
+        // first: dfdx's `slice` overwrites the gradient of what it slices, so a tied weight must not
+        // be sliced itself.
         let inner = Inner::<HEADS, DIM_HEAD>::SIZE;
-        let half = |weight: Tensor<(usize, Const<CONTEXT>), E, D, T>| {
-            weight.try_reshape_like(&(Inner::<HEADS, DIM_HEAD>::default(), Const::<CONTEXT>))
-        };
-        let to_k = half(self.to_kv.weight.retaped::<T>().try_slice((..inner, ..))?)?;
-        let to_v = half(self.to_kv.weight.retaped::<T>().try_slice((inner.., ..))?)?;
-        let key = project(context.with_empty_tape(), to_k)?;
-        let value = project(context, to_v)?;
+        let to_kv = self
+            .to_kv
+            .weight
+            .retaped::<T>()
+            .try_permute::<_, Axes2<1, 0>>()?
+            .try_contiguous()?;
+        let to_k = to_kv.with_empty_tape().try_slice((.., ..inner))?;
+        let to_v = to_kv.try_slice((.., inner..))?;
+        let key = project_to_heads(context.with_empty_tape(), to_k)?;
+        let value = project_to_heads(context, to_v)?;
         self.to_out
             .try_forward(D::try_attention(query, key, value, options)?)
     }
+}
+
+/// `x · weight`, for keys or values.
+fn project_to_heads<B: Dim, M: Dim, const C: usize, const HEADS: usize, const DIM_HEAD: usize, E, D, T>(
+    x: Tensor<(B, M, Const<C>), E, D, T>,
+    weight: Tensor<(Const<C>, usize), E, D, T>,
+) -> Result<Tensor<(B, M, Inner<HEADS, DIM_HEAD>), E, D, T>, D::Err>
+where
+    E: Dtype,
+    D: Device<E>,
+    T: Tape<E, D>,
+{
+    let inner = Inner::<HEADS, DIM_HEAD>::default();
+    let weight = weight.try_reshape_like(&(Const, inner))?;
+    matmul_rows(x, weight)
 }
 
 impl<B, L, M, const QUERY: usize, const CONTEXT: usize, const HEADS: usize, const DIM_HEAD: usize, E, D, T, R>

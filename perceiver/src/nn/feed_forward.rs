@@ -52,6 +52,7 @@ impl<B: Dim, L: Dim, const DIM: usize, E: Dtype, D: Device<E>, T: Tape<E, D>>
 
     fn try_forward(&self, x: Tensor<(B, L, Const<DIM>), E, D, T>) -> Result<Self::Output, D::Err> {
         let gated = self.expand.try_forward(x)?;
+        // Each half is sliced once: dfdx's `slice` overwrites the gradient of what it slices.
         let hidden = Hidden::<DIM>::SIZE;
         let value = gated.with_empty_tape().try_slice((.., .., ..hidden))?;
         let gate = gated.try_slice((.., .., hidden..))?;

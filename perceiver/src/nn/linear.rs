@@ -32,19 +32,19 @@ impl<I: ConstDim, O: ConstDim, E: Dtype, D: Storage<E>> UnbiasedLinear<I, O, E, 
     pub const PARAMETERS: usize = I::SIZE * O::SIZE;
 }
 
-/// `x · weightᵀ`, with batch and tokens folded into the rows of one matrix product.
-pub(crate) fn project<B: Dim, L: Dim, I: Dim, O: Dim, E: Dtype, D: Device<E>, T, R>(
+/// `x · weight`, with batch and tokens folded into the rows of one matrix product.
+pub(crate) fn matmul_rows<B: Dim, L: Dim, I: Dim, O: Dim, E: Dtype, D: Device<E>, T, R>(
     x: Tensor<(B, L, I), E, D, T>,
-    weight: Tensor<(O, I), E, D, R>,
+    weight: Tensor<(I, O), E, D, R>,
 ) -> Result<Tensor<(B, L, O), E, D, T>, D::Err>
 where
     T: Tape<E, D> + Merge<R>,
     R: Tape<E, D>,
 {
     let (batch, tokens, input) = *x.shape();
-    let output = weight.shape().0;
+    let output = weight.shape().1;
     x.try_reshape_like(&(batch.size() * tokens.size(), input))?
-        .try_matmul(weight.try_permute::<(I, O), Axes2<1, 0>>()?)?
+        .try_matmul(weight)?
         .try_reshape_like(&(batch, tokens, output))
 }
 
@@ -60,7 +60,7 @@ where
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, L, I), E, D, T>) -> Result<Self::Output, D::Err> {
-        let output = project(x, self.weight.clone())?;
+        let output = matmul_rows(x, self.weight.clone().try_permute()?)?;
         let shape = *output.shape();
         output.try_add(self.bias.clone().try_broadcast_like(&shape)?)
     }
@@ -79,7 +79,7 @@ where
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, L, I), E, D, T>) -> Result<Self::Output, D::Err> {
-        project(x, self.weight.clone())
+        matmul_rows(x, self.weight.clone().try_permute()?)
     }
 }
 
