@@ -1,0 +1,75 @@
+//! The images: where they come from, how they are split, and batches of them.
+
+use perceiver::prelude::*;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+/// The side of an image.
+const SIDE: usize = 8;
+
+/// One image and the digit it shows.
+#[derive(Clone)]
+pub struct Digit {
+    /// Row by row, 0 (paper) to 1 (ink).
+    pub pixels: [f32; SIDE * SIDE],
+    pub label: usize,
+}
+
+/// All 1,797 images.
+pub fn load() -> Vec<Digit> {
+    let data = smartcore::dataset::digits::load_dataset();
+    let rows = data.data.as_chunks().0.iter();
+    rows.zip(data.target)
+        .map(|(row, label)| Digit {
+            pixels: row.map(|x| x / 16.0),
+            label: label as usize,
+        })
+        .collect()
+}
+
+/// Training and test images; the test gets every fifth of the shuffled images of each digit.
+pub fn split(mut digits: Vec<Digit>, rng: &mut StdRng) -> (Vec<Digit>, Vec<Digit>) {
+    digits.shuffle(rng);
+    let mut seen = [0; 10];
+    digits.into_iter().partition(|digit| {
+        seen[digit.label] += 1;
+        seen[digit.label] % 5 != 0
+    })
+}
+
+impl Digit {
+    /// The image moved by up to one pixel in each direction, so that the model sees more than it is given.
+    pub fn shifted(&self, rng: &mut StdRng) -> Self {
+        let (down, right) = (rng.random_range(0..3), rng.random_range(0..3));
+        let mut pixels = [0.0; SIDE * SIDE];
+        for (i, pixel) in pixels.iter_mut().enumerate() {
+            // One more than where it came from, to stay above zero.
+            let (row, column) = (i / SIDE + down, i % SIDE + right);
+            if (1..=SIDE).contains(&row) && (1..=SIDE).contains(&column) {
+                *pixel = self.pixels[(row - 1) * SIDE + column - 1];
+            }
+        }
+        Self { pixels, ..*self }
+    }
+}
+
+/// Images and, one row for each, a one at the digit it shows.
+pub struct Batch {
+    pub images: Tensor<(usize, Const<SIDE>, Const<SIDE>, Const<1>), f32, AutoDevice>,
+    pub targets: Tensor<(usize, Const<10>), f32, AutoDevice>,
+}
+
+impl Batch {
+    pub fn of(digits: &[Digit], dev: &AutoDevice) -> Self {
+        let pixels = digits.iter().flat_map(|digit| digit.pixels).collect();
+        let targets = digits
+            .iter()
+            .flat_map(|digit| (0..10).map(|class| f32::from(u8::from(class == digit.label))))
+            .collect();
+        Self {
+            images: dev.tensor_from_vec(pixels, (digits.len(), Const, Const, Const)),
+            targets: dev.tensor_from_vec(targets, (digits.len(), Const)),
+        }
+    }
+}

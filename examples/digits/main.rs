@@ -1,0 +1,150 @@
+//! A declared Perceiver learns to read handwritten digits: `cargo run --release --example digits`.
+//!
+//! 1,797 images of 8 × 8 grey values (Alpaydin and Kaynak 1998, embedded in the crate `smartcore`), of
+//! which a fifth of each digit's, the same ones every time, is kept for the test.
+
+mod data;
+mod report;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
+use perceiver::prelude::*;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::SeedableRng;
+
+use data::{Batch, Digit};
+
+perceiver! {
+    /// Reads a handwritten digit.
+    pub struct Digits {
+        input_shape: [8, 8, 1],
+        num_freq_bands: 4,
+        max_freq: 8.0,
+        depth: 2,
+        num_latents: 16,
+        latent_dim: 48,
+        cross_heads: 2,
+        cross_dim_head: 24,
+        latent_heads: 4,
+        latent_dim_head: 12,
+        num_classes: 10,
+        attn_dropout: 0.1,
+        ff_dropout: 0.1,
+    }
+}
+
+const SEED: u64 = 20210304;
+const EPOCHS: usize = 30;
+const BATCH: usize = 32;
+const LEARNING_RATE: f64 = 3e-3;
+
+type Model = Digits<f32, AutoDevice>;
+
+fn main() -> Result<()> {
+    let start = Instant::now();
+    let dev = AutoDevice::seed_from_u64(SEED);
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let (train, test) = data::split(data::load(), &mut rng);
+    println!("{} images to learn from, {} for the test\n", train.len(), test.len());
+
+    let mut model = dev.build_module::<Digits, f32>();
+    println!("{}\n", model.summary());
+
+    let losses = learn(&mut model, train, &dev, &mut rng)?;
+    println!("\nlearnt in {:.1} s", start.elapsed().as_secs_f32());
+
+    let predicted = predict(&model, &test, &dev);
+    println!("\n{}", report::confusion(&test, &predicted));
+    report::loss_curve(&losses, "digits-loss.png".as_ref())?;
+    println!("loss curve: digits-loss.png");
+
+    let checkpoint = "digits.safetensors";
+    model.save_checkpoint(checkpoint)?;
+    let mut loaded = dev.build_module::<Digits, f32>();
+    loaded.load_checkpoint(checkpoint)?;
+    ensure!(
+        predict(&loaded, &test, &dev) == predicted,
+        "a model loaded from {checkpoint} predicts other digits"
+    );
+    println!("checkpoint: {checkpoint}; loaded into a new model, it predicts the same");
+
+    let right = predicted.iter().zip(&test).filter(|(p, digit)| **p == digit.label).count();
+    println!("test accuracy: {:.1} %", 100.0 * right as f32 / test.len() as f32);
+    Ok(())
+}
+
+/// Trains the model and gives the mean loss of each epoch.
+fn learn(
+    model: &mut Model,
+    mut train: Vec<Digit>,
+    dev: &AutoDevice,
+    rng: &mut StdRng,
+) -> Result<Vec<f32>> {
+    let mut grads = model.alloc_grads();
+    let mut optimizer = Adam::new(
+        model,
+        AdamConfig {
+            lr: LEARNING_RATE,
+            weight_decay: Some(WeightDecay::Decoupled(1e-2)),
+            ..AdamConfig::default()
+        },
+    );
+    let steps = EPOCHS * train.len().div_ceil(BATCH);
+    let style = "{bar:40} step {pos}/{len}, {eta} left {msg}";
+    let bar = ProgressBar::new(steps as u64).with_style(ProgressStyle::with_template(style)?);
+
+    let mut losses = Vec::new();
+    for epoch in 1..=EPOCHS {
+        train.shuffle(rng);
+        let (mut loss_sum, mut right) = (0.0, 0);
+        for digits in train.chunks(BATCH) {
+            optimizer.cfg.lr = learning_rate(bar.position() as f64 / steps as f64);
+            let shifted: Vec<Digit> = digits.iter().map(|digit| digit.shifted(rng)).collect();
+            let Batch { images, targets } = Batch::of(&shifted, dev);
+
+            let logits = model.forward_mut(images.traced(grads));
+            right += count_right(&logits.as_vec(), &shifted);
+            let loss = cross_entropy_with_logits_loss(logits, targets);
+            loss_sum += loss.array() * digits.len() as f32;
+            grads = loss.backward();
+            optimizer.update(model, &grads).context("a parameter has no gradient")?;
+            model.zero_grads(&mut grads);
+            bar.inc(1);
+        }
+        let loss = loss_sum / train.len() as f32;
+        let accuracy = 100.0 * right as f32 / train.len() as f32;
+        let line = format!("loss {loss:.4}, accuracy {accuracy:.1} %");
+        bar.set_message(line.clone());
+        bar.suspend(|| println!("epoch {epoch:2}/{EPOCHS}: {line}"));
+        losses.push(loss);
+    }
+    bar.finish_and_clear();
+    Ok(losses)
+}
+
+/// A short warm-up, then half a cosine down to zero; `progress` runs from 0 to 1.
+fn learning_rate(progress: f64) -> f64 {
+    let warm_up = (progress / 0.05).min(1.0);
+    LEARNING_RATE * warm_up * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
+}
+
+/// The digit that the model sees in each image.
+fn predict(model: &Model, digits: &[Digit], dev: &AutoDevice) -> Vec<usize> {
+    let logits = model.forward(Batch::of(digits, dev).images).as_vec();
+    logits.chunks(10).map(best).collect()
+}
+
+fn count_right(logits: &[f32], digits: &[Digit]) -> usize {
+    let predicted = logits.chunks(10).map(best);
+    predicted.zip(digits).filter(|(p, digit)| *p == digit.label).count()
+}
+
+/// The class with the largest logit.
+fn best(logits: &[f32]) -> usize {
+    let classes = 0..logits.len();
+    classes.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
+}
