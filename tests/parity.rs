@@ -229,3 +229,47 @@ parity!(
     (1, 3, 4, 5, Const::<2>),
     |x, io| x
 );
+
+parity!(
+    hyper, 8513,
+    {
+        input_channels: 2, input_axis: 4, num_freq_bands: 2, max_freq: 6.0, depth: 1,
+        num_latents: 8, latent_dim: 16, cross_heads: 1, latent_heads: 2, cross_dim_head: 8,
+        latent_dim_head: 8, num_classes: 5,
+    },
+    (2, 2, 3, Const::<2>, 3, Const::<2>),
+    |x, io| x
+);
+
+parity!(
+    inverted, 17181,
+    {
+        input_channels: 3, input_axis: 1, num_freq_bands: 3, max_freq: 10.0, depth: 2,
+        num_latents: 8, latent_dim: 16, cross_heads: 2, latent_heads: 2, cross_dim_head: 8,
+        latent_dim_head: 8, num_classes: 5, inverted_cross_attn: true,
+    },
+    (2, 19, Const::<3>),
+    |x, io| (x, io.mask((2, 19)))
+);
+
+parity!(
+    signal, 8441,
+    {
+        input_shape: [3001, 1], num_freq_bands: 8, max_freq: 300.0, depth: 1,
+        num_latents: 8, latent_dim: 16, cross_heads: 1, latent_heads: 2, cross_dim_head: 8,
+        latent_dim_head: 8, num_classes: 5,
+    },
+    (Const::<1>, Const::<3001>, Const::<1>),
+    |x, io| x
+);
+
+parity!(
+    volume, 16565,
+    {
+        input_channels: 1, input_axis: 3, num_freq_bands: 2, max_freq: 8.0, depth: 5,
+        num_latents: 8, latent_dim: 16, cross_heads: 1, latent_heads: 2, cross_dim_head: 8,
+        latent_dim_head: 8, num_classes: 5, weight_tie_layers: true,
+    },
+    (2, 3, 4, 2, Const::<1>),
+    |x, io| (x, io.mask((2, 3, 4, 2)))
+);
