@@ -11,10 +11,17 @@ const SIDE: usize = 8;
 /// One image and the digit it shows.
 #[derive(Clone)]
 pub struct Digit {
-    /// Row by row, 0 (paper) to 1 (ink).
+    /// Row by row, with mean 0 and standard deviation 1 over all images.
     pub pixels: [f32; SIDE * SIDE],
     pub label: usize,
 }
+
+/// Mean and standard deviation of all pixels, which are 0 (paper) to 16 (ink).
+const MEAN: f32 = 4.88;
+const DEVIATION: f32 = 6.02;
+
+/// Paper.
+const BLANK: f32 = -MEAN / DEVIATION;
 
 /// All 1,797 images.
 pub fn load() -> Vec<Digit> {
@@ -22,7 +29,7 @@ pub fn load() -> Vec<Digit> {
     let rows = data.data.as_chunks().0.iter();
     rows.zip(data.target)
         .map(|(row, label)| Digit {
-            pixels: row.map(|x| x / 16.0),
+            pixels: row.map(|x| (x - MEAN) / DEVIATION),
             label: label as usize,
         })
         .collect()
@@ -39,10 +46,14 @@ pub fn split(mut digits: Vec<Digit>, rng: &mut StdRng) -> (Vec<Digit>, Vec<Digit
 }
 
 impl Digit {
-    /// The image moved by up to one pixel in each direction, so that the model sees more than it is given.
+    /// The image, half the time moved by up to one pixel in each direction, so that the model sees more
+    /// than it is given.
     pub fn shifted(&self, rng: &mut StdRng) -> Self {
+        if rng.random_bool(0.5) {
+            return self.clone();
+        }
         let (down, right) = (rng.random_range(0..3), rng.random_range(0..3));
-        let mut pixels = [0.0; SIDE * SIDE];
+        let mut pixels = [BLANK; SIDE * SIDE];
         for (i, pixel) in pixels.iter_mut().enumerate() {
             // One more than where it came from, to stay above zero.
             let (row, column) = (i / SIDE + down, i % SIDE + right);

@@ -25,28 +25,27 @@ perceiver! {
         num_freq_bands: 4,
         max_freq: 8.0,
         depth: 2,
-        num_latents: 16,
-        latent_dim: 48,
-        cross_heads: 2,
-        cross_dim_head: 24,
-        latent_heads: 4,
-        latent_dim_head: 12,
+        num_latents: 8,
+        latent_dim: 32,
+        cross_heads: 4,
+        cross_dim_head: 8,
+        latent_heads: 2,
+        latent_dim_head: 16,
         num_classes: 10,
-        attn_dropout: 0.1,
-        ff_dropout: 0.1,
     }
 }
 
 const SEED: u64 = 20210304;
-const EPOCHS: usize = 30;
+const EPOCHS: usize = 6;
 const BATCH: usize = 32;
-const LEARNING_RATE: f64 = 3e-3;
+const LEARNING_RATE: f64 = 5e-3;
 
 type Model = Digits<f32, AutoDevice>;
 
 fn main() -> Result<()> {
     let start = Instant::now();
     let dev = AutoDevice::seed_from_u64(SEED);
+    dev.enable_cache();
     let mut rng = StdRng::seed_from_u64(SEED);
     let (train, test) = data::split(data::load(), &mut rng);
     println!("{} images to learn from, {} for the test\n", train.len(), test.len());

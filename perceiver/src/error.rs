@@ -22,6 +22,12 @@ pub enum ForwardError<Err: Debug + Display> {
         /// The sizes of the input's batch and axes.
         input: Vec<usize>,
     },
+    /// There is nothing to do: the batch or an axis is empty.
+    #[error("the input has the shape {shape:?} before its channels: batch and axes have to be at least 1 long")]
+    Empty {
+        /// The sizes of the input's batch and axes.
+        shape: Vec<usize>,
+    },
     /// The device could not do it; out of memory, most likely.
     #[error("the device failed: {0}")]
     Device(Err),
@@ -39,7 +45,7 @@ impl<Err: Debug + Display> ForwardError<Err> {
     pub fn into_device_error<E: Dtype, D: Device<E> + HasErr<Err = Err>>(self) -> Err {
         match self {
             Self::Device(error) => error,
-            Self::MaskShape { .. } => D::wrong_number_of_elements(),
+            Self::MaskShape { .. } | Self::Empty { .. } => D::wrong_number_of_elements(),
         }
     }
 }

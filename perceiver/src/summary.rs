@@ -135,12 +135,8 @@ impl Line<'_> {
     fn shapes(&self) -> String {
         let matrices = self.part.tensors.iter().filter(|(_, shape)| shape.len() > 1);
         let shapes = matrices.map(|(name, shape)| {
-            let shape: Vec<_> = shape.iter().map(ToString::to_string).collect();
-            let shape = shape.join(" × ");
-            match name.strip_suffix(".weight") {
-                Some(name) => format!("{name} {shape}"),
-                None => shape,
-            }
+            let name = name.strip_suffix(".weight").unwrap_or(name);
+            format!("{name} {shape:?}")
         });
         shapes.collect::<Vec<_>>().join(", ")
     }

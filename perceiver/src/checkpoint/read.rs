@@ -64,39 +64,42 @@ fn matched<'file, M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     let stored = names::stored_layers(expected.iter().map(|(name, _)| name.as_str()));
     let mut matched = HashMap::new();
     for (name, shape) in expected {
-        let mut first: Option<TensorView> = None;
-        for tensor in names::in_file(&name, stored, depth) {
-            match (found.remove(&tensor), &first) {
-                (Some(view), _) if view.dtype() != E::DTYPE => problems.push(Problem::Dtype {
+        let tied = names::in_file(&name, stored, depth);
+        let views: Vec<_> = tied
+            .into_iter()
+            .filter_map(|tensor| found.remove(&tensor).map(|view| (tensor, view)))
+            .collect();
+        // Of tied layers one is enough: a file may name shared weights once.
+        let Some((first, first_view)) = views.first() else {
+            problems.push(Problem::Missing {
+                tensor: name,
+                dtype: E::DTYPE,
+                shape,
+            });
+            continue;
+        };
+        for (tensor, view) in &views {
+            let tensor = tensor.clone();
+            if view.dtype() != E::DTYPE {
+                problems.push(Problem::Dtype {
                     tensor,
                     expected: E::DTYPE,
                     found: view.dtype(),
-                }),
-                (Some(view), _) if view.shape() != shape => problems.push(Problem::Shape {
+                });
+            } else if view.shape() != shape {
+                problems.push(Problem::Shape {
                     tensor,
                     expected: shape.clone(),
                     found: view.shape().to_vec(),
-                }),
-                (Some(view), None) => first = Some(view),
-                (Some(view), Some(first)) if view.data() != first.data() => {
-                    problems.push(Problem::Untied {
-                        tensor,
-                        first: name.clone(),
-                    });
-                }
-                (Some(_), Some(_)) => {}
-                // A file may name shared weights once.
-                (None, Some(_)) => {}
-                (None, None) => problems.push(Problem::Missing {
+                });
+            } else if view.data() != first_view.data() {
+                problems.push(Problem::Untied {
                     tensor,
-                    dtype: E::DTYPE,
-                    shape: shape.clone(),
-                }),
+                    first: first.clone(),
+                });
             }
         }
-        if let Some(first) = first {
-            matched.insert(name, first);
-        }
+        matched.insert(name, first_view.clone());
     }
     for (tensor, view) in found {
         problems.push(Problem::Unexpected {

@@ -40,7 +40,7 @@ pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>
     /// Flattens the input's axes.
     ///
     /// # Errors
-    /// If the mask is of another size than the input, or the device runs out of memory.
+    /// If the batch or an axis is empty, the mask is of another size than the input, or the device runs out of memory.
     #[expect(clippy::type_complexity, reason = "these are the parts of an input")]
     fn into_tokens(
         self,
@@ -69,6 +69,10 @@ macro_rules! input {
                 let (batch, $($axis,)+ channels) = *self.shape();
                 let axes = [$($axis.size()),+];
                 let tokens = axes.iter().product::<usize>();
+                if batch.size() * tokens == 0 {
+                    let shape = (batch, $($axis,)+).concrete().into();
+                    return Err(ForwardError::Empty { shape });
+                }
                 let data = self.try_reshape_like(&(batch, tokens, channels))?;
                 Ok(Tokens { data, axes, mask: None })
             }

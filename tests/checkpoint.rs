@@ -1,0 +1,231 @@
+//! Checkpoints: what is read and written, and that nothing is lost when that goes wrong.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ::safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
+use perceiver::checkpoint::{CheckpointError, Problem};
+use perceiver::prelude::*;
+use tempfile::TempDir;
+
+perceiver! {
+    struct Model {
+        input_axis: 1,
+        input_channels: 2,
+        num_freq_bands: 2,
+        max_freq: 4.0,
+        depth: 3,
+        num_latents: 3,
+        latent_dim: 4,
+        latent_heads: 2,
+        latent_dim_head: 2,
+        cross_dim_head: 2,
+        num_classes: 2,
+        weight_tie_layers: true,
+    }
+}
+
+fn model() -> Model {
+    Cpu::default().build_module::<Model, f32>()
+}
+
+fn output(model: &Model) -> Vec<f32> {
+    let x = Cpu::seed_from_u64(3).sample_normal::<Rank3<1, 5, 2>>();
+    model.forward(x).as_vec()
+}
+
+/// Name, element type, shape and bytes of each tensor of a file.
+type Tensors = BTreeMap<String, (Element, Vec<usize>, Vec<u8>)>;
+
+/// A saved model in a folder of its own, and what is in it.
+fn saved() -> (TempDir, PathBuf, Tensors) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let saved = Cpu::seed_from_u64(9).build_module::<Model, f32>();
+    saved.save_checkpoint(&path).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes)
+        .unwrap()
+        .iter()
+        .map(|(name, view)| {
+            let view = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
+            (name.to_string(), view)
+        })
+        .collect();
+    (folder, path, tensors)
+}
+
+fn write(path: &Path, tensors: &Tensors) {
+    let views = tensors.iter().map(|(name, (dtype, shape, data))| {
+        (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    ::safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+/// Loads a file that must not load, into a model that must not change; gives the error.
+fn refused(path: &Path) -> CheckpointError {
+    let mut model = model();
+    let before = output(&model);
+    let error = model.load_checkpoint(path).unwrap_err();
+    assert_eq!(output(&model), before, "the model has changed: {error}");
+    let text = error.to_string();
+    assert!(text.contains(&path.display().to_string()), "the file is not named: {text}");
+    error
+}
+
+/// The problems of a file that is not this model's.
+fn problems(path: &Path) -> Vec<Problem> {
+    match refused(path) {
+        CheckpointError::Mismatch { problems, .. } => problems,
+        other => panic!("{other}"),
+    }
+}
+
+const TO_Q: &str = "layers.1.cross_attn.fn.to_q.weight";
+
+#[test]
+fn what_is_saved_loads() {
+    let (_folder, path, tensors) = saved();
+    let mut loaded = model();
+    loaded.load_checkpoint(&path).unwrap();
+    let saved = Cpu::seed_from_u64(9).build_module::<Model, f32>();
+    assert_eq!(output(&loaded), output(&saved));
+    // Tied layers appear once for each layer, as PyTorch has them.
+    for layer in 0..3 {
+        assert!(tensors.contains_key(&format!("layers.{layer}.cross_attn.fn.to_q.weight")));
+    }
+    assert_eq!(tensors[TO_Q], tensors["layers.2.cross_attn.fn.to_q.weight"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_or_not_whole_is_refused() {
+    let (folder, path, _) = saved();
+    assert!(matches!(refused(&folder.path().join("none")), CheckpointError::Read { .. }));
+    assert!(matches!(refused(folder.path()), CheckpointError::Read { .. }));
+    let whole = fs::read(&path).unwrap();
+    for length in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(matches!(refused(&path), CheckpointError::Malformed { .. }), "{length} bytes");
+    }
+    fs::write(&path, "PK\x03\x04 a pickle of PyTorch's").unwrap();
+    assert!(matches!(refused(&path), CheckpointError::Malformed { .. }));
+    let mut longer = whole;
+    longer.push(0);
+    fs::write(&path, longer).unwrap();
+    assert!(matches!(refused(&path), CheckpointError::Malformed { .. }));
+}
+
+#[test]
+fn every_tensor_that_does_not_match_is_named() {
+    let (_folder, path, mut tensors) = saved();
+    tensors.remove("latents");
+    tensors.insert("pos_emb".into(), (Element::F32, vec![2], vec![0; 8]));
+    tensors.get_mut("to_logits.2.bias").unwrap().1 = vec![1, 2];
+    let norm = tensors.get_mut("to_logits.1.weight").unwrap();
+    (norm.0, norm.2) = (Element::F64, vec![0; 32]);
+    write(&path, &tensors);
+    let found = problems(&path);
+    let expected = [
+        Problem::Missing { tensor: "latents".into(), dtype: Element::F32, shape: vec![3, 4] },
+        Problem::Dtype {
+            tensor: "to_logits.1.weight".into(),
+            expected: Element::F32,
+            found: Element::F64,
+        },
+        Problem::Shape {
+            tensor: "to_logits.2.bias".into(),
+            expected: vec![2],
+            found: vec![1, 2],
+        },
+        Problem::Unexpected { tensor: "pos_emb".into(), dtype: Element::F32, shape: vec![2] },
+    ];
+    assert_eq!(found, expected);
+    let text = refused(&path).to_string();
+    assert!(text.contains("`latents` is missing: expected F32 [3, 4]"), "{text}");
+    assert!(text.contains("expected [2], found [1, 2]"), "{text}");
+}
+
+#[test]
+fn layers_that_differ_cannot_be_tied() {
+    let (_folder, path, mut tensors) = saved();
+    tensors.get_mut("layers.2.cross_attn.fn.to_q.weight").unwrap().2[0] ^= 1;
+    write(&path, &tensors);
+    let expected = Problem::Untied {
+        tensor: "layers.2.cross_attn.fn.to_q.weight".into(),
+        first: TO_Q.into(),
+    };
+    assert_eq!(problems(&path), [expected]);
+}
+
+#[test]
+fn shared_weights_may_be_named_once() {
+    // As `safetensors.torch.save_model` writes them, under either name.
+    for left in [1, 2] {
+        let (_folder, path, mut tensors) = saved();
+        tensors.retain(|name, _| !name.starts_with(&format!("layers.{left}.")));
+        write(&path, &tensors);
+        let mut loaded = model();
+        loaded.load_checkpoint(&path).unwrap();
+        let saved = Cpu::seed_from_u64(9).build_module::<Model, f32>();
+        assert_eq!(output(&loaded), output(&saved));
+    }
+}
+
+#[test]
+fn names_of_older_releases_are_read() {
+    let (_folder, path, tensors) = saved();
+    let older = |name: String| {
+        name.replace("self_attns", "2").replace("cross_attn", "0").replace("cross_ff", "1")
+    };
+    let tensors: Tensors = tensors.into_iter().map(|(name, t)| (older(name), t)).collect();
+    assert!(tensors.contains_key("layers.1.0.fn.to_q.weight"));
+    write(&path, &tensors);
+    let mut loaded = model();
+    loaded.load_checkpoint(&path).unwrap();
+    let saved = Cpu::seed_from_u64(9).build_module::<Model, f32>();
+    assert_eq!(output(&loaded), output(&saved));
+
+    let mut twice = tensors;
+    let to_q = twice["layers.1.0.fn.to_q.weight"].clone();
+    twice.insert(TO_Q.into(), to_q);
+    write(&path, &twice);
+    assert_eq!(problems(&path), [Problem::Twice { tensor: TO_Q.into() }]);
+}
+
+#[test]
+fn a_save_that_fails_leaves_what_was_there() {
+    let (folder, path, _) = saved();
+    let before = fs::read(&path).unwrap();
+    // A folder in the file's place, and a folder that is not there.
+    let taken = folder.path().join("taken");
+    fs::create_dir(&taken).unwrap();
+    let nowhere = folder.path().join("nowhere/model.safetensors");
+    for path in [&taken, &nowhere] {
+        let error = model().save_checkpoint(path).unwrap_err();
+        assert!(matches!(error, CheckpointError::Write { .. }));
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+    // Nothing half-written is left behind.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_save_replaces_the_file_and_follows_links() {
+    let (folder, path, _) = saved();
+    let before = fs::read(&path).unwrap();
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        model().save_checkpoint(&link).unwrap();
+        assert!(link.is_symlink());
+    }
+    #[cfg(not(unix))]
+    model().save_checkpoint(&path).unwrap();
+    assert_ne!(fs::read(&path).unwrap(), before);
+    let mut loaded = self::model();
+    loaded.load_checkpoint(&path).unwrap();
+    drop(folder);
+}
