@@ -60,7 +60,9 @@ fn main() -> Result<()> {
         println!("class {class:3}: logit {logit:.4}");
     }
     if arguments.checkpoint.is_none() {
-        println!("The weights are untrained: these are the answers of a model that has seen nothing yet.");
+        println!(
+            "The weights are untrained: these are the answers of a model that has seen nothing yet."
+        );
     }
     Ok(())
 }
@@ -71,7 +73,9 @@ fn read(
     dev: &AutoDevice,
 ) -> Result<Tensor<Rank4<1, 224, 224, 3>, f32, AutoDevice>> {
     let photo = image::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let pixels = photo.resize_to_fill(224, 224, FilterType::Triangle).to_rgb32f();
+    let pixels = photo
+        .resize_to_fill(224, 224, FilterType::Triangle)
+        .to_rgb32f();
     let values = pixels
         .pixels()
         .flat_map(|pixel| std::array::from_fn::<_, 3, _>(|i| (pixel[i] - MEAN[i]) / DEVIATION[i]))

@@ -70,7 +70,10 @@ fn refused(path: &Path) -> CheckpointError {
     let error = model.load_checkpoint(path).unwrap_err();
     assert_eq!(output(&model), before, "the model has changed: {error}");
     let text = error.to_string();
-    assert!(text.contains(&path.display().to_string()), "the file is not named: {text}");
+    assert!(
+        text.contains(&path.display().to_string()),
+        "the file is not named: {text}"
+    );
     error
 }
 
@@ -101,12 +104,21 @@ fn what_is_saved_loads() {
 #[test]
 fn a_file_that_is_not_there_or_not_whole_is_refused() {
     let (folder, path, _) = saved();
-    assert!(matches!(refused(&folder.path().join("none")), CheckpointError::Read { .. }));
-    assert!(matches!(refused(folder.path()), CheckpointError::Read { .. }));
+    assert!(matches!(
+        refused(&folder.path().join("none")),
+        CheckpointError::Read { .. }
+    ));
+    assert!(matches!(
+        refused(folder.path()),
+        CheckpointError::Read { .. }
+    ));
     let whole = fs::read(&path).unwrap();
     for length in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
-        assert!(matches!(refused(&path), CheckpointError::Malformed { .. }), "{length} bytes");
+        assert!(
+            matches!(refused(&path), CheckpointError::Malformed { .. }),
+            "{length} bytes"
+        );
     }
     fs::write(&path, "PK\x03\x04 a pickle of PyTorch's").unwrap();
     assert!(matches!(refused(&path), CheckpointError::Malformed { .. }));
@@ -127,7 +139,11 @@ fn every_tensor_that_does_not_match_is_named() {
     write(&path, &tensors);
     let found = problems(&path);
     let expected = [
-        Problem::Missing { tensor: "latents".into(), dtype: Element::F32, shape: vec![3, 4] },
+        Problem::Missing {
+            tensor: "latents".into(),
+            dtype: Element::F32,
+            shape: vec![3, 4],
+        },
         Problem::Dtype {
             tensor: "to_logits.1.weight".into(),
             expected: Element::F32,
@@ -138,18 +154,28 @@ fn every_tensor_that_does_not_match_is_named() {
             expected: vec![2],
             found: vec![1, 2],
         },
-        Problem::Unexpected { tensor: "pos_emb".into(), dtype: Element::F32, shape: vec![2] },
+        Problem::Unexpected {
+            tensor: "pos_emb".into(),
+            dtype: Element::F32,
+            shape: vec![2],
+        },
     ];
     assert_eq!(found, expected);
     let text = refused(&path).to_string();
-    assert!(text.contains("`latents` is missing: expected F32 [3, 4]"), "{text}");
+    assert!(
+        text.contains("`latents` is missing: expected F32 [3, 4]"),
+        "{text}"
+    );
     assert!(text.contains("expected [2], found [1, 2]"), "{text}");
 }
 
 #[test]
 fn layers_that_differ_cannot_be_tied() {
     let (_folder, path, mut tensors) = saved();
-    tensors.get_mut("layers.2.cross_attn.fn.to_q.weight").unwrap().2[0] ^= 1;
+    tensors
+        .get_mut("layers.2.cross_attn.fn.to_q.weight")
+        .unwrap()
+        .2[0] ^= 1;
     write(&path, &tensors);
     let expected = Problem::Untied {
         tensor: "layers.2.cross_attn.fn.to_q.weight".into(),
@@ -176,9 +202,14 @@ fn shared_weights_may_be_named_once() {
 fn names_of_older_releases_are_read() {
     let (_folder, path, tensors) = saved();
     let older = |name: String| {
-        name.replace("self_attns", "2").replace("cross_attn", "0").replace("cross_ff", "1")
+        name.replace("self_attns", "2")
+            .replace("cross_attn", "0")
+            .replace("cross_ff", "1")
     };
-    let tensors: Tensors = tensors.into_iter().map(|(name, t)| (older(name), t)).collect();
+    let tensors: Tensors = tensors
+        .into_iter()
+        .map(|(name, t)| (older(name), t))
+        .collect();
     assert!(tensors.contains_key("layers.1.0.fn.to_q.weight"));
     write(&path, &tensors);
     let mut loaded = model();
@@ -190,7 +221,12 @@ fn names_of_older_releases_are_read() {
     let to_q = twice["layers.1.0.fn.to_q.weight"].clone();
     twice.insert(TO_Q.into(), to_q);
     write(&path, &twice);
-    assert_eq!(problems(&path), [Problem::Twice { tensor: TO_Q.into() }]);
+    assert_eq!(
+        problems(&path),
+        [Problem::Twice {
+            tensor: TO_Q.into()
+        }]
+    );
 }
 
 #[test]
@@ -204,7 +240,10 @@ fn a_save_that_fails_leaves_what_was_there() {
     for path in [&taken, &nowhere] {
         let error = model().save_checkpoint(path).unwrap_err();
         assert!(matches!(error, CheckpointError::Write { .. }));
-        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        assert!(
+            error.to_string().contains(&path.display().to_string()),
+            "{error}"
+        );
     }
     assert_eq!(fs::read(&path).unwrap(), before);
     // Nothing half-written is left behind.

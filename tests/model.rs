@@ -166,7 +166,11 @@ fn every_parameter_learns_with_every_optimizer() {
     let (dev, model) = small();
     learns(Sgd::new(&model, Default::default()), model.clone(), &dev);
     learns(Adam::new(&model, Default::default()), model.clone(), &dev);
-    learns(RMSprop::new(&model, Default::default()), model.clone(), &dev);
+    learns(
+        RMSprop::new(&model, Default::default()),
+        model.clone(),
+        &dev,
+    );
 }
 
 #[test]
@@ -188,7 +192,10 @@ fn ema_reset_and_conversions() {
     }
 
     let moved = model.to_device(&Cpu::default());
-    assert_eq!(moved.forward(x.clone()).array(), model.forward(x.clone()).array());
+    assert_eq!(
+        moved.forward(x.clone()).array(),
+        model.forward(x.clone()).array()
+    );
 
     let mut reset = model.clone();
     reset.reset_params();
@@ -237,7 +244,10 @@ fn a_masked_position_has_no_influence() {
     assert_eq!(model.forward((changed, mask)).array(), expected);
 
     let all: Tensor<Rank2<4, 3>, bool, _> = dev.tensor([[true; 3]; 4]);
-    assert_eq!(model.forward((x.clone(), all)).array(), model.forward(x.clone()).array());
+    assert_eq!(
+        model.forward((x.clone(), all)).array(),
+        model.forward(x.clone()).array()
+    );
     let none = dev.tensor([[false; 3]; 4]);
     let logits = model.forward((x, none)).as_vec();
     assert!(logits.iter().all(|logit| logit.is_finite()));
@@ -264,13 +274,19 @@ fn batch_and_axes_are_of_any_size_and_kind() {
     let (dev, model) = small();
     let one: Tensor<Rank3<1, 1, 2>, f32, _> = dev.sample_normal();
     let _: Tensor<Rank2<1, 5>, f32, _> = model.forward(one);
-    let x: Tensor<(usize, Const<40>, Const<2>), f32, _> = dev.sample_normal_like(&(3, Const, Const));
+    let x: Tensor<(usize, Const<40>, Const<2>), f32, _> =
+        dev.sample_normal_like(&(3, Const, Const));
     let logits: Tensor<(usize, Const<5>), f32, _> = model.forward(x.clone());
     assert_eq!(*logits.shape(), (3, Const));
     // An item of a batch gives what it gives alone.
     let item: Tensor<Rank3<1, 40, 2>, f32, _> =
         dev.tensor_from_vec(x.as_vec()[80..160].to_vec(), Default::default());
-    for (a, b) in model.forward(item).as_vec().iter().zip(&logits.as_vec()[5..10]) {
+    for (a, b) in model
+        .forward(item)
+        .as_vec()
+        .iter()
+        .zip(&logits.as_vec()[5..10])
+    {
         assert!((a - b).abs() < 1e-5);
     }
 }

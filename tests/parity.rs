@@ -3,14 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
+use ::safetensors::SafeTensors;
 use perceiver::dfdx::nn::modules::Module;
 use perceiver::dfdx::optim::{Optimizer, Sgd, SgdConfig};
 use perceiver::prelude::*;
-use ::safetensors::SafeTensors;
 
 /// A file of a case: its checkpoint, or its inputs and outputs.
 fn path(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity").join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/parity")
+        .join(file)
 }
 
 /// The inputs and outputs of a case.
@@ -32,7 +34,10 @@ impl Case {
     fn floats(&self, tensor: &str) -> Vec<f64> {
         let data = self.data(tensor);
         let (chunks, _) = data.as_chunks();
-        chunks.iter().map(|x| f64::from(f32::from_le_bytes(*x))).collect()
+        chunks
+            .iter()
+            .map(|x| f64::from(f32::from_le_bytes(*x)))
+            .collect()
     }
 
     fn tensor<S: Shape, E: Dtype>(&self, name: &str, shape: S) -> Tensor<S, E, Cpu> {

@@ -48,7 +48,10 @@ fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declarati
     let ahead = input.fork();
     let _ = ahead.call(Attribute::parse_outer);
     if ahead.is_empty() || (ahead.peek(Ident::peek_any) && is_key(&ahead)) {
-        let span = input.fork().parse::<TokenTree>().map_or(Span::call_site(), |tree| tree.span());
+        let span = input
+            .fork()
+            .parse::<TokenTree>()
+            .map_or(Span::call_site(), |tree| tree.span());
         return Ok(Declaration {
             attrs: Vec::new(),
             vis: Visibility::Inherited,
@@ -61,9 +64,8 @@ fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declarati
     let attrs = input.call(Attribute::parse_outer)?;
     let vis = input.parse()?;
     if !input.peek(Token![struct]) {
-        return Err(input.error(
-            "expected `struct Name { key: value, .. }`, or just the keys: `depth: 6, ..`",
-        ));
+        return Err(input
+            .error("expected `struct Name { key: value, .. }`, or just the keys: `depth: 6, ..`"));
     }
     input.parse::<Token![struct]>()?;
     let name: Ident = input.parse()?;
@@ -75,14 +77,19 @@ fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declarati
         );
     }
     if !input.peek(token::Brace) {
-        return Err(input.error(format!("expected `{{ key: value, .. }}` after `struct {name}`")));
+        return Err(input.error(format!(
+            "expected `{{ key: value, .. }}` after `struct {name}`"
+        )));
     }
     let body;
     braced!(body in input);
     let entries = entries(&body, report);
     if !input.is_empty() {
         let rest: TokenStream = input.parse()?;
-        report.error(&rest, "one `perceiver!` declares one model: nothing may follow it".into());
+        report.error(
+            &rest,
+            "one `perceiver!` declares one model: nothing may follow it".into(),
+        );
     }
     Ok(Declaration {
         attrs,
@@ -126,7 +133,10 @@ fn entries(input: ParseStream, report: &mut Report) -> Vec<Entry> {
 fn entry(input: ParseStream, report: &mut Report) -> syn::Result<Entry> {
     let docs = input.call(Attribute::parse_outer)?;
     for attr in docs.iter().filter(|attr| !attr.path().is_ident("doc")) {
-        report.error(attr, "a key can have documentation, but no other attribute".into());
+        report.error(
+            attr,
+            "a key can have documentation, but no other attribute".into(),
+        );
     }
     if !input.peek(Ident::peek_any) {
         return Err(input.error("expected a key, as in `depth: 6`"));
@@ -137,13 +147,21 @@ fn entry(input: ParseStream, report: &mut Report) -> syn::Result<Entry> {
         input.parse::<Token![=]>()?;
     } else if input.is_empty() || !input.peek(Token![:]) {
         report.error(&key, format!("`{key}` has no value: write `{key}: value`"));
-        return Ok(Entry { docs, key, value: None });
+        return Ok(Entry {
+            docs,
+            key,
+            value: None,
+        });
     } else {
         input.parse::<Token![:]>()?;
     }
     if input.is_empty() || input.peek(Token![,]) {
         report.error(&key, format!("`{key}` has no value: write `{key}: value`"));
-        return Ok(Entry { docs, key, value: None });
+        return Ok(Entry {
+            docs,
+            key,
+            value: None,
+        });
     }
     let value = match Expr::parse(input) {
         Ok(value) => Some(value),

@@ -93,19 +93,12 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
         if required && !written.contains_key(key.name) {
             report.push(syn::Error::new(
                 declaration.span,
-                format!("`{}` is missing: {} {}", key.name, article(key), key.doc),
+                format!("`{}` is missing: the {}", key.name, key.doc),
             ));
         }
         values.entry(key.name).or_insert_with(|| fallback(key));
     }
     Values(values)
-}
-
-fn article(key: &Key) -> &'static str {
-    match key.kind {
-        Kind::Flag => "a",
-        _ => "the",
-    }
 }
 
 /// The row of an entry's key, or an error that helps to find it.
@@ -174,7 +167,11 @@ fn read(key: &Key, expr: &Expr, report: &mut Report) -> Option<Value> {
         Err(found) => {
             report.error(
                 expr,
-                format!("`{}` has to be {}, found {found}", key.name, key.kind.expected()),
+                format!(
+                    "`{}` has to be {}, found {found}",
+                    key.name,
+                    key.kind.expected()
+                ),
             );
             None
         }

@@ -161,7 +161,7 @@ fn constant(key: &Key, values: &Values) -> TokenStream {
     };
     let constant = format_ident!("{}", key.constant());
     let docs = &value.docs;
-    let doc = format!("The {}.", key.doc);
+    let doc = key.sentence();
     let doc = docs.is_empty().then(|| quote!(#[doc = #doc]));
     quote!(#doc #(#docs)* pub const #constant: #ty = #tokens;)
 }
@@ -405,7 +405,11 @@ fn traits(name: &Ident, values: &Values) -> TokenStream {
     let output = output(name, values);
     let (head, field) = if classifies(values) {
         (
-            Some(quote!(Self::module("to_logits", |s| &s.to_logits, |s| &mut s.to_logits),)),
+            Some(quote!(Self::module(
+                "to_logits",
+                |s| &s.to_logits,
+                |s| &mut s.to_logits
+            ),)),
             Some(quote!(to_logits,)),
         )
     } else {

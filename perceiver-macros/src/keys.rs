@@ -36,7 +36,7 @@ pub struct Key {
     pub name: &'static str,
     pub kind: Kind,
     pub default: Default,
-    /// Completes "The ..." in the table of keys and in the constant's documentation.
+    /// What it is: a phrase.
     pub doc: &'static str,
 }
 
@@ -59,7 +59,7 @@ const REPEATS: Kind = Kind::Count { max: 1 << 12 };
 pub const KEYS: &[Key] = &[
     key("depth", REPEATS, Default::Required, "number of layers, each a cross attention and its self attentions"),
     key("num_freq_bands", HEADS, Default::RequiredToEncode, "number of frequency bands of the position encoding, for each axis"),
-    key("max_freq", Kind::Positive, Default::RequiredToEncode, "highest frequency of the position encoding, times two: the Nyquist frequency of an axis is half its size"),
+    key("max_freq", Kind::Positive, Default::RequiredToEncode, "number of positions along an axis that the position encoding tells apart: its highest frequency is half of it"),
     key("input_channels", WIDTH, Default::Value("3"), "number of channels of a position of the input"),
     key("input_axis", Kind::Count { max: 4 }, Default::Value("2"), "number of axes of the input: 1 for a sequence, 2 for an image, 3 for a video; at most 4"),
     key("input_shape", Kind::Shape, Default::Absent, "sizes of all axes and the channels, `[224, 224, 3]`, in place of `input_axis` and `input_channels`"),
@@ -73,11 +73,11 @@ pub const KEYS: &[Key] = &[
     key("attn_dropout", Kind::Probability, Default::Value("0.0"), "probability with which training drops an attention weight"),
     key("ff_dropout", Kind::Probability, Default::Value("0.0"), "probability with which training drops a value of a feed-forward"),
     key("freq_base", Kind::Base, Default::Absent, "base of logarithmically spaced frequency bands, as in the TensorFlow package; absent, the bands are linearly spaced, as in the paper"),
-    key("weight_tie_layers", Kind::Flag, Default::Value("false"), "choice whether all layers but the first share one set of weights"),
-    key("fourier_encode_data", Kind::Flag, Default::Value("true"), "choice whether the position encoding is appended to the input"),
+    key("weight_tie_layers", Kind::Flag, Default::Value("false"), "whether all layers but the first share one set of weights"),
+    key("fourier_encode_data", Kind::Flag, Default::Value("true"), "whether the position encoding is appended to the input"),
     key("self_per_cross_attn", REPEATS, Default::Value("1"), "number of self attentions after each cross attention"),
-    key("final_classifier_head", Kind::Flag, Default::Value("true"), "choice whether `forward` gives logits; without, it gives the latents"),
-    key("inverted_cross_attn", Kind::Flag, Default::Value("false"), "choice whether the latents compete for each token (softmax over the latents)"),
+    key("final_classifier_head", Kind::Flag, Default::Value("true"), "whether `forward` gives logits; without, it gives the latents"),
+    key("inverted_cross_attn", Kind::Flag, Default::Value("false"), "whether the latents compete for each token (softmax over the latents)"),
 ];
 
 /// The row of a key, if there is such a key.
@@ -101,6 +101,14 @@ impl Key {
         matches!(self.name, "fourier_encode_data" | "final_classifier_head")
     }
 
+    /// The documentation of the associated constant.
+    pub fn sentence(&self) -> String {
+        match self.kind {
+            Kind::Flag => format!("W{}.", self.doc.trim_start_matches('w')),
+            _ => format!("The {}.", self.doc),
+        }
+    }
+
     /// The name of the associated constant.
     pub fn constant(&self) -> String {
         self.name.to_uppercase()
@@ -116,7 +124,9 @@ impl Kind {
             Self::Base => "a number above 0, and not 1".into(),
             Self::Probability => "a number from 0 up to, but not, 1".into(),
             Self::Flag => "`true` or `false`".into(),
-            Self::Shape => "the sizes of one to four axes and the channels, as in `[224, 224, 3]`".into(),
+            Self::Shape => {
+                "the sizes of one to four axes and the channels, as in `[224, 224, 3]`".into()
+            }
         }
     }
 }
@@ -124,7 +134,7 @@ impl Kind {
 /// The table of keys in Markdown, as the README and the documentation of `perceiver!` have it.
 #[cfg(test)]
 pub fn table() -> String {
-    let mut table = String::from("| key | default | the |\n| --- | --- | --- |\n");
+    let mut table = String::from("| key | default | what it is |\n| --- | --- | --- |\n");
     for key in KEYS {
         let default = match key.default {
             Default::Required => "required".into(),

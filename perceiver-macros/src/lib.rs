@@ -1,14 +1,16 @@
 //! The expansion of `perceiver::perceiver!`; used through the crate `perceiver`.
 //!
-//! Tokens become a [declaration](ast), with errors recovered from at each comma; a declaration becomes
-//! checked [values](check), with every error found; values become [tokens](expand), which cannot fail.
-//! One [table of keys](keys) drives all of it.
+//! Tokens become a declaration (`ast`), with errors recovered from at each comma; a declaration becomes
+//! checked values (`check`), with every error found; values become tokens (`expand`), which cannot fail.
+//! One table of keys (`keys`) drives all of it.
 
 mod ast;
 mod check;
 mod expand;
 mod keys;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use proc_macro2::TokenStream;
 

@@ -23,7 +23,9 @@ pub enum ForwardError<Err: Debug + Display> {
         input: Vec<usize>,
     },
     /// There is nothing to do: the batch or an axis is empty.
-    #[error("the input has the shape {shape:?} before its channels: batch and axes have to be at least 1 long")]
+    #[error(
+        "the input has the shape {shape:?} before its channels: batch and axes have to be at least 1 long"
+    )]
     Empty {
         /// The sizes of the input's batch and axes.
         shape: Vec<usize>,

@@ -57,7 +57,7 @@ macro_rules! perceiver {
 /// What a program that declares a model needs: [`perceiver!`](crate::perceiver!) and all of dfdx's
 /// prelude.
 ///
-/// `Device` is this crate's [`Device`](crate::Device), which is dfdx's with the Perceiver's operations, so
+/// `Device` is this crate's [`Device`], which is dfdx's with the Perceiver's operations, so
 /// that code over any device can call a declared model.
 pub mod prelude {
     pub use crate::{Device, perceiver};
@@ -137,3 +137,8 @@ pub mod __private {
         }
     }
 }
+
+/// The code in the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -32,7 +32,9 @@ impl Part {
     #[must_use]
     pub fn parameters(&self) -> usize {
         let sizes = self.tensors.iter();
-        sizes.map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        sizes
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
     }
 }
 
@@ -73,7 +75,9 @@ impl Summary {
 
 /// `layers.0.cross_attn.fn.to_q.weight` is `to_q.weight` of `layers.0.cross_attn`.
 fn split(name: &str) -> (String, String) {
-    let end = [".fn.", ".norm", "."].iter().find_map(|mark| name.find(mark));
+    let end = [".fn.", ".norm", "."]
+        .iter()
+        .find_map(|mark| name.find(mark));
     let (part, tensor) = name.split_at(end.unwrap_or(0));
     if part.is_empty() {
         return (tensor.into(), tensor.into());
@@ -133,7 +137,11 @@ impl Line<'_> {
 
     /// The part's matrices; vectors go without saying.
     fn shapes(&self) -> String {
-        let matrices = self.part.tensors.iter().filter(|(_, shape)| shape.len() > 1);
+        let matrices = self
+            .part
+            .tensors
+            .iter()
+            .filter(|(_, shape)| shape.len() > 1);
         let shapes = matrices.map(|(name, shape)| {
             let name = name.strip_suffix(".weight").unwrap_or(name);
             format!("{name} {shape:?}")
@@ -155,7 +163,7 @@ fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);

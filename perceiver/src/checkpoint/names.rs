@@ -33,7 +33,13 @@ pub(super) fn in_file(name: &str, stored: usize, depth: usize) -> Vec<String> {
 /// How many layers a model stores, from the names of its tensors.
 pub(super) fn stored_layers<'a>(names: impl Iterator<Item = &'a str>) -> usize {
     names
-        .filter_map(|name| name.strip_prefix("layers.")?.split('.').next()?.parse().ok())
+        .filter_map(|name| {
+            name.strip_prefix("layers.")?
+                .split('.')
+                .next()?
+                .parse()
+                .ok()
+        })
         .max()
         .map_or(0, |last: usize| last + 1)
 }
@@ -47,9 +53,18 @@ mod tests {
         let current_names = [
             ("latents", "latents"),
             ("layers.3.0.norm.weight", "layers.3.cross_attn.norm.weight"),
-            ("layers.10.1.fn.net.0.bias", "layers.10.cross_ff.fn.net.0.bias"),
-            ("layers.0.2.1.0.fn.to_kv.weight", "layers.0.self_attns.1.0.fn.to_kv.weight"),
-            ("layers.0.self_attns.1.0.norm.bias", "layers.0.self_attns.1.0.norm.bias"),
+            (
+                "layers.10.1.fn.net.0.bias",
+                "layers.10.cross_ff.fn.net.0.bias",
+            ),
+            (
+                "layers.0.2.1.0.fn.to_kv.weight",
+                "layers.0.self_attns.1.0.fn.to_kv.weight",
+            ),
+            (
+                "layers.0.self_attns.1.0.norm.bias",
+                "layers.0.self_attns.1.0.norm.bias",
+            ),
             ("to_logits.2.bias", "to_logits.2.bias"),
         ];
         for (older, expected) in current_names {
@@ -60,7 +75,10 @@ mod tests {
     #[test]
     fn the_last_stored_layer_stands_for_the_rest() {
         assert_eq!(in_file("layers.0.a", 2, 4), ["layers.0.a"]);
-        assert_eq!(in_file("layers.1.a", 2, 4), ["layers.1.a", "layers.2.a", "layers.3.a"]);
+        assert_eq!(
+            in_file("layers.1.a", 2, 4),
+            ["layers.1.a", "layers.2.a", "layers.3.a"]
+        );
         assert_eq!(in_file("latents", 2, 4), ["latents"]);
         assert_eq!(in_file("layers.5.a", 6, 6), ["layers.5.a"]);
     }

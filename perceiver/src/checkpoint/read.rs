@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use ::safetensors::SafeTensors;
+use ::safetensors::tensor::TensorView;
 use dfdx::nn::tensor_collection::{
     RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorName,
 };
 use dfdx::prelude::*;
-use ::safetensors::SafeTensors;
-use ::safetensors::tensor::TensorView;
 
 use super::{CheckpointDtype, CheckpointError, Problem, each_tensor, names};
 
@@ -60,7 +60,9 @@ fn matched<'file, M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     }
 
     let mut expected = Vec::new();
-    each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| expected.push((name, shape)));
+    each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
+        expected.push((name, shape))
+    });
     let stored = names::stored_layers(expected.iter().map(|(name, _)| name.as_str()));
     let mut matched = HashMap::new();
     for (name, shape) in expected {

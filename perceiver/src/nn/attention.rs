@@ -103,7 +103,16 @@ where
 }
 
 /// `x · weight`, for keys or values.
-fn project_to_heads<B: Dim, M: Dim, const C: usize, const HEADS: usize, const DIM_HEAD: usize, E, D, T>(
+fn project_to_heads<
+    B: Dim,
+    M: Dim,
+    const C: usize,
+    const HEADS: usize,
+    const DIM_HEAD: usize,
+    E,
+    D,
+    T,
+>(
     x: Tensor<(B, M, Const<C>), E, D, T>,
     weight: Tensor<(Const<C>, usize), E, D, T>,
 ) -> Result<Tensor<(B, M, Inner<HEADS, DIM_HEAD>), E, D, T>, D::Err>
@@ -117,7 +126,19 @@ where
     matmul_rows(x, weight)
 }
 
-impl<B, L, M, const QUERY: usize, const CONTEXT: usize, const HEADS: usize, const DIM_HEAD: usize, E, D, T, R>
+impl<
+    B,
+    L,
+    M,
+    const QUERY: usize,
+    const CONTEXT: usize,
+    const HEADS: usize,
+    const DIM_HEAD: usize,
+    E,
+    D,
+    T,
+    R,
+>
     Module<(
         Tensor<(B, L, Const<QUERY>), E, D, T>,
         Tensor<(B, M, Const<CONTEXT>), E, D, R>,

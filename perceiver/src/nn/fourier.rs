@@ -135,7 +135,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
         })
     }
 
-    /// The frequency of each band, in half cycles over the axis.
+    /// The frequency of each band, in cycles over the axis.
     fn frequencies(&self) -> [f64; BANDS] {
         let highest = self.max_freq / 2.0;
         std::array::from_fn(|band| match self.spacing {
@@ -163,7 +163,10 @@ mod tests {
         assert_eq!(linear.frequencies(), [1.0, 4.0, 7.0, 10.0]);
         let log = FourierFeatures::<1, 1, 3, 8>::log(16.0, 2.0);
         for (found, expected) in log.frequencies().into_iter().zip([2.0, 4.0, 8.0]) {
-            assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
+            assert!(
+                (found - expected).abs() < 1e-12,
+                "{found} is not {expected}"
+            );
         }
     }
 

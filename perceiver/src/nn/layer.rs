@@ -65,22 +65,26 @@ impl<
     const SELF_ATTNS: usize,
     E: Dtype,
     D: Storage<E>,
-> Layer<DIM,
+>
+    Layer<
+        DIM,
         CONTEXT,
         CROSS_HEADS,
         CROSS_DIM_HEAD,
         LATENT_HEADS,
         LATENT_DIM_HEAD,
         SELF_ATTNS,
-        E, D>
+        E,
+        D,
+    >
 {
     /// The number of trainable parameters.
-    pub const PARAMETERS: usize =
-        LayerNorm::<DIM, E, D>::PARAMETERS
-            + LayerNorm::<CONTEXT, E, D>::PARAMETERS
-            + Attention::<DIM, CONTEXT, CROSS_HEADS, CROSS_DIM_HEAD, E, D>::PARAMETERS
-            + Self::FEED_FORWARD
-            + SELF_ATTNS * (LayerNorm::<DIM, E, D>::PARAMETERS
+    pub const PARAMETERS: usize = LayerNorm::<DIM, E, D>::PARAMETERS
+        + LayerNorm::<CONTEXT, E, D>::PARAMETERS
+        + Attention::<DIM, CONTEXT, CROSS_HEADS, CROSS_DIM_HEAD, E, D>::PARAMETERS
+        + Self::FEED_FORWARD
+        + SELF_ATTNS
+            * (LayerNorm::<DIM, E, D>::PARAMETERS
                 + Attention::<DIM, DIM, LATENT_HEADS, LATENT_DIM_HEAD, E, D>::PARAMETERS
                 + Self::FEED_FORWARD);
 
@@ -99,14 +103,18 @@ impl<
     const SELF_ATTNS: usize,
     E: Dtype,
     D: crate::Device<E>,
-> Layer<DIM,
+>
+    Layer<
+        DIM,
         CONTEXT,
         CROSS_HEADS,
         CROSS_DIM_HEAD,
         LATENT_HEADS,
         LATENT_DIM_HEAD,
         SELF_ATTNS,
-        E, D>
+        E,
+        D,
+    >
 {
     /// Updates `latents`, `(batch, latents, DIM)`, from `tokens`. With `inverted` the latents compete for
     /// each token, see [`AttentionOptions::inverted`].
@@ -181,7 +189,6 @@ fn residual<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
 ///
 /// # Errors
 /// If the device runs out of memory.
-#[expect(clippy::too_many_arguments, reason = "a declared model's parts, once")]
 pub fn try_iterate<
     B: Dim,
     const NUM_LATENTS: usize,
@@ -198,14 +205,17 @@ pub fn try_iterate<
     T: Tape<E, D>,
 >(
     latents: &Tensor<Rank2<NUM_LATENTS, DIM>, E, D>,
-    layers: &[Layer<DIM,
+    layers: &[Layer<
+        DIM,
         CONTEXT,
         CROSS_HEADS,
         CROSS_DIM_HEAD,
         LATENT_HEADS,
         LATENT_DIM_HEAD,
         SELF_ATTNS,
-        E, D>],
+        E,
+        D,
+    >],
     depth: usize,
     tokens: Tokens<B, CONTEXT, AXES, E, D, T>,
     inverted: bool,
@@ -242,23 +252,30 @@ impl<
     const SELF_ATTNS: usize,
     E: Dtype,
     D: Device<E>,
-> TensorCollection<E, D> for Layer<DIM,
+> TensorCollection<E, D>
+    for Layer<
+        DIM,
         CONTEXT,
         CROSS_HEADS,
         CROSS_DIM_HEAD,
         LATENT_HEADS,
         LATENT_DIM_HEAD,
         SELF_ATTNS,
-        E, D>
+        E,
+        D,
+    >
 {
-    type To<E2: Dtype, D2: Device<E2>> = Layer<DIM,
+    type To<E2: Dtype, D2: Device<E2>> = Layer<
+        DIM,
         CONTEXT,
         CROSS_HEADS,
         CROSS_DIM_HEAD,
         LATENT_HEADS,
         LATENT_DIM_HEAD,
         SELF_ATTNS,
-        E2, D2>;
+        E2,
+        D2,
+    >;
 
     fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
         visitor: &mut V,

@@ -31,7 +31,5 @@ pub fn reset_to_normal<S: ConstShape, E: Dtype, D: Device<E>>(
 ) -> Result<(), D::Err> {
     use rand_distr::{Distribution, StandardNormal};
     // Sampled as f64, so that this asks no more of `E` than dfdx's `Dtype` gives.
-    tensor.try_fill_with_distr(
-        StandardNormal.map(|x: f64| E::from_f64(x).unwrap_or_default()),
-    )
+    tensor.try_fill_with_distr(StandardNormal.map(|x: f64| E::from_f64(x).unwrap_or_default()))
 }

@@ -41,7 +41,6 @@ pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>
     ///
     /// # Errors
     /// If the batch or an axis is empty, the mask is of another size than the input, or the device runs out of memory.
-    #[expect(clippy::type_complexity, reason = "these are the parts of an input")]
     fn into_tokens(
         self,
     ) -> Result<Tokens<Self::Batch, CHANNELS, AXES, E, D, Self::Tape>, ForwardError<D::Err>>;

@@ -1,0 +1,65 @@
+//! The documentation cannot disagree with the table of keys, nor the snapshot with the expansion.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p perceiver-macros` writes the files anew.
+
+use expect_test::expect_file;
+
+use crate::keys::{self, Default, KEYS, Kind};
+
+#[test]
+fn documentation_has_the_table_of_keys() {
+    let table = keys::table();
+    expect_file!["../../perceiver/src/keys.md"].assert_eq(&table);
+    let readme = include_str!("../../README.md");
+    assert!(
+        readme.contains(&table),
+        "README.md has another table of keys than keys.md"
+    );
+}
+
+#[test]
+fn keys_are_distinct_and_their_defaults_are_in_range() {
+    for (i, key) in KEYS.iter().enumerate() {
+        assert!(
+            KEYS[..i].iter().all(|other| other.name != key.name),
+            "{} twice",
+            key.name
+        );
+        assert_eq!(keys::find(key.name).unwrap().name, key.name);
+        let Default::Value(value) = key.default else {
+            continue;
+        };
+        match key.kind {
+            Kind::Count { max } => assert!((1..=max).contains(&value.parse().unwrap())),
+            Kind::Probability => assert!((0.0..1.0).contains(&value.parse::<f64>().unwrap())),
+            Kind::Flag => assert!(value.parse::<bool>().is_ok()),
+            Kind::Positive | Kind::Base | Kind::Shape => panic!("no such default: {}", key.name),
+        }
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_near_the_one_that_was_meant() {
+    for (misspelt, meant) in [
+        ("dept", "depth"),
+        ("num_latent", "num_latents"),
+        ("numLatents", "num_latents"),
+        ("latents_dim", "latent_dim"),
+        ("input_axes", "input_axis"),
+        ("inputaxis", "input_axis"),
+        ("max_frequency", "max_freq"),
+        ("num_class", "num_classes"),
+        ("attention_dropout", "attn_dropout"),
+        ("weight_tie", "weight_tie_layers"),
+    ] {
+        let nearest = keys::nearest(misspelt).map(|key| key.name);
+        assert_eq!(nearest, Some(meant), "{misspelt}");
+    }
+    for unknown in ["batch_size", "x", "learning_rate", "optimizer", "epochs"] {
+        assert_eq!(
+            keys::nearest(unknown).map(|key| key.name),
+            None,
+            "{unknown}"
+        );
+    }
+}
