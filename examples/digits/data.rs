@@ -46,10 +46,10 @@ pub fn split(mut digits: Vec<Digit>, rng: &mut StdRng) -> (Vec<Digit>, Vec<Digit
 }
 
 impl Digit {
-    /// The image, three times in ten moved by up to one pixel in each direction, so that the model sees more
+    /// The image, half the time moved by up to one pixel in each direction, so that the model sees more
     /// than it is given.
     pub fn shifted(&self, rng: &mut StdRng) -> Self {
-        if rng.random_bool(0.7) {
+        if rng.random_bool(0.5) {
             return self.clone();
         }
         let (down, right) = (rng.random_range(0..3), rng.random_range(0..3));

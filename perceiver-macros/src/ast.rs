@@ -1,6 +1,7 @@
 //! A declaration as it is written: names, and values that have not been looked at.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Attribute, Expr, Ident, Token, Visibility, braced, token};
@@ -26,13 +27,16 @@ pub struct Entry {
     pub value: Option<Expr>,
 }
 
-/// Reads the path of the `perceiver` crate, which the outer macro puts in front, and the declaration.
+/// Reads the path of the `perceiver` crate, which the outer macro puts in front, and the declaration. Gives
+/// none if not even its name can be read.
 pub fn parse(input: TokenStream, report: &mut Report) -> Option<(TokenStream, Declaration)> {
     let parser = |input: ParseStream| {
         let krate: syn::Path = input.call(syn::Path::parse_mod_style)?;
         input.parse::<Token![;]>()?;
-        let declaration = declaration(input, report)?;
-        Ok((quote::quote!(#krate), declaration))
+        let declaration = declaration(input, report);
+        // What follows an error has nothing more to say.
+        let _ = input.parse::<TokenStream>();
+        Ok((quote!(#krate), declaration?))
     };
     match parser.parse2(input) {
         Ok(parsed) => Some(parsed),
@@ -44,30 +48,32 @@ pub fn parse(input: TokenStream, report: &mut Report) -> Option<(TokenStream, De
 }
 
 fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declaration> {
-    // A bare list may start with a documented key, so attributes do not decide.
-    let ahead = input.fork();
-    let _ = ahead.call(Attribute::parse_outer);
-    if ahead.is_empty() || (ahead.peek(Ident::peek_any) && is_key(&ahead)) {
-        let span = input
-            .fork()
-            .parse::<TokenTree>()
-            .map_or(Span::call_site(), |tree| tree.span());
+    if is_bare(input) {
+        let first = input.fork().parse::<TokenTree>();
         return Ok(Declaration {
             attrs: Vec::new(),
             vis: Visibility::Inherited,
             name: Ident::new("Perceiver", Span::call_site()),
-            span,
+            span: first.map_or(Span::call_site(), |tree| tree.span()),
             entries: entries(input, report),
         });
     }
 
     let attrs = input.call(Attribute::parse_outer)?;
     let vis = input.parse()?;
-    if !input.peek(Token![struct]) {
-        return Err(input
-            .error("expected `struct Name { key: value, .. }`, or just the keys: `depth: 6, ..`"));
+    let keyword = input.call(Ident::parse_any).map_err(|error| {
+        let message = "expected `struct Name { key: value, .. }`, or just the keys: `depth: 6, ..`";
+        syn::Error::new(error.span(), message)
+    })?;
+    if keyword != "struct" {
+        let message = format!("expected `struct Name {{ key: value, .. }}`, found `{keyword}`");
+        let error = syn::Error::new(keyword.span(), message);
+        // With a name and keys it is a model all the same.
+        if !(input.peek(Ident) && input.peek2(token::Brace)) {
+            return Err(error);
+        }
+        report.push(error);
     }
-    input.parse::<Token![struct]>()?;
     let name: Ident = input.parse()?;
     if input.peek(Token![<]) {
         let generics: syn::Generics = input.parse()?;
@@ -76,14 +82,16 @@ fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declarati
             format!("`{name}` is given its generics, `<E = f32, D = Cpu>`: leave them out"),
         );
     }
-    if !input.peek(token::Brace) {
-        return Err(input.error(format!(
-            "expected `{{ key: value, .. }}` after `struct {name}`"
-        )));
-    }
-    let body;
-    braced!(body in input);
-    let entries = entries(&body, report);
+    let entries = if input.peek(token::Brace) {
+        let body;
+        braced!(body in input);
+        entries(&body, report)
+    } else {
+        report.push(input.error(format!("expected `{{ key: value, .. }}` after `{name}`")));
+        report.lost = true;
+        input.parse::<TokenStream>()?;
+        Vec::new()
+    };
     if !input.is_empty() {
         let rest: TokenStream = input.parse()?;
         report.error(
@@ -100,29 +108,47 @@ fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declarati
     })
 }
 
+/// Whether the declaration is just the keys. Its first key may be documented, so attributes do not decide.
+fn is_bare(input: ParseStream) -> bool {
+    let ahead = input.fork();
+    let _ = ahead.call(Attribute::parse_outer);
+    ahead.is_empty() || is_key(&ahead)
+}
+
 /// Whether what comes is `key:` or `key =`.
 fn is_key(input: ParseStream) -> bool {
-    (input.peek2(Token![:]) && !input.peek2(Token![::])) || input.peek2(Token![=])
+    input.peek(Ident::peek_any)
+        && ((input.peek2(Token![:]) && !input.peek2(Token![::])) || input.peek2(Token![=]))
 }
 
 /// Reads entries to the end; after one that cannot be read, goes on behind the next comma.
 fn entries(input: ParseStream, report: &mut Report) -> Vec<Entry> {
     let mut entries = Vec::new();
+    let mut semicolons = false;
     while !input.is_empty() {
         match entry(input, report) {
             Ok(entry) => entries.push(entry),
             Err(error) => {
                 report.push(error);
+                report.lost = true;
                 skip_to_comma(input);
             }
         }
         if input.is_empty() || input.parse::<Token![,]>().is_ok() {
             continue;
         }
-        let found = input.cursor().token_tree().map(|(tree, _)| tree);
-        report.push(input.error("expected `,` between two keys"));
-        // A key without a comma before it is still a key; anything else belongs to the value.
-        if !(matches!(found, Some(TokenTree::Ident(_))) && is_key(input)) {
+        if input.peek(Token![;]) {
+            if !semicolons {
+                report.push(input.error("expected `,` between two keys, found `;`"));
+            }
+            semicolons = true;
+            let _ = input.parse::<Token![;]>();
+        } else if is_key(input) {
+            let key = input.fork().call(Ident::parse_any);
+            let key = key.map_or_else(|_| String::new(), |key| key.to_string());
+            report.push(input.error(format!("expected `,` before `{key}`")));
+        } else {
+            report.push(input.error("expected `,` after the value"));
             skip_to_comma(input);
             let _ = input.parse::<Token![,]>();
         }
@@ -131,13 +157,17 @@ fn entries(input: ParseStream, report: &mut Report) -> Vec<Entry> {
 }
 
 fn entry(input: ParseStream, report: &mut Report) -> syn::Result<Entry> {
-    let docs = input.call(Attribute::parse_outer)?;
-    for attr in docs.iter().filter(|attr| !attr.path().is_ident("doc")) {
-        report.error(
-            attr,
-            "a key can have documentation, but no other attribute".into(),
-        );
-    }
+    let mut docs = input.call(Attribute::parse_outer)?;
+    docs.retain(|attr| {
+        let is_doc = attr.path().is_ident("doc");
+        if !is_doc {
+            report.error(
+                attr,
+                "a key can have documentation, but no other attribute".into(),
+            );
+        }
+        is_doc
+    });
     if !input.peek(Ident::peek_any) {
         return Err(input.error("expected a key, as in `depth: 6`"));
     }
@@ -145,15 +175,10 @@ fn entry(input: ParseStream, report: &mut Report) -> syn::Result<Entry> {
     if input.peek(Token![=]) {
         report.push(input.error(format!("expected `:`, as in `{key}: value`")));
         input.parse::<Token![=]>()?;
-    } else if input.is_empty() || !input.peek(Token![:]) {
-        report.error(&key, format!("`{key}` has no value: write `{key}: value`"));
-        return Ok(Entry {
-            docs,
-            key,
-            value: None,
-        });
-    } else {
+    } else if input.peek(Token![:]) {
         input.parse::<Token![:]>()?;
+    } else {
+        skip_to_comma(input);
     }
     if input.is_empty() || input.peek(Token![,]) {
         report.error(&key, format!("`{key}` has no value: write `{key}: value`"));
@@ -166,7 +191,8 @@ fn entry(input: ParseStream, report: &mut Report) -> syn::Result<Entry> {
     let value = match Expr::parse(input) {
         Ok(value) => Some(value),
         Err(error) => {
-            report.push(error);
+            let message = format!("`{key}` has a value that cannot be read: {error}");
+            report.push(syn::Error::new(error.span(), message));
             skip_to_comma(input);
             None
         }
@@ -179,4 +205,14 @@ fn skip_to_comma(input: ParseStream) {
     while !input.is_empty() && !input.peek(Token![,]) {
         let _ = input.parse::<TokenTree>();
     }
+}
+
+/// The source of an expression, on one line. Token streams print with a space around every token, which
+/// for the values of keys is a few too many.
+pub fn source(expr: &impl ToTokens) -> String {
+    expr.to_token_stream()
+        .to_string()
+        .replace("- ", "-")
+        .replace(" ,", ",")
+        .replace(" :: ", "::")
 }

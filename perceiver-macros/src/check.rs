@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprLit, Lit, UnOp};
 
-use crate::ast::{Declaration, Entry};
+use crate::ast::{Declaration, Entry, source};
 use crate::keys::{self, Default, KEYS, Key, Kind};
 use crate::report::Report;
 
@@ -41,11 +41,10 @@ impl Values {
         self.get(name).tokens.to_string() == "false"
     }
 
-    /// The sizes in `input_shape`, if it is given.
-    pub fn shape(&self) -> Option<Vec<TokenStream>> {
-        let value = self.get("input_shape");
-        let array: syn::ExprArray = syn::parse2(value.tokens.clone()).ok()?;
-        Some(array.elems.iter().map(ToTokens::to_token_stream).collect())
+    /// The number of axes in `input_shape`, if it is given.
+    pub fn axes(&self) -> Option<usize> {
+        let array = syn::parse2::<syn::ExprArray>(self.get("input_shape").tokens.clone());
+        Some(array.ok()?.elems.len() - 1)
     }
 }
 
@@ -53,12 +52,16 @@ impl Values {
 pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
     let mut values = BTreeMap::new();
     let mut written: BTreeMap<&str, &Entry> = BTreeMap::new();
+    // What a misspelt key was meant to be is not missing.
+    let mut meant = Vec::new();
     for entry in &declaration.entries {
-        let Some(key) = known(entry, report) else {
+        let name = entry.key.unraw().to_string();
+        let Some(key) = keys::find(&name) else {
+            meant.extend(unknown(&name, entry, report));
             continue;
         };
         if written.insert(key.name, entry).is_some() {
-            report.error(&entry.key, format!("`{}` is given twice", key.name));
+            report.error(&entry.key, format!("`{name}` is given twice"));
             continue;
         }
         if let Some(expr) = &entry.value
@@ -68,29 +71,20 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
             values.insert(key.name, Value { docs, ..value });
         }
     }
+    conflicts(&written, report);
 
-    if let Some(shape) = written.get("input_shape") {
-        for name in ["input_axis", "input_channels"] {
-            if let Some(entry) = written.get(name) {
-                let shape = shape.value.to_token_stream();
-                report.error(
-                    &entry.key,
-                    format!("`input_shape: {shape}` says this already: give one or the other"),
-                );
-            }
-        }
-    }
     let encodes = written
         .get("fourier_encode_data")
         .and_then(|entry| entry.value.as_ref())
-        .is_none_or(|value| value.to_token_stream().to_string() != "false");
+        .is_none_or(|value| source(value) != "false");
     for key in KEYS {
         let required = match key.default {
             Default::Required => true,
             Default::RequiredToEncode => encodes,
             Default::Value(_) | Default::Absent => false,
         };
-        if required && !written.contains_key(key.name) {
+        let given = written.contains_key(key.name) || meant.contains(&key.name);
+        if required && !given && !report.lost {
             report.push(syn::Error::new(
                 declaration.span,
                 format!("`{}` is missing: the {}", key.name, key.doc),
@@ -101,21 +95,43 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
     Values(values)
 }
 
-/// The row of an entry's key, or an error that helps to find it.
-fn known(entry: &Entry, report: &mut Report) -> Option<&'static Key> {
-    let name = entry.key.unraw().to_string();
-    let found = keys::find(&name);
-    if found.is_none() {
-        let help = match keys::nearest(&name) {
-            Some(key) => format!("did you mean `{}`?", key.name),
-            None => {
-                let names: Vec<_> = KEYS.iter().map(|key| format!("`{}`", key.name)).collect();
-                format!("the keys are {}", names.join(", "))
-            }
-        };
-        report.error(&entry.key, format!("there is no key `{name}`; {help}"));
+/// Reports keys that say the same thing twice.
+fn conflicts(written: &BTreeMap<&str, &Entry>, report: &mut Report) {
+    let Some(shape) = written.get("input_shape") else {
+        return;
+    };
+    let also: Vec<_> = ["input_axis", "input_channels"]
+        .into_iter()
+        .filter_map(|name| written.get(name))
+        .collect();
+    if let Some(first) = also.first() {
+        let names: Vec<_> = also
+            .iter()
+            .map(|entry| format!("`{}`", entry.key))
+            .collect();
+        let shape = shape.value.as_ref().map(source).unwrap_or_default();
+        report.error(
+            &first.key,
+            format!(
+                "`input_shape: {shape}` says this already: leave out {}",
+                names.join(" and ")
+            ),
+        );
     }
-    found
+}
+
+/// Reports a key that there is not; gives the one that was most likely meant.
+fn unknown(name: &str, entry: &Entry, report: &mut Report) -> Option<&'static str> {
+    let nearest = keys::nearest(name);
+    let help = match nearest {
+        Some(key) => format!("did you mean `{}`?", key.name),
+        None => {
+            let names: Vec<_> = KEYS.iter().map(|key| format!("`{}`", key.name)).collect();
+            format!("the keys are {}", names.join(", "))
+        }
+    };
+    report.error(&entry.key, format!("there is no key `{name}`; {help}"));
+    nearest.map(|key| key.name)
 }
 
 /// What stands in for a key that is absent or wrong.
@@ -159,7 +175,7 @@ fn read(key: &Key, expr: &Expr, report: &mut Report) -> Option<Value> {
             } else {
                 tokens
             },
-            source: expr.to_token_stream().to_string(),
+            source: source(expr),
             span: expr.span(),
             opaque,
             docs: Vec::new(),
@@ -289,12 +305,4 @@ fn strip(expr: &Expr) -> &Expr {
         Expr::Group(group) => strip(&group.expr),
         other => other,
     }
-}
-
-fn source(expr: &Expr) -> String {
-    // Token streams print with spaces between all tokens; in a value that is a sign or a comma.
-    expr.to_token_stream()
-        .to_string()
-        .replace("- ", "-")
-        .replace(" ,", ",")
 }

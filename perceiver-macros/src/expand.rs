@@ -10,17 +10,33 @@ use crate::check::{Value, Values};
 use crate::keys::{KEYS, Key, Kind};
 
 /// The expansion: the struct, its constants, and the implementations over the layers of `krate`.
-pub fn expand(krate: &TokenStream, declaration: &Declaration, values: &Values) -> TokenStream {
+///
+/// An `error`, an expression, becomes the value of every count, and so a part of every type: what uses the
+/// model then compiles without a second error, whatever it expects of it.
+pub fn expand(
+    krate: &TokenStream,
+    declaration: &Declaration,
+    values: &Values,
+    error: Option<TokenStream>,
+) -> TokenStream {
     let name = &declaration.name;
     let structure = structure(krate, declaration, values);
-    let constants = constants(krate, name, values);
+    let constants = constants(krate, name, values, error);
     let checks = checks(values, name);
     let input = input(name, values);
     let methods = methods(name, values);
     let traits = traits(name, values);
+    // What is configured away with the struct goes with it.
+    let cfgs = declaration
+        .attrs
+        .iter()
+        .filter(|attr| attr.path().is_ident("cfg"));
+    let cfgs = quote!(#(#cfgs)*);
     quote! {
         #structure
+        #cfgs
         #constants
+        #cfgs
         const _: () = {
             #[allow(unused_imports)]
             use #krate::__private::*;
@@ -97,8 +113,22 @@ fn missing_derives(attrs: &[Attribute]) -> TokenStream {
 }
 
 /// One constant for each key, and the two that follow from them.
-fn constants(krate: &TokenStream, name: &Ident, values: &Values) -> TokenStream {
-    let keys = KEYS.iter().map(|key| constant(key, values));
+fn constants(
+    krate: &TokenStream,
+    name: &Ident,
+    values: &Values,
+    error: Option<TokenStream>,
+) -> TokenStream {
+    let poisoned = error.is_some();
+    let keys = KEYS
+        .iter()
+        .map(|key| constant(krate, key, values, poisoned));
+    let error = error.map(|error| {
+        quote! {
+            #[doc(hidden)]
+            pub const DECLARATION_ERROR: ::core::primitive::usize = #error;
+        }
+    });
     let latents = quote!(#name::NUM_LATENTS * #name::LATENT_DIM);
     let p = quote!(#krate::__private);
     let head = classifies(values).then(|| {
@@ -108,6 +138,7 @@ fn constants(krate: &TokenStream, name: &Ident, values: &Values) -> TokenStream 
     });
     quote! {
         impl #name {
+            #error
             #(#keys)*
             /// The width of a token: its channels and its position encoding.
             pub const INPUT_DIM: ::core::primitive::usize = #p::input_dim(
@@ -135,19 +166,18 @@ fn constants(krate: &TokenStream, name: &Ident, values: &Values) -> TokenStream 
     }
 }
 
-fn constant(key: &Key, values: &Values) -> TokenStream {
+fn constant(krate: &TokenStream, key: &Key, values: &Values, error: bool) -> TokenStream {
     let value = values.get(key.name);
-    let shape = values.shape();
-    let tokens = match (key.name, &shape) {
+    let tokens = match (key.name, values.axes()) {
+        _ if error && matches!(key.kind, Kind::Count { .. }) => quote!(Self::DECLARATION_ERROR),
         ("input_shape", Some(_)) => {
             let tokens = &value.tokens;
             quote!(::core::option::Option::Some(#tokens))
         }
-        ("input_axis", Some(sizes)) => {
-            let axes = sizes.len() - 1;
-            quote!(#axes)
+        ("input_axis", Some(axes)) => quote!(#axes),
+        ("input_channels", Some(axes)) => {
+            quote!(#krate::__private::size_at(Self::INPUT_SHAPE, #axes))
         }
-        ("input_channels", Some(sizes)) => sizes.last().cloned().unwrap_or_default(),
         _ => value.tokens.clone(),
     };
     let ty = match key.kind {
@@ -197,40 +227,72 @@ fn check(key: &Key, value: &Value, name: &Ident) -> TokenStream {
 fn input(name: &Ident, values: &Values) -> TokenStream {
     let input = input_trait(name);
     let plain = name.unraw();
-    let (declared, expected, axes) = match values.shape() {
+    let shape = values.get("input_shape");
+    let (declared, expected, axes) = match values.axes() {
         None => {
             let axes = &values.get("input_axis").source;
             let channels = &values.get("input_channels").source;
-            let count = axes.parse::<usize>().unwrap_or(2);
-            let names: String = (1..=count).map(|axis| format!("axis {axis}, ")).collect();
+            let names = match axes.parse::<usize>() {
+                Ok(count) => (1..=count).map(|axis| format!("axis {axis}, ")).collect(),
+                Err(_) => "axis 1, .., ".to_string(),
+            };
             (
                 format!("`input_axis: {axes}` and `input_channels: {channels}`"),
                 format!("(batch, {names}Const<{channels}>)"),
                 None,
             )
         }
-        Some(sizes) => {
-            let source = &values.get("input_shape").source;
-            let names: Vec<_> = sizes.iter().map(|size| format!("Const<{size}>")).collect();
-            let axes = &sizes[..sizes.len() - 1];
+        Some(axes) => {
+            let sizes = shape.source.trim_matches(['[', ']', ' ', ',']).split(", ");
+            let sizes: Vec<_> = sizes.map(|size| format!("Const<{size}>")).collect();
+            let axes = (0..axes).map(|axis| quote!(Const<{ size_at(#name::INPUT_SHAPE, #axis) }>));
             (
-                format!("`input_shape: {source}`"),
-                format!("(batch, {})", names.join(", ")),
-                Some(quote!(, Axes = (#(Const<{ #axes }>,)*))),
+                format!("`input_shape: {}`", shape.source),
+                format!("(batch, {})", sizes.join(", ")),
+                Some(quote!(, Axes = (#(#axes,)*))),
             )
         }
     };
     let message = format!("`{plain}` cannot take this input: it was declared with {declared}");
-    let label = format!("expected `{expected}`, found `{{Self}}`");
+    let label = format!("expected `Tensor<{expected}, {{E}}, {{D}}>`, found `{{Self}}`");
+    let note = "with a mask, the input is a pair `(tensor, mask)`, and the mask a `bool` tensor with the same \
+                batch and axes";
     let bound = quote! {
         Input<{ #name::INPUT_AXIS }, { #name::INPUT_CHANNELS }, E, D #axes>
     };
+    // The associated types are the trait's own: rustc would otherwise name the trait they come from.
     quote! {
         /// What the model can be given.
-        #[diagnostic::on_unimplemented(message = #message, label = #label)]
-        pub trait #input<E: Dtype, D: Device<E>>: #bound {}
+        #[diagnostic::on_unimplemented(message = #message, label = #label, note = #note)]
+        pub trait #input<E: Dtype, D: Device<E>> {
+            /// The batch dimension.
+            type Batch: Dim;
+            /// The tape that the input carries.
+            type Tape: Tape<E, D>;
+
+            /// Flattens the input's axes.
+            fn into_tokens(self) -> Result<
+                Tokens<
+                    Self::Batch, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, Self::Tape
+                >,
+                ForwardError<D::Err>,
+            >;
+        }
+
         #[diagnostic::do_not_recommend]
-        impl<E: Dtype, D: Device<E>, I: #bound> #input<E, D> for I {}
+        impl<E: Dtype, D: Device<E>, I: #bound> #input<E, D> for I {
+            type Batch = I::Batch;
+            type Tape = I::Tape;
+
+            fn into_tokens(self) -> Result<
+                Tokens<
+                    I::Batch, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, I::Tape
+                >,
+                ForwardError<D::Err>,
+            > {
+                Input::into_tokens(self)
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ pub enum Kind {
     Positive,
     /// A number above 0 other than 1; `Option<f64>`.
     Base,
-    /// A number from 0 up to, but not, 1; `f64`.
+    /// A number of at least 0 and below 1; `f64`.
     Probability,
     /// `true` or `false`.
     Flag,
@@ -121,8 +121,8 @@ impl Kind {
         match self {
             Self::Count { max } => format!("a whole number from 1 to {max}"),
             Self::Positive => "a number above 0".into(),
-            Self::Base => "a number above 0, and not 1".into(),
-            Self::Probability => "a number from 0 up to, but not, 1".into(),
+            Self::Base => "a number above 0 other than 1".into(),
+            Self::Probability => "a number of at least 0 and below 1".into(),
             Self::Flag => "`true` or `false`".into(),
             Self::Shape => {
                 "the sizes of one to four axes and the channels, as in `[224, 224, 3]`".into()

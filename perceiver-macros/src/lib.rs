@@ -26,11 +26,14 @@ pub fn declare(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 fn expansion(input: TokenStream) -> TokenStream {
     let mut report = Report::default();
-    let model = ast::parse(input, &mut report).map(|(krate, declaration)| {
-        let values = check::check(&declaration, &mut report);
-        expand::expand(&krate, &declaration, &values)
-    });
-    let mut tokens = report.to_compile_errors();
-    tokens.extend(model);
+    let Some((krate, declaration)) = ast::parse(input, &mut report) else {
+        let mut tokens = report.others_as_items();
+        tokens.extend(report.last_as_expression());
+        return tokens;
+    };
+    let values = check::check(&declaration, &mut report);
+    let error = report.last_as_expression();
+    let mut tokens = report.others_as_items();
+    tokens.extend(expand::expand(&krate, &declaration, &values, error));
     tokens
 }

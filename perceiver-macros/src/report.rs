@@ -1,12 +1,15 @@
 //! Errors are collected, so that one compilation shows all of them.
 
 use proc_macro2::TokenStream;
-use quote::ToTokens;
+use quote::{ToTokens, quote};
 
 /// The errors found so far.
 #[derive(Default)]
 pub struct Report {
     errors: Vec<syn::Error>,
+    /// Whether a part could not be read in which any key may have been given, so that none can be said
+    /// to be missing.
+    pub lost: bool,
 }
 
 impl Report {
@@ -20,11 +23,16 @@ impl Report {
         self.errors.push(error);
     }
 
-    /// The errors as `compile_error!`s.
-    pub fn to_compile_errors(&self) -> TokenStream {
-        self.errors
-            .iter()
-            .map(syn::Error::to_compile_error)
-            .collect()
+    /// The last error as an expression, if there is any. An expression that is an error makes one of every
+    /// type it is part of, and rustc has nothing more to say about those.
+    pub fn last_as_expression(&self) -> Option<TokenStream> {
+        self.errors.last().map(syn::Error::to_compile_error)
+    }
+
+    /// All errors but the last, as items: rustc comes to them first.
+    pub fn others_as_items(&self) -> TokenStream {
+        let errors = self.errors.iter().rev().skip(1).rev();
+        let errors = errors.map(syn::Error::to_compile_error);
+        quote!(#(#errors)*)
     }
 }

@@ -70,8 +70,8 @@ type EncodedWidth<const CHANNELS: usize, const AXES: usize, const BANDS: usize> 
 /// could not say so before the program is built in full: inside generic code it is not evaluated
 /// until then. The sum is made with typenum's arithmetic on types, for widths up to 1024.
 #[diagnostic::on_unimplemented(
-    message = "Fourier features of this many channels, axes and bands are not {WIDTH} wide",
-    label = "the width has to be CHANNELS + AXES * (2 * BANDS + 1)"
+    message = "`{Self}` is not `{WIDTH}` wide",
+    label = "the width has to be `CHANNELS + AXES * (2 * BANDS + 1)`"
 )]
 pub trait EncodesTo<const WIDTH: usize> {}
 
@@ -79,6 +79,7 @@ pub trait EncodesTo<const WIDTH: usize> {}
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding<const CHANNELS: usize, const AXES: usize, const BANDS: usize>;
 
+#[diagnostic::do_not_recommend]
 impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: usize>
     EncodesTo<WIDTH> for Encoding<CHANNELS, AXES, BANDS>
 where
@@ -90,16 +91,11 @@ where
     Prod<U2, U<BANDS>>: Add<U1>,
     U<AXES>: Mul<AxisFeatures<BANDS>>,
     U<CHANNELS>: Add<Prod<U<AXES>, AxisFeatures<BANDS>>>,
-    EncodedWidth<CHANNELS, AXES, BANDS>: SameWidth<U<WIDTH>, WIDTH>,
+    EncodedWidth<CHANNELS, AXES, BANDS>: Same<U<WIDTH>>,
 {
 }
 
-/// Holds for a type-level number and itself. `FOUND` is only there to be printed: nobody reads
-/// typenum's bits.
+/// Holds for a type and itself.
 #[doc(hidden)]
-#[diagnostic::on_unimplemented(
-    message = "the encoded width is not {FOUND}",
-    label = "has to be CHANNELS + AXES * (2 * BANDS + 1), and {FOUND} is not"
-)]
-pub trait SameWidth<Found, const FOUND: usize> {}
-impl<N, const FOUND: usize> SameWidth<N, FOUND> for N {}
+pub trait Same<Other> {}
+impl<T> Same<T> for T {}

@@ -60,25 +60,25 @@ pub struct FourierFeatures<
 
 impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: usize>
     FourierFeatures<CHANNELS, AXES, BANDS, WIDTH>
-where
-    Encoding<CHANNELS, AXES, BANDS>: EncodesTo<WIDTH>,
 {
     /// Frequencies spaced evenly from 1 to `max_freq / 2`, as in the paper.
     #[must_use]
-    pub fn linear(max_freq: f64) -> Self {
+    pub fn linear(max_freq: f64) -> Self
+    where
+        Encoding<CHANNELS, AXES, BANDS>: EncodesTo<WIDTH>,
+    {
         Self::declared(max_freq, None)
     }
 
     /// Frequencies spaced logarithmically from `base` to `max_freq / 2`, as in the TensorFlow package.
     #[must_use]
-    pub fn log(max_freq: f64, base: f64) -> Self {
+    pub fn log(max_freq: f64, base: f64) -> Self
+    where
+        Encoding<CHANNELS, AXES, BANDS>: EncodesTo<WIDTH>,
+    {
         Self::declared(max_freq, Some(base))
     }
-}
 
-impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: usize>
-    FourierFeatures<CHANNELS, AXES, BANDS, WIDTH>
-{
     /// For `perceiver!`, which works `WIDTH` out itself, from constants of any size.
     #[doc(hidden)]
     #[must_use]

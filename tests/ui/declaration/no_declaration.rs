@@ -1,0 +1,7 @@
+use perceiver::prelude::*;
+
+perceiver! {
+    6
+}
+
+fn main() {}

@@ -1,0 +1,26 @@
+use perceiver::prelude::*;
+
+perceiver! {
+    struct Model {
+        num_freq_bands: 6.5,
+        max_freq: "10",
+        depth: [6],
+        num_latents: true,
+        latent_dim: (64),
+        weight_tie_layers: 1,
+        input_shape: 8,
+        cross_heads: '1',
+        num_classes: 10u8,
+    }
+}
+
+fn main() {
+    let dev = Cpu::default();
+    let mut model = dev.build_module::<Model, f32>();
+    let image: Tensor<Rank4<1, 8, 8, 3>, f32, _> = dev.sample_normal();
+    let logits: Tensor<Rank2<1, 10>, f32, _> = model.forward(image.clone());
+    let untyped = model.forward_mut(image.leaky_trace());
+    let _ = untyped.softmax::<Axis<1>>().array();
+    model.save_checkpoint("model.safetensors").unwrap();
+    let _ = (logits, Model::PARAMETERS, model.latents.array());
+}
