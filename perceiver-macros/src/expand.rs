@@ -1,6 +1,6 @@
 //! From checked values to the tokens of a model. Nothing can go wrong here.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Attribute, Ident};
@@ -260,44 +260,18 @@ fn input(name: &Ident, values: &Values) -> TokenStream {
     let bound = quote! {
         Input<{ #name::INPUT_AXIS }, { #name::INPUT_CHANNELS }, E, D #axes>
     };
-    // The associated types are the trait's own: rustc would otherwise name the trait they come from.
     quote! {
         /// What the model can be given.
         #[diagnostic::on_unimplemented(message = #message, label = #label, note = #note)]
-        pub trait #input<E: Dtype, D: Device<E>> {
-            /// The batch dimension.
-            type Batch: Dim;
-            /// The tape that the input carries.
-            type Tape: Tape<E, D>;
-
-            /// Flattens the input's axes.
-            fn into_tokens(self) -> Result<
-                Tokens<
-                    Self::Batch, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, Self::Tape
-                >,
-                ForwardError<D::Err>,
-            >;
-        }
-
+        pub trait #input<E: Dtype, D: Device<E>>: #bound {}
         #[diagnostic::do_not_recommend]
-        impl<E: Dtype, D: Device<E>, I: #bound> #input<E, D> for I {
-            type Batch = I::Batch;
-            type Tape = I::Tape;
-
-            fn into_tokens(self) -> Result<
-                Tokens<
-                    I::Batch, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, I::Tape
-                >,
-                ForwardError<D::Err>,
-            > {
-                Input::into_tokens(self)
-            }
-        }
+        impl<E: Dtype, D: Device<E>, I: #bound> #input<E, D> for I {}
     }
 }
 
 fn input_trait(name: &Ident) -> Ident {
-    format_ident!("{}Input", name)
+    let span = Span::call_site().located_at(name.span());
+    format_ident!("{}Input", name, span = span)
 }
 
 /// What `forward` gives, from an input `I`.
@@ -321,6 +295,8 @@ fn latents(name: &Ident) -> TokenStream {
 
 fn methods(name: &Ident, values: &Values) -> TokenStream {
     let input = input_trait(name);
+    // rustc shows a method that an input does not fit; let it show the model's name, not all its keys.
+    let span = Span::call_site().located_at(name.span());
     let output = output(name, values);
     let latents = latents(name);
     let gives = if classifies(values) {
@@ -345,7 +321,7 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             let tokens = encoding.try_encode(tokens)?;
         }
     });
-    quote! {
+    quote_spanned! {span=>
         impl<E: Dtype, D: Device<E>> #name<E, D> {
             #[doc = #gives]
             ///

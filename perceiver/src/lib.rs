@@ -76,14 +76,14 @@ pub mod __private {
     pub use dfdx::nn::modules::Repeated;
     pub use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
     pub use dfdx::nn::{BuildOnDevice, Module, ModuleMut};
-    pub use dfdx::shapes::{Const, Dim, Dtype, Rank2};
+    pub use dfdx::shapes::{Const, Dtype, Rank2};
     pub use dfdx::tensor::{Cpu, Storage, Tape, Tensor};
     pub use dfdx::tensor_ops::Device as TensorDevice;
     pub use perceiver_macros::declare;
 
     pub use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
     pub use crate::nn::{
-        Dropout, FourierFeatures, Input, Layer, ToLogits, Tokens, reset_to_normal, try_iterate,
+        Dropout, FourierFeatures, Input, Layer, ToLogits, reset_to_normal, try_iterate,
     };
     pub use crate::{Device, ForwardError, Summary};
 

@@ -24,23 +24,73 @@ pub struct Tokens<
     pub mask: Option<Tensor<(B, usize), E, D>>,
 }
 
+/// Any tensor, alone or in a pair with a mask, whether it fits a model or not.
+///
+/// What a model gives has the batch and the tape of what it is given. That they can be named before the
+/// input is known to fit is what lets the compiler point at the input when it does not.
+pub trait AnyInput {
+    /// The first dimension.
+    type Batch: Dim;
+    /// The tape that the tensor carries.
+    type Tape;
+}
+
+/// What is not a tensor, but close to one, and what a tensor may be wrapped in: these fit no model, and are
+/// only here so that there is one error about that, not two.
+macro_rules! any_input_like {
+    ([$($generics:tt)*] $ty:ty, $Batch:ty, $Tape:ty) => {
+        #[diagnostic::do_not_recommend]
+        impl<$($generics)*> AnyInput for $ty {
+            type Batch = $Batch;
+            type Tape = $Tape;
+        }
+    };
+}
+
+any_input_like!([X: AnyInput, Mask] (X, Mask), X::Batch, X::Tape);
+any_input_like!([X: AnyInput] &X, X::Batch, X::Tape);
+any_input_like!([X: AnyInput] &mut X, X::Batch, X::Tape);
+any_input_like!([X: AnyInput] Option<X>, X::Batch, X::Tape);
+any_input_like!([X: AnyInput, Error] Result<X, Error>, X::Batch, X::Tape);
+any_input_like!([X] Vec<X>, usize, NoneTape);
+any_input_like!([X, const N: usize] [X; N], Const<N>, NoneTape);
+any_input_like!([] f32, usize, NoneTape);
+any_input_like!([] f64, usize, NoneTape);
+
+macro_rules! any_input {
+    ($($Axis:ident)*) => {
+        impl<B: Dim, $($Axis: Dim,)* E, D: Storage<E>, T> AnyInput
+            for Tensor<(B, $($Axis,)*), E, D, T>
+        {
+            type Batch = B;
+            type Tape = T;
+        }
+    };
+}
+
+any_input!();
+any_input!(A1);
+any_input!(A1 A2);
+any_input!(A1 A2 A3);
+any_input!(A1 A2 A3 A4);
+any_input!(A1 A2 A3 A4 A5);
+
 /// What can be handed to a Perceiver of `AXES` axes and `CHANNELS` channels: a tensor
 /// `(batch, axis 1, .., CHANNELS)` with one to four axes, or a pair of it and a mask, a `bool` tensor
 /// `(batch, axis 1, ..)` that is true where a position may be attended to.
 ///
 /// Batch and axes may be `usize` or `Const`.
-pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>> {
-    /// The batch dimension.
-    type Batch: Dim;
+pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>>:
+    AnyInput<Tape: Tape<E, D>>
+{
     /// The dimensions of the axes, as a tuple.
     type Axes;
-    /// The tape that the input carries.
-    type Tape: Tape<E, D>;
 
     /// Flattens the input's axes.
     ///
     /// # Errors
-    /// If the batch or an axis is empty, the mask is of another size than the input, or the device runs out of memory.
+    /// If the batch or an axis is empty, the mask is of another size than the input, or the device runs out
+    /// of memory.
     fn into_tokens(
         self,
     ) -> Result<Tokens<Self::Batch, CHANNELS, AXES, E, D, Self::Tape>, ForwardError<D::Err>>;
@@ -58,9 +108,7 @@ macro_rules! input {
             D: Device<E>,
             T: Tape<E, D>,
         {
-            type Batch = B;
             type Axes = ($($Axis,)+);
-            type Tape = T;
 
             fn into_tokens(
                 self,
@@ -89,9 +137,7 @@ macro_rules! input {
             D: Device<E>,
             T: Tape<E, D>,
         {
-            type Batch = B;
             type Axes = ($($Axis,)+);
-            type Tape = T;
 
             fn into_tokens(
                 self,

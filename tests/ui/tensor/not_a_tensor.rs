@@ -14,5 +14,7 @@ perceiver! {
 fn main() {
     let dev = Cpu::default();
     let model = dev.build_module::<Model, f32>();
+    let image: Tensor<Rank4<1, 8, 8, 3>, f32, _> = dev.sample_normal();
+    let _ = model.forward(&image);
     let _ = model.forward([[[[0.0_f32; 3]; 8]; 8]; 1]);
 }
