@@ -20,8 +20,6 @@ pub struct Values(BTreeMap<&'static str, Value>);
 pub struct Value {
     /// The constant's value.
     pub tokens: TokenStream,
-    /// As in the source, for messages.
-    pub source: String,
     /// Where the value is written.
     pub span: Span,
     /// Whether only the compiler can tell what it is.
@@ -145,7 +143,6 @@ fn fallback(key: &Key) -> Value {
     };
     Value {
         tokens: literal.parse().unwrap_or_default(),
-        source: literal.into(),
         span: Span::call_site(),
         opaque: false,
         docs: Vec::new(),
@@ -175,7 +172,6 @@ fn read(key: &Key, expr: &Expr, report: &mut Report) -> Option<Value> {
             } else {
                 tokens
             },
-            source: source(expr),
             span: expr.span(),
             opaque,
             docs: Vec::new(),

@@ -2,7 +2,6 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::ext::IdentExt;
 use syn::{Attribute, Ident};
 
 use crate::ast::Declaration;
@@ -23,7 +22,6 @@ pub fn expand(
     let structure = structure(krate, declaration, values);
     let constants = constants(krate, name, values, error);
     let checks = checks(values, name);
-    let input = input(name, values);
     let methods = methods(name, values);
     let traits = traits(name, values);
     // What is configured away with the struct goes with it.
@@ -35,13 +33,14 @@ pub fn expand(
     quote! {
         #structure
         #cfgs
+        #[allow(deprecated)]
         #constants
         #cfgs
+        #[allow(deprecated)]
         const _: () = {
             #[allow(unused_imports)]
             use #krate::__private::*;
             #checks
-            #input
             #methods
             #traits
         };
@@ -223,55 +222,29 @@ fn check(key: &Key, value: &Value, name: &Ident) -> TokenStream {
     quote_spanned!(value.span=> const _: () = ::core::assert!(#condition, #message);)
 }
 
-/// The trait that says what the model can be given, which exists to have a message of its own.
-fn input(name: &Ident, values: &Values) -> TokenStream {
-    let input = input_trait(name);
-    let plain = name.unraw();
-    let shape = values.get("input_shape");
-    let (declared, expected, axes) = match values.axes() {
-        None => {
-            let axes = &values.get("input_axis").source;
-            let channels = &values.get("input_channels").source;
-            let names = match axes.parse::<usize>() {
-                Ok(count) => (1..=count).map(|axis| format!("axis {axis}, ")).collect(),
-                Err(_) => "axis 1, .., ".to_string(),
-            };
-            (
-                format!("`input_axis: {axes}` and `input_channels: {channels}`"),
-                format!("(batch, {names}Const<{channels}>)"),
-                None,
-            )
+/// The trait of what the model can be given, which has a message for what it cannot.
+fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
+    let span = shown_as(name);
+    let channels = quote_spanned!(span=> { #name::INPUT_CHANNELS });
+    if let Some(axes) = values.axes() {
+        let input = format_ident!("InputShape{axes}", span = span);
+        let sizes =
+            (0..axes).map(|axis| quote_spanned!(span=> { size_at(#name::INPUT_SHAPE, #axis) }));
+        return quote_spanned!(span=> #input<#model, #(#sizes,)* #channels, E, D>);
+    }
+    match values.get("input_axis").tokens.to_string().as_str() {
+        axes @ ("1" | "2" | "3" | "4") => {
+            let input = format_ident!("Input{axes}", span = span);
+            quote_spanned!(span=> #input<#model, #channels, E, D>)
         }
-        Some(axes) => {
-            let sizes = shape.source.trim_matches(['[', ']', ' ', ',']).split(", ");
-            let sizes: Vec<_> = sizes.map(|size| format!("Const<{size}>")).collect();
-            let axes = (0..axes).map(|axis| quote!(Const<{ size_at(#name::INPUT_SHAPE, #axis) }>));
-            (
-                format!("`input_shape: {}`", shape.source),
-                format!("(batch, {})", sizes.join(", ")),
-                Some(quote!(, Axes = (#(#axes,)*))),
-            )
-        }
-    };
-    let message = format!("`{plain}` cannot take this input: it was declared with {declared}");
-    let label = format!("expected `Tensor<{expected}, {{E}}, {{D}}>`, found `{{Self}}`");
-    let note = "with a mask, the input is a pair `(tensor, mask)`, and the mask a `bool` tensor with the same \
-                batch and axes";
-    let bound = quote! {
-        Input<{ #name::INPUT_AXIS }, { #name::INPUT_CHANNELS }, E, D #axes>
-    };
-    quote! {
-        /// What the model can be given.
-        #[diagnostic::on_unimplemented(message = #message, label = #label, note = #note)]
-        pub trait #input<E: Dtype, D: Device<E>>: #bound {}
-        #[diagnostic::do_not_recommend]
-        impl<E: Dtype, D: Device<E>, I: #bound> #input<E, D> for I {}
+        _ => quote_spanned!(span=> InputAxes<#model, { #name::INPUT_AXIS }, #channels, E, D>),
     }
 }
 
-fn input_trait(name: &Ident) -> Ident {
-    let span = Span::call_site().located_at(name.span());
-    format_ident!("{}Input", name, span = span)
+/// The span of code that rustc may show: as it comes from the macro, but at the model's name. It would show
+/// the whole declaration otherwise.
+fn shown_as(name: &Ident) -> Span {
+    Span::call_site().located_at(name.span())
 }
 
 /// What `forward` gives, from an input `I`.
@@ -294,9 +267,8 @@ fn latents(name: &Ident) -> TokenStream {
 }
 
 fn methods(name: &Ident, values: &Values) -> TokenStream {
-    let input = input_trait(name);
-    // rustc shows a method that an input does not fit; let it show the model's name, not all its keys.
-    let span = Span::call_site().located_at(name.span());
+    let input = input(name, values, &quote!(Self));
+    let span = shown_as(name);
     let output = output(name, values);
     let latents = latents(name);
     let gives = if classifies(values) {
@@ -327,7 +299,7 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Panics
             /// Where [`try_forward`](Self::try_forward) gives an error.
-            pub fn forward<I: #input<E, D>>(&self, input: I) -> #output {
+            pub fn forward<I: #input>(&self, input: I) -> #output {
                 unwrap(self.try_forward(input))
             }
 
@@ -335,7 +307,7 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Panics
             /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
-            pub fn forward_mut<I: #input<E, D>>(&mut self, input: I) -> #output {
+            pub fn forward_mut<I: #input>(&mut self, input: I) -> #output {
                 unwrap(self.try_forward_mut(input))
             }
 
@@ -343,10 +315,10 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Errors
             /// If a mask does not lie over the input, or the device runs out of memory.
-            pub fn try_forward<I: #input<E, D>>(
+            pub fn try_forward<I: #input>(
                 &self, input: I,
             ) -> Result<#output, ForwardError<D::Err>> {
-                self.run(input, Dropout::default()).and_then(|latents| self.head::<I>(latents))
+                self.run(input, Dropout::NONE).and_then(|latents| self.head::<I>(latents))
             }
 
             /// Like [`try_forward`](Self::try_forward), but drops values as the declaration says if the input has
@@ -354,7 +326,7 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Errors
             /// As [`try_forward`](Self::try_forward).
-            pub fn try_forward_mut<I: #input<E, D>>(
+            pub fn try_forward_mut<I: #input>(
                 &mut self, input: I,
             ) -> Result<#output, ForwardError<D::Err>> {
                 let dropout = Dropout {
@@ -368,7 +340,7 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Panics
             /// Where [`try_embed`](Self::try_embed) gives an error.
-            pub fn embed<I: #input<E, D>>(&self, input: I) -> #latents {
+            pub fn embed<I: #input>(&self, input: I) -> #latents {
                 unwrap(self.try_embed(input))
             }
 
@@ -376,10 +348,10 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Errors
             /// If a mask does not lie over the input, or the device runs out of memory.
-            pub fn try_embed<I: #input<E, D>>(
+            pub fn try_embed<I: #input>(
                 &self, input: I,
             ) -> Result<#latents, ForwardError<D::Err>> {
-                self.run(input, Dropout::default())
+                self.run(input, Dropout::NONE)
             }
 
             /// The parts of the model with their shapes and parameters, to be printed.
@@ -413,7 +385,7 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             }
 
             /// From the input to the latents behind the last layer.
-            fn run<I: #input<E, D>>(
+            fn run<I: #input>(
                 &self, input: I, dropout: Dropout,
             ) -> Result<#latents, ForwardError<D::Err>> {
                 let tokens = input.into_tokens()?;
@@ -429,7 +401,7 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             }
 
             /// From the latents to what `forward` gives.
-            fn head<I: #input<E, D>>(
+            fn head<I: #input>(
                 &self, latents: #latents,
             ) -> Result<#output, ForwardError<D::Err>> {
                 #head
@@ -439,7 +411,7 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
 }
 
 fn traits(name: &Ident, values: &Values) -> TokenStream {
-    let input = input_trait(name);
+    let input = input(name, values, &quote!(#name<E, D>));
     let output = output(name, values);
     let (head, field) = if classifies(values) {
         (
@@ -454,7 +426,7 @@ fn traits(name: &Ident, values: &Values) -> TokenStream {
         (None, None)
     };
     quote! {
-        impl<E: Dtype, D: Device<E>, I: #input<E, D>> Module<I> for #name<E, D> {
+        impl<E: Dtype, D: Device<E>, I: #input> Module<I> for #name<E, D> {
             type Output = #output;
             type Error = D::Err;
 
@@ -463,7 +435,7 @@ fn traits(name: &Ident, values: &Values) -> TokenStream {
             }
         }
 
-        impl<E: Dtype, D: Device<E>, I: #input<E, D>> ModuleMut<I> for #name<E, D> {
+        impl<E: Dtype, D: Device<E>, I: #input> ModuleMut<I> for #name<E, D> {
             type Output = #output;
             type Error = D::Err;
 

@@ -82,6 +82,7 @@ pub mod __private {
     pub use perceiver_macros::declare;
 
     pub use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
+    pub use crate::nn::declared::*;
     pub use crate::nn::{
         Dropout, FourierFeatures, Input, Layer, ToLogits, reset_to_normal, try_iterate,
     };

@@ -14,6 +14,14 @@ pub struct Dropout {
     pub feed_forward: f64,
 }
 
+impl Dropout {
+    /// Nothing is dropped.
+    pub const NONE: Self = Self {
+        attention: 0.0,
+        feed_forward: 0.0,
+    };
+}
+
 /// The cross attention of a layer, from latents to tokens.
 pub type CrossAttention<
     const DIM: usize,
@@ -225,11 +233,7 @@ pub fn try_iterate<
     let (data, tape) = data.split_tape();
     let tokens = Tokens { data, axes, mask };
     let batch = tokens.data.shape().0;
-    let dropout = if T::OWNS_TAPE {
-        dropout
-    } else {
-        Dropout::default()
-    };
+    let dropout = if T::OWNS_TAPE { dropout } else { Dropout::NONE };
 
     let mut x = latents
         .clone()

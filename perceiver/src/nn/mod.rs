@@ -5,6 +5,8 @@
 //! types: a layer that is given another width does not compile.
 
 mod attention;
+#[doc(hidden)]
+pub mod declared;
 mod feed_forward;
 mod fourier;
 mod layer;

@@ -1,0 +1,106 @@
+//! The expansion depends on nothing that its surroundings could have changed, and no lint of theirs has
+//! anything to say about it.
+#![deny(
+    missing_docs,
+    unsafe_code,
+    unused,
+    clippy::pedantic,
+    missing_debug_implementations,
+    unreachable_pub,
+    non_local_definitions
+)]
+#![no_implicit_prelude]
+
+/// Names that an expansion might think it knows.
+mod shadows {
+    #![allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)]
+
+    pub(crate) struct Option;
+    pub(crate) struct Result;
+    pub(crate) struct Vec;
+    pub(crate) struct String;
+    pub(crate) struct Tensor;
+    pub(crate) struct Module;
+    pub(crate) struct Cpu;
+    pub(crate) struct usize;
+    pub(crate) struct f64;
+    pub(crate) struct bool;
+    pub(crate) struct Some;
+    pub(crate) struct Ok;
+    pub(crate) trait Clone {}
+    pub(crate) trait Debug {}
+    pub(crate) mod core {}
+    pub(crate) mod std {}
+    pub(crate) mod perceiver {}
+
+    ::perceiver::perceiver! {
+        /// Among the shadows.
+        pub(crate) struct Shadowed {
+            depth: 1,
+            num_freq_bands: 2,
+            max_freq: 4.0,
+            num_latents: 2,
+            latent_dim: 4,
+            freq_base: 2.0,
+        }
+    }
+}
+
+mod private {
+    ::perceiver::perceiver! {
+        struct First { depth: 1, num_freq_bands: 2, max_freq: 4.0, num_latents: 2, latent_dim: 4 }
+    }
+    ::perceiver::perceiver! {
+        /// A second one in the same file, with a raw name and a raw key.
+        #[derive(Clone, ::std::fmt::Debug)]
+        #[allow(non_camel_case_types)]
+        pub(super) struct r#yield {
+            r#depth: 1,
+            /// Documentation of a key.
+            num_freq_bands: 2,
+            max_freq: 4.0,
+            input_shape: [3, 4],
+            num_latents: 2,
+            latent_dim: 4,
+        }
+    }
+    pub(super) const PARAMETERS: usize = First::PARAMETERS;
+    use ::std::clone::Clone;
+}
+
+::perceiver::perceiver! {
+    #[cfg(any())]
+    pub struct ConfiguredAway { depth: 1, num_freq_bands: 2, max_freq: 4.0 }
+}
+
+::perceiver::perceiver! {
+    /// Its own generics are called like this.
+    #[deprecated]
+    pub struct Deprecated {
+        depth: 1, num_freq_bands: 2, max_freq: 4.0, num_latents: 2, latent_dim: 4,
+        final_classifier_head: false,
+    }
+}
+
+#[test]
+fn is_what_it_says_it_is() {
+    use ::perceiver::prelude::*;
+    use ::std::clone::Clone;
+
+    ::perceiver::perceiver! {
+        struct Local { depth: 1, num_freq_bands: 2, max_freq: 4.0, num_latents: 2, latent_dim: 4 }
+    }
+    ::std::assert_eq!(Local::PARAMETERS, private::PARAMETERS);
+    ::std::assert_eq!(Local::PARAMETERS, shadows::Shadowed::PARAMETERS);
+    ::std::assert_eq!(private::r#yield::INPUT_DIM, 4 + 5);
+
+    let dev = Cpu::seed_from_u64(0);
+    let local = dev.build_module::<Local, f32>();
+    let raw = dev.build_module::<private::r#yield, f32>();
+    let shadowed = dev.build_module::<shadows::Shadowed, f32>();
+    let image: Tensor<Rank4<1, 2, 2, 3>, f32, _> = dev.zeros();
+    let line: Tensor<Rank3<1, 3, 4>, f32, _> = dev.zeros();
+    ::std::assert_eq!(local.forward(image.clone()).as_vec().len(), 1000);
+    ::std::assert_eq!(shadowed.embed(image).as_vec().len(), 8);
+    ::std::assert_eq!(raw.forward(line).as_vec().len(), 1000);
+}
