@@ -82,6 +82,19 @@ mod private {
     }
 }
 
+/// A model can be called like what it is made of.
+mod namesakes {
+    ::perceiver::perceiver! {
+        pub(crate) struct Layer { depth: 1, num_freq_bands: 2, max_freq: 4.0, num_latents: 2, latent_dim: 4 }
+    }
+    ::perceiver::perceiver! {
+        pub(crate) struct Tensor { depth: 1, num_freq_bands: 2, max_freq: 4.0, num_latents: 2, latent_dim: 4 }
+    }
+    ::perceiver::perceiver! {
+        pub(crate) struct Latents { depth: 1, num_freq_bands: 2, max_freq: 4.0, num_latents: 2, latent_dim: 4 }
+    }
+}
+
 #[test]
 fn is_what_it_says_it_is() {
     use ::perceiver::prelude::*;
@@ -93,6 +106,9 @@ fn is_what_it_says_it_is() {
     ::std::assert_eq!(Local::PARAMETERS, private::PARAMETERS);
     ::std::assert_eq!(Local::PARAMETERS, shadows::Shadowed::PARAMETERS);
     ::std::assert_eq!(private::r#yield::INPUT_DIM, 4 + 5);
+    ::std::assert_eq!(Local::PARAMETERS, namesakes::Layer::PARAMETERS);
+    ::std::assert_eq!(Local::PARAMETERS, namesakes::Tensor::PARAMETERS);
+    ::std::assert_eq!(Local::PARAMETERS, namesakes::Latents::PARAMETERS);
 
     let dev = Cpu::seed_from_u64(0);
     let local = dev.build_module::<Local, f32>();

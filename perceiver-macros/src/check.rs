@@ -14,7 +14,11 @@ use crate::report::Report;
 
 /// The values of a declaration's keys, by name. A key that was left out has its default, one that was
 /// wrong a value with which the rest can still be expanded.
-pub struct Values(BTreeMap<&'static str, Value>);
+pub struct Values {
+    keys: BTreeMap<&'static str, Value>,
+    /// Whether the declaration has an error, so that its counts are not to be relied on.
+    pub poisoned: bool,
+}
 
 /// The value of one key.
 pub struct Value {
@@ -31,7 +35,7 @@ pub struct Value {
 impl Values {
     /// The value of the key `name`, which is one of the table's.
     pub fn get(&self, name: &str) -> &Value {
-        &self.0[name]
+        &self.keys[name]
     }
 
     /// Whether the flag `name` is, as far as the macro can see, `false`.
@@ -41,8 +45,18 @@ impl Values {
 
     /// The number of axes in `input_shape`, if it is given.
     pub fn axes(&self) -> Option<usize> {
-        let array = syn::parse2::<syn::ExprArray>(self.get("input_shape").tokens.clone());
-        Some(array.ok()?.elems.len() - 1)
+        Some(self.shape()?.elems.len() - 1)
+    }
+
+    /// A size in `input_shape`, if it is written as a number.
+    pub fn size(&self, index: usize) -> Option<TokenStream> {
+        let shape = self.shape()?;
+        let size = shape.elems.get(index)?;
+        matches!(size, Expr::Lit(_)).then(|| size.to_token_stream())
+    }
+
+    fn shape(&self) -> Option<syn::ExprArray> {
+        syn::parse2(self.get("input_shape").tokens.clone()).ok()
     }
 }
 
@@ -90,7 +104,10 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
         }
         values.entry(key.name).or_insert_with(|| fallback(key));
     }
-    Values(values)
+    Values {
+        keys: values,
+        poisoned: !report.is_empty(),
+    }
 }
 
 /// Reports keys that say the same thing twice.
@@ -242,7 +259,7 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, String> {
             if !in_range || negative {
                 return found();
             }
-            let mut literal = Literal::f64_suffixed(value);
+            let mut literal = Literal::f64_unsuffixed(value);
             literal.set_span(lit.span());
             Ok(Checked::literal(literal.to_token_stream()))
         }

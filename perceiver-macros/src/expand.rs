@@ -22,6 +22,7 @@ pub fn expand(
     let structure = structure(krate, declaration, values);
     let constants = constants(krate, name, values, error);
     let checks = checks(values, name);
+    let derived_constants = derived_constants(name, values);
     let methods = methods(name, values);
     let traits = traits(name, values);
     // What is configured away with the struct goes with it.
@@ -38,9 +39,11 @@ pub fn expand(
         #cfgs
         #[allow(deprecated)]
         const _: () = {
+            // Behind a letter, since a model may be called like anything that is in there.
             #[allow(unused_imports)]
-            use #krate::__private::*;
+            use #krate::__private::{self as p, methods::*};
             #checks
+            #derived_constants
             #methods
             #traits
         };
@@ -58,6 +61,7 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     } = declaration;
     let p = quote!(#krate::__private);
     let derives = missing_derives(attrs);
+    let layer = layer(name);
     let to_logits = classifies(values).then(|| {
         quote! {
             /// The classifier head.
@@ -76,17 +80,7 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
             pub latents: #p::Tensor<#p::Rank2<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>, E, D>,
             /// The layers; with tied weights the last stands for all that follow.
             pub layers: #p::Repeated<
-                #p::Layer<
-                    { #name::LATENT_DIM },
-                    { #name::INPUT_DIM },
-                    { #name::CROSS_HEADS },
-                    { #name::CROSS_DIM_HEAD },
-                    { #name::LATENT_HEADS },
-                    { #name::LATENT_DIM_HEAD },
-                    { #name::SELF_PER_CROSS_ATTN },
-                    E,
-                    D,
-                >,
+                #p::Layer<#layer, E, D>,
                 { #p::stored_layers(#name::DEPTH, #name::WEIGHT_TIE_LAYERS) },
             >,
             #to_logits
@@ -104,14 +98,23 @@ fn missing_derives(attrs: &[Attribute]) -> TokenStream {
             Ok(())
         });
     }
-    let clone = (!derived.iter().any(|name| name == "Clone"))
-        .then(|| quote!(#[derive(::core::clone::Clone)]));
-    let debug = (!derived.iter().any(|name| name == "Debug"))
-        .then(|| quote!(#[derive(::core::fmt::Debug)]));
-    quote!(#clone #debug)
+    let missing = [
+        ("Clone", quote!(::core::clone::Clone)),
+        ("Debug", quote!(::core::fmt::Debug)),
+    ];
+    let missing = missing
+        .into_iter()
+        .filter(|(name, _)| !derived.iter().any(|other| other == name));
+    let missing: Vec<_> = missing.map(|(_, path)| path).collect();
+    if missing.is_empty() {
+        TokenStream::new()
+    } else {
+        quote!(#[derive(#(#missing),*)])
+    }
 }
 
-/// One constant for each key, and the two that follow from them.
+/// One constant for each key. These are outside the block of implementations, so that a value sees just the
+/// names that it sees where it is written.
 fn constants(
     krate: &TokenStream,
     name: &Ident,
@@ -128,40 +131,50 @@ fn constants(
             pub const DECLARATION_ERROR: ::core::primitive::usize = #error;
         }
     });
-    let latents = quote!(#name::NUM_LATENTS * #name::LATENT_DIM);
-    let p = quote!(#krate::__private);
-    let head = classifies(values).then(|| {
-        quote!(+ #p::ToLogits::<
-            { #name::LATENT_DIM }, { #name::NUM_CLASSES }, f32, #p::Cpu
-        >::PARAMETERS)
-    });
     quote! {
         impl #name {
             #error
             #(#keys)*
+        }
+    }
+}
+
+/// The constants that follow from the keys.
+fn derived_constants(name: &Ident, values: &Values) -> TokenStream {
+    let head = classifies(values).then(|| {
+        quote! {
+            + p::ToLogits::<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, p::f32, p::Cpu>::PARAMETERS
+        }
+    });
+    let layer = layer(name);
+    quote! {
+        impl #name {
             /// The width of a token: its channels and its position encoding.
-            pub const INPUT_DIM: ::core::primitive::usize = #p::input_dim(
+            pub const INPUT_DIM: p::usize = p::input_dim(
                 #name::INPUT_CHANNELS,
                 #name::INPUT_AXIS,
                 #name::NUM_FREQ_BANDS,
                 #name::FOURIER_ENCODE_DATA,
             );
             /// The number of trainable parameters.
-            pub const PARAMETERS: ::core::primitive::usize = #latents
-                + #p::stored_layers(#name::DEPTH, #name::WEIGHT_TIE_LAYERS)
-                    * #p::Layer::<
-                        { #name::LATENT_DIM },
-                        { #name::INPUT_DIM },
-                        { #name::CROSS_HEADS },
-                        { #name::CROSS_DIM_HEAD },
-                        { #name::LATENT_HEADS },
-                        { #name::LATENT_DIM_HEAD },
-                        { #name::SELF_PER_CROSS_ATTN },
-                        f32,
-                        #p::Cpu,
-                    >::PARAMETERS
+            pub const PARAMETERS: p::usize = #name::NUM_LATENTS * #name::LATENT_DIM
+                + p::stored_layers(#name::DEPTH, #name::WEIGHT_TIE_LAYERS)
+                    * p::Layer::<#layer, p::f32, p::Cpu>::PARAMETERS
                 #head;
         }
+    }
+}
+
+/// The widths and counts of a layer.
+fn layer(name: &Ident) -> TokenStream {
+    quote! {
+        { #name::LATENT_DIM },
+        { #name::INPUT_DIM },
+        { #name::CROSS_HEADS },
+        { #name::CROSS_DIM_HEAD },
+        { #name::LATENT_HEADS },
+        { #name::LATENT_DIM_HEAD },
+        { #name::SELF_PER_CROSS_ATTN }
     }
 }
 
@@ -190,7 +203,7 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, error: bool) -> Tok
     };
     let constant = format_ident!("{}", key.constant());
     let docs = &value.docs;
-    let doc = key.sentence();
+    let doc = format!(" {}", key.sentence());
     let doc = docs.is_empty().then(|| quote!(#[doc = #doc]));
     quote!(#doc #(#docs)* pub const #constant: #ty = #tokens;)
 }
@@ -212,10 +225,10 @@ fn check(key: &Key, value: &Value, name: &Ident) -> TokenStream {
             let max = proc_macro2::Literal::u64_unsuffixed(max);
             quote!(#constant >= 1 && #constant <= #max)
         }
-        Kind::Positive => quote!(#constant > 0.0 && #constant < f64::INFINITY),
+        Kind::Positive => quote!(#constant > 0.0 && #constant < p::f64::INFINITY),
         Kind::Probability => quote!(#constant >= 0.0 && #constant < 1.0),
-        Kind::Base => quote!(in_range_base(#constant)),
-        Kind::Shape => quote!(all_counts(#constant)),
+        Kind::Base => quote!(p::in_range_base(#constant)),
+        Kind::Shape => quote!(p::all_counts(#constant)),
         Kind::Flag => return TokenStream::new(),
     };
     let message = format!("`{}` has to be {}", key.name, key.kind.expected());
@@ -225,19 +238,38 @@ fn check(key: &Key, value: &Value, name: &Ident) -> TokenStream {
 /// The trait of what the model can be given, which has a message for what it cannot.
 fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     let span = shown_as(name);
-    let channels = quote_spanned!(span=> { #name::INPUT_CHANNELS });
+    let value = |key: &str, constant: TokenStream| {
+        let Value { tokens, opaque, .. } = values.get(key);
+        // A number says more than the name of a constant.
+        if *opaque || values.poisoned {
+            quote_spanned!(span=> { #constant })
+        } else {
+            tokens.clone()
+        }
+    };
     if let Some(axes) = values.axes() {
         let input = format_ident!("InputShape{axes}", span = span);
-        let sizes =
-            (0..axes).map(|axis| quote_spanned!(span=> { size_at(#name::INPUT_SHAPE, #axis) }));
-        return quote_spanned!(span=> #input<#model, #(#sizes,)* #channels, E, D>);
+        let sizes = (0..=axes).map(|axis| {
+            let size = quote_spanned!(span=> { p::size_at(#name::INPUT_SHAPE, #axis) });
+            if values.poisoned {
+                size
+            } else {
+                values.size(axis).unwrap_or(size)
+            }
+        });
+        return quote_spanned!(span=> p::#input<#model, #(#sizes,)* E, D>);
     }
-    match values.get("input_axis").tokens.to_string().as_str() {
+    let axes = value("input_axis", quote_spanned!(span=> #name::INPUT_AXIS));
+    let channels = value(
+        "input_channels",
+        quote_spanned!(span=> #name::INPUT_CHANNELS),
+    );
+    match axes.to_string().as_str() {
         axes @ ("1" | "2" | "3" | "4") => {
             let input = format_ident!("Input{axes}", span = span);
-            quote_spanned!(span=> #input<#model, #channels, E, D>)
+            quote_spanned!(span=> p::#input<#model, #channels, E, D>)
         }
-        _ => quote_spanned!(span=> InputAxes<#model, { #name::INPUT_AXIS }, #channels, E, D>),
+        _ => quote_spanned!(span=> p::InputAxes<#model, #axes, #channels, E, D>),
     }
 }
 
@@ -250,7 +282,7 @@ fn shown_as(name: &Ident) -> Span {
 /// What `forward` gives, from an input `I`.
 fn output(name: &Ident, values: &Values) -> TokenStream {
     if classifies(values) {
-        quote!(Tensor<(I::Batch, Const<{ #name::NUM_CLASSES }>), E, D, I::Tape>)
+        quote!(p::Logits<I, { #name::NUM_CLASSES }, E, D>)
     } else {
         latents(name)
     }
@@ -258,12 +290,7 @@ fn output(name: &Ident, values: &Values) -> TokenStream {
 
 /// What `embed` gives, from an input `I`.
 fn latents(name: &Ident) -> TokenStream {
-    quote! {
-        Tensor<
-            (I::Batch, Const<{ #name::NUM_LATENTS }>, Const<{ #name::LATENT_DIM }>),
-            E, D, I::Tape
-        >
-    }
+    quote!(p::Latents<I, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D>)
 }
 
 fn methods(name: &Ident, values: &Values) -> TokenStream {
@@ -271,69 +298,70 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
     let span = shown_as(name);
     let output = output(name, values);
     let latents = latents(name);
-    let gives = if classifies(values) {
-        "Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing: the same input gives the same output."
+    let (gives, head) = if classifies(values) {
+        (
+            " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
+            quote!(self.to_logits.try_forward(latents)?),
+        )
     } else {
-        "Gives the latents, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing: the same input gives the \
-         same output."
-    };
-    let head = if classifies(values) {
-        quote! { Ok(self.to_logits.try_forward(latents)?) }
-    } else {
-        quote! { Ok(latents) }
+        (
+            " Gives the latents, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.",
+            quote!(latents),
+        )
     };
     let encode = (!values.is_off("fourier_encode_data")).then(|| {
         quote! {
-            let encoding = FourierFeatures::<
+            let tokens = p::FourierFeatures::<
                 { #name::INPUT_CHANNELS },
                 { #name::INPUT_AXIS },
                 { #name::NUM_FREQ_BANDS },
                 { #name::INPUT_DIM },
-            >::declared(#name::MAX_FREQ, #name::FREQ_BASE);
-            let tokens = encoding.try_encode(tokens)?;
+            >::declared(#name::MAX_FREQ, #name::FREQ_BASE).try_encode(tokens)?;
         }
     });
     quote_spanned! {span=>
-        impl<E: Dtype, D: Device<E>> #name<E, D> {
+        impl<E: p::Dtype, D: p::Device<E>> #name<E, D> {
             #[doc = #gives]
             ///
             /// # Panics
             /// Where [`try_forward`](Self::try_forward) gives an error.
             pub fn forward<I: #input>(&self, input: I) -> #output {
-                unwrap(self.try_forward(input))
+                p::unwrap(self.try_forward(input))
             }
 
-            /// Like [`forward`](Self::forward), but drops values as the declaration says if the input has a tape.
+            /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
             ///
             /// # Panics
             /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
             pub fn forward_mut<I: #input>(&mut self, input: I) -> #output {
-                unwrap(self.try_forward_mut(input))
+                p::unwrap(self.try_forward_mut(input))
             }
 
             #[doc = #gives]
             ///
             /// # Errors
-            /// If a mask does not lie over the input, or the device runs out of memory.
+            /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
+            /// out of memory.
             pub fn try_forward<I: #input>(
                 &self, input: I,
-            ) -> Result<#output, ForwardError<D::Err>> {
-                self.run(input, Dropout::NONE).and_then(|latents| self.head::<I>(latents))
+            ) -> p::Result<#output, p::ForwardError<D::Err>> {
+                let latents = self.try_embed(input)?;
+                p::Ok(#head)
             }
 
-            /// Like [`try_forward`](Self::try_forward), but drops values as the declaration says if the input has
-            /// a tape.
+            /// Like [`try_forward`](Self::try_forward), but drops values as declared if the input has a tape.
             ///
             /// # Errors
             /// As [`try_forward`](Self::try_forward).
             pub fn try_forward_mut<I: #input>(
                 &mut self, input: I,
-            ) -> Result<#output, ForwardError<D::Err>> {
-                let dropout = Dropout {
+            ) -> p::Result<#output, p::ForwardError<D::Err>> {
+                let dropout = p::Dropout {
                     attention: #name::ATTN_DROPOUT,
                     feed_forward: #name::FF_DROPOUT,
                 };
-                self.run(input, dropout).and_then(|latents| self.head::<I>(latents))
+                let latents = self.run(input.into_tokens()?, dropout)?;
+                p::Ok(#head)
             }
 
             /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
@@ -341,23 +369,23 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// # Panics
             /// Where [`try_embed`](Self::try_embed) gives an error.
             pub fn embed<I: #input>(&self, input: I) -> #latents {
-                unwrap(self.try_embed(input))
+                p::unwrap(self.try_embed(input))
             }
 
             /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
             ///
             /// # Errors
-            /// If a mask does not lie over the input, or the device runs out of memory.
+            /// As [`try_forward`](Self::try_forward).
             pub fn try_embed<I: #input>(
                 &self, input: I,
-            ) -> Result<#latents, ForwardError<D::Err>> {
-                self.run(input, Dropout::NONE)
+            ) -> p::Result<#latents, p::ForwardError<D::Err>> {
+                p::Ok(self.run(input.into_tokens()?, p::Dropout::NONE)?)
             }
 
             /// The parts of the model with their shapes and parameters, to be printed.
             #[must_use]
-            pub fn summary(&self) -> Summary {
-                Summary::of(::core::stringify!(#name), self)
+            pub fn summary(&self) -> p::Summary {
+                p::Summary::of(::core::stringify!(#name), self)
             }
 
             /// Writes the parameters to a safetensors file, under the names they have in the PyTorch
@@ -365,11 +393,11 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Errors
             /// If the file cannot be written.
-            pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+            pub fn save_checkpoint(&self, path: impl p::AsRef<p::Path>) -> p::Result<(), p::CheckpointError>
             where
-                E: CheckpointDtype,
+                E: p::CheckpointDtype,
             {
-                checkpoint::save(self, #name::DEPTH, path.as_ref())
+                p::checkpoint::save(self, #name::DEPTH, path.as_ref())
             }
 
             /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
@@ -377,34 +405,31 @@ fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// # Errors
             /// If the file cannot be read, or its tensors are not this model's. The model is then as it
             /// was before.
-            pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+            pub fn load_checkpoint(&mut self, path: impl p::AsRef<p::Path>) -> p::Result<(), p::CheckpointError>
             where
-                E: CheckpointDtype,
+                E: p::CheckpointDtype,
             {
-                checkpoint::load(self, #name::DEPTH, path.as_ref())
+                p::checkpoint::load(self, #name::DEPTH, path.as_ref())
             }
 
-            /// From the input to the latents behind the last layer.
-            fn run<I: #input>(
-                &self, input: I, dropout: Dropout,
-            ) -> Result<#latents, ForwardError<D::Err>> {
-                let tokens = input.into_tokens()?;
+            /// From the tokens to the latents behind the last layer.
+            fn run<B: p::Dim, T: p::Tape<E, D>>(
+                &self,
+                tokens: p::Tokens<B, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, T>,
+                dropout: p::Dropout,
+            ) -> p::Result<
+                p::Tensor<(B, p::Const<{ #name::NUM_LATENTS }>, p::Const<{ #name::LATENT_DIM }>), E, D, T>,
+                D::Err,
+            > {
                 #encode
-                Ok(try_iterate(
+                p::try_iterate(
                     &self.latents,
                     &self.layers.modules,
                     #name::DEPTH,
                     tokens,
                     #name::INVERTED_CROSS_ATTN,
                     dropout,
-                )?)
-            }
-
-            /// From the latents to what `forward` gives.
-            fn head<I: #input>(
-                &self, latents: #latents,
-            ) -> Result<#output, ForwardError<D::Err>> {
-                #head
+                )
             }
         }
     }
@@ -426,37 +451,37 @@ fn traits(name: &Ident, values: &Values) -> TokenStream {
         (None, None)
     };
     quote! {
-        impl<E: Dtype, D: Device<E>, I: #input> Module<I> for #name<E, D> {
+        impl<E: p::Dtype, D: p::Device<E>, I: #input> p::Module<I> for #name<E, D> {
             type Output = #output;
             type Error = D::Err;
 
-            fn try_forward(&self, input: I) -> Result<Self::Output, D::Err> {
-                self.try_forward(input).map_err(ForwardError::into_device_error::<E, D>)
+            fn try_forward(&self, input: I) -> p::Result<Self::Output, D::Err> {
+                self.try_forward(input).map_err(p::ForwardError::into_device_error::<E, D>)
             }
         }
 
-        impl<E: Dtype, D: Device<E>, I: #input> ModuleMut<I> for #name<E, D> {
+        impl<E: p::Dtype, D: p::Device<E>, I: #input> p::ModuleMut<I> for #name<E, D> {
             type Output = #output;
             type Error = D::Err;
 
-            fn try_forward_mut(&mut self, input: I) -> Result<Self::Output, D::Err> {
-                self.try_forward_mut(input).map_err(ForwardError::into_device_error::<E, D>)
+            fn try_forward_mut(&mut self, input: I) -> p::Result<Self::Output, D::Err> {
+                self.try_forward_mut(input).map_err(p::ForwardError::into_device_error::<E, D>)
             }
         }
 
-        impl<E: Dtype, D: TensorDevice<E>> TensorCollection<E, D> for #name<E, D> {
-            type To<E2: Dtype, D2: TensorDevice<E2>> = #name<E2, D2>;
+        impl<E: p::Dtype, D: p::TensorDevice<E>> p::TensorCollection<E, D> for #name<E, D> {
+            type To<E2: p::Dtype, D2: p::TensorDevice<E2>> = #name<E2, D2>;
 
-            fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+            fn iter_tensors<V: p::ModuleVisitor<Self, E, D>>(
                 visitor: &mut V,
-            ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+            ) -> p::Result<p::Option<Self::To<V::E2, V::D2>>, V::Err> {
                 visitor.visit_fields(
                     (
                         Self::tensor(
                             "latents",
                             |s| &s.latents,
                             |s| &mut s.latents,
-                            TensorOptions::reset_with(reset_to_normal),
+                            p::TensorOptions::reset_with(p::reset_to_normal),
                         ),
                         Self::module("layers", |s| &s.layers, |s| &mut s.layers),
                         #head
@@ -466,7 +491,7 @@ fn traits(name: &Ident, values: &Values) -> TokenStream {
             }
         }
 
-        impl<E: Dtype, D: Storage<E>, E2: Dtype, D2: TensorDevice<E2>> BuildOnDevice<D2, E2>
+        impl<E: p::Dtype, D: p::Storage<E>, E2: p::Dtype, D2: p::TensorDevice<E2>> p::BuildOnDevice<D2, E2>
             for #name<E, D>
         {
             type Built = #name<E2, D2>;

@@ -23,6 +23,11 @@ impl Report {
         self.errors.push(error);
     }
 
+    /// Whether nothing is wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
     /// The last error as an expression, if there is any. An expression that is an error makes one of every
     /// type it is part of, and rustc has nothing more to say about those.
     pub fn last_as_expression(&self) -> Option<TokenStream> {

@@ -63,3 +63,21 @@ fn a_misspelt_key_is_near_the_one_that_was_meant() {
         );
     }
 }
+
+/// The whole expansion of a small declaration, for a person to read.
+#[test]
+fn expansion_of_a_small_declaration() {
+    let expansion = crate::expansion(quote::quote! {
+        perceiver;
+        /// Reads a handwritten digit.
+        pub struct Digits {
+            input_shape: [8, 8, 1],
+            num_freq_bands: 4,
+            max_freq: 8.0,
+            depth: 2,
+            num_classes: labels::COUNT,
+        }
+    });
+    let file = syn::parse2(expansion).unwrap();
+    expect_file!["expansion.snapshot.rs"].assert_eq(&prettyplease::unparse(&file));
+}

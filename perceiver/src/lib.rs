@@ -68,15 +68,15 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use core::convert::AsRef;
-    pub use core::ops::FnOnce;
-    pub use core::option::Option::{self, None, Some};
-    pub use core::result::Result::{self, Err, Ok};
+    pub use core::option::Option;
+    pub use core::primitive::{f32, f64, usize};
+    pub use core::result::Result::{self, Ok};
     pub use std::path::Path;
 
     pub use dfdx::nn::modules::Repeated;
     pub use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
     pub use dfdx::nn::{BuildOnDevice, Module, ModuleMut};
-    pub use dfdx::shapes::{Const, Dtype, Rank2};
+    pub use dfdx::shapes::{Const, Dim, Dtype, Rank2};
     pub use dfdx::tensor::{Cpu, Storage, Tape, Tensor};
     pub use dfdx::tensor_ops::Device as TensorDevice;
     pub use perceiver_macros::declare;
@@ -84,9 +84,19 @@ pub mod __private {
     pub use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
     pub use crate::nn::declared::*;
     pub use crate::nn::{
-        Dropout, FourierFeatures, Input, Layer, ToLogits, reset_to_normal, try_iterate,
+        Dropout, FourierFeatures, Latents, Layer, Logits, ToLogits, Tokens, reset_to_normal,
+        try_iterate,
     };
     pub use crate::{Device, ForwardError, Summary};
+
+    /// Traits that are there to be called, without a name.
+    pub mod methods {
+        pub use crate::nn::Input as _;
+        pub use core::convert::AsRef as _;
+        pub use dfdx::nn::Module as _;
+        pub use dfdx::nn::tensor_collection::{ModuleVisitor as _, TensorCollection as _};
+        pub use dfdx::tensor::Tape as _;
+    }
 
     /// How many layers have weights of their own.
     #[must_use]

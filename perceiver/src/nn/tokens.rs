@@ -35,6 +35,14 @@ pub trait AnyInput {
     type Tape;
 }
 
+/// The latents a model gives for an input `I`, `(batch, N, DIM)`.
+pub type Latents<I, const N: usize, const DIM: usize, E, D> =
+    Tensor<(<I as AnyInput>::Batch, Const<N>, Const<DIM>), E, D, <I as AnyInput>::Tape>;
+
+/// The logits a model gives for an input `I`, `(batch, CLASSES)`.
+pub type Logits<I, const CLASSES: usize, E, D> =
+    Tensor<(<I as AnyInput>::Batch, Const<CLASSES>), E, D, <I as AnyInput>::Tape>;
+
 /// What is not a tensor, but close to one, and what a tensor may be wrapped in: these fit no model, and are
 /// only here so that there is one error about that, not two.
 macro_rules! any_input_like {

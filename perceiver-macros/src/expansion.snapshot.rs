@@ -1,0 +1,327 @@
+/// Reads a handwritten digit.
+#[derive(::core::clone::Clone, ::core::fmt::Debug)]
+pub struct Digits<
+    E: perceiver::__private::Dtype = f32,
+    D: perceiver::__private::Storage<E> = perceiver::__private::Cpu,
+> {
+    /// The learned latents, `(NUM_LATENTS, LATENT_DIM)`.
+    pub latents: perceiver::__private::Tensor<
+        perceiver::__private::Rank2<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>,
+        E,
+        D,
+    >,
+    /// The layers; with tied weights the last stands for all that follow.
+    pub layers: perceiver::__private::Repeated<
+        perceiver::__private::Layer<
+            { Digits::LATENT_DIM },
+            { Digits::INPUT_DIM },
+            { Digits::CROSS_HEADS },
+            { Digits::CROSS_DIM_HEAD },
+            { Digits::LATENT_HEADS },
+            { Digits::LATENT_DIM_HEAD },
+            { Digits::SELF_PER_CROSS_ATTN },
+            E,
+            D,
+        >,
+        { perceiver::__private::stored_layers(Digits::DEPTH, Digits::WEIGHT_TIE_LAYERS) },
+    >,
+    /// The classifier head.
+    pub to_logits: perceiver::__private::ToLogits<
+        { Digits::LATENT_DIM },
+        { Digits::NUM_CLASSES },
+        E,
+        D,
+    >,
+}
+#[allow(deprecated)]
+impl Digits {
+    /// The number of layers, each a cross attention and its self attentions.
+    pub const DEPTH: ::core::primitive::usize = 2;
+    /// The number of frequency bands of the position encoding, for each axis.
+    pub const NUM_FREQ_BANDS: ::core::primitive::usize = 4;
+    /// The number of positions along an axis that the position encoding tells apart: its highest frequency is half of it.
+    pub const MAX_FREQ: ::core::primitive::f64 = 8.0;
+    /// The number of channels of a position of the input.
+    pub const INPUT_CHANNELS: ::core::primitive::usize = perceiver::__private::size_at(
+        Self::INPUT_SHAPE,
+        2usize,
+    );
+    /// The number of axes of the input: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
+    pub const INPUT_AXIS: ::core::primitive::usize = 2usize;
+    /// The sizes of all axes and the channels, `[224, 224, 3]`, in place of `input_axis` and `input_channels`.
+    pub const INPUT_SHAPE: ::core::option::Option<
+        [::core::primitive::usize; Self::INPUT_AXIS + 1],
+    > = ::core::option::Option::Some([8, 8, 1]);
+    /// The number of latents.
+    pub const NUM_LATENTS: ::core::primitive::usize = 512;
+    /// The width of a latent.
+    pub const LATENT_DIM: ::core::primitive::usize = 512;
+    /// The number of heads of the cross attentions.
+    pub const CROSS_HEADS: ::core::primitive::usize = 1;
+    /// The number of heads of the self attentions.
+    pub const LATENT_HEADS: ::core::primitive::usize = 8;
+    /// The width of a head of the cross attentions.
+    pub const CROSS_DIM_HEAD: ::core::primitive::usize = 64;
+    /// The width of a head of the self attentions.
+    pub const LATENT_DIM_HEAD: ::core::primitive::usize = 64;
+    /// The number of logits.
+    pub const NUM_CLASSES: ::core::primitive::usize = labels::COUNT;
+    /// The probability with which training drops an attention weight.
+    pub const ATTN_DROPOUT: ::core::primitive::f64 = 0.0;
+    /// The probability with which training drops a value of a feed-forward.
+    pub const FF_DROPOUT: ::core::primitive::f64 = 0.0;
+    /// The base of logarithmically spaced frequency bands, as in the TensorFlow package; absent, the bands are linearly spaced, as in the paper.
+    pub const FREQ_BASE: ::core::option::Option<::core::primitive::f64> = ::core::option::Option::None;
+    /// Whether all layers but the first share one set of weights.
+    pub const WEIGHT_TIE_LAYERS: ::core::primitive::bool = false;
+    /// Whether the position encoding is appended to the input.
+    pub const FOURIER_ENCODE_DATA: ::core::primitive::bool = true;
+    /// The number of self attentions after each cross attention.
+    pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
+    /// Whether `forward` gives logits; without, it gives the latents.
+    pub const FINAL_CLASSIFIER_HEAD: ::core::primitive::bool = true;
+    /// Whether the latents compete for each token (softmax over the latents).
+    pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
+}
+#[allow(deprecated)]
+const _: () = {
+    #[allow(unused_imports)]
+    use perceiver::__private::{self as p, methods::*};
+    const _: () = ::core::assert!(
+        Digits::NUM_CLASSES >= 1 && Digits::NUM_CLASSES <= 268435456,
+        "`num_classes` has to be a whole number from 1 to 268435456"
+    );
+    impl Digits {
+        /// The width of a token: its channels and its position encoding.
+        pub const INPUT_DIM: p::usize = p::input_dim(
+            Digits::INPUT_CHANNELS,
+            Digits::INPUT_AXIS,
+            Digits::NUM_FREQ_BANDS,
+            Digits::FOURIER_ENCODE_DATA,
+        );
+        /// The number of trainable parameters.
+        pub const PARAMETERS: p::usize = Digits::NUM_LATENTS * Digits::LATENT_DIM
+            + p::stored_layers(Digits::DEPTH, Digits::WEIGHT_TIE_LAYERS)
+                * p::Layer::<
+                    { Digits::LATENT_DIM },
+                    { Digits::INPUT_DIM },
+                    { Digits::CROSS_HEADS },
+                    { Digits::CROSS_DIM_HEAD },
+                    { Digits::LATENT_HEADS },
+                    { Digits::LATENT_DIM_HEAD },
+                    { Digits::SELF_PER_CROSS_ATTN },
+                    p::f32,
+                    p::Cpu,
+                >::PARAMETERS
+            + p::ToLogits::<
+                { Digits::LATENT_DIM },
+                { Digits::NUM_CLASSES },
+                p::f32,
+                p::Cpu,
+            >::PARAMETERS;
+    }
+    impl<E: p::Dtype, D: p::Device<E>> Digits<E, D> {
+        /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
+        ///
+        /// # Panics
+        /// Where [`try_forward`](Self::try_forward) gives an error.
+        pub fn forward<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+            &self,
+            input: I,
+        ) -> p::Logits<I, { Digits::NUM_CLASSES }, E, D> {
+            p::unwrap(self.try_forward(input))
+        }
+        /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
+        ///
+        /// # Panics
+        /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
+        pub fn forward_mut<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+            &mut self,
+            input: I,
+        ) -> p::Logits<I, { Digits::NUM_CLASSES }, E, D> {
+            p::unwrap(self.try_forward_mut(input))
+        }
+        /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
+        ///
+        /// # Errors
+        /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
+        /// out of memory.
+        pub fn try_forward<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+            &self,
+            input: I,
+        ) -> p::Result<
+            p::Logits<I, { Digits::NUM_CLASSES }, E, D>,
+            p::ForwardError<D::Err>,
+        > {
+            let latents = self.try_embed(input)?;
+            p::Ok(self.to_logits.try_forward(latents)?)
+        }
+        /// Like [`try_forward`](Self::try_forward), but drops values as declared if the input has a tape.
+        ///
+        /// # Errors
+        /// As [`try_forward`](Self::try_forward).
+        pub fn try_forward_mut<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+            &mut self,
+            input: I,
+        ) -> p::Result<
+            p::Logits<I, { Digits::NUM_CLASSES }, E, D>,
+            p::ForwardError<D::Err>,
+        > {
+            let dropout = p::Dropout {
+                attention: Digits::ATTN_DROPOUT,
+                feed_forward: Digits::FF_DROPOUT,
+            };
+            let latents = self.run(input.into_tokens()?, dropout)?;
+            p::Ok(self.to_logits.try_forward(latents)?)
+        }
+        /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
+        ///
+        /// # Panics
+        /// Where [`try_embed`](Self::try_embed) gives an error.
+        pub fn embed<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+            &self,
+            input: I,
+        ) -> p::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D> {
+            p::unwrap(self.try_embed(input))
+        }
+        /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
+        ///
+        /// # Errors
+        /// As [`try_forward`](Self::try_forward).
+        pub fn try_embed<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+            &self,
+            input: I,
+        ) -> p::Result<
+            p::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D>,
+            p::ForwardError<D::Err>,
+        > {
+            p::Ok(self.run(input.into_tokens()?, p::Dropout::NONE)?)
+        }
+        /// The parts of the model with their shapes and parameters, to be printed.
+        #[must_use]
+        pub fn summary(&self) -> p::Summary {
+            p::Summary::of(::core::stringify!(Digits), self)
+        }
+        /// Writes the parameters to a safetensors file, under the names they have in the PyTorch
+        /// reference's `state_dict`. The file is either written whole or left as it was.
+        ///
+        /// # Errors
+        /// If the file cannot be written.
+        pub fn save_checkpoint(
+            &self,
+            path: impl p::AsRef<p::Path>,
+        ) -> p::Result<(), p::CheckpointError>
+        where
+            E: p::CheckpointDtype,
+        {
+            p::checkpoint::save(self, Digits::DEPTH, path.as_ref())
+        }
+        /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
+        ///
+        /// # Errors
+        /// If the file cannot be read, or its tensors are not this model's. The model is then as it
+        /// was before.
+        pub fn load_checkpoint(
+            &mut self,
+            path: impl p::AsRef<p::Path>,
+        ) -> p::Result<(), p::CheckpointError>
+        where
+            E: p::CheckpointDtype,
+        {
+            p::checkpoint::load(self, Digits::DEPTH, path.as_ref())
+        }
+        /// From the tokens to the latents behind the last layer.
+        fn run<B: p::Dim, T: p::Tape<E, D>>(
+            &self,
+            tokens: p::Tokens<
+                B,
+                { Digits::INPUT_CHANNELS },
+                { Digits::INPUT_AXIS },
+                E,
+                D,
+                T,
+            >,
+            dropout: p::Dropout,
+        ) -> p::Result<
+            p::Tensor<
+                (B, p::Const<{ Digits::NUM_LATENTS }>, p::Const<{ Digits::LATENT_DIM }>),
+                E,
+                D,
+                T,
+            >,
+            D::Err,
+        > {
+            let tokens = p::FourierFeatures::<
+                { Digits::INPUT_CHANNELS },
+                { Digits::INPUT_AXIS },
+                { Digits::NUM_FREQ_BANDS },
+                { Digits::INPUT_DIM },
+            >::declared(Digits::MAX_FREQ, Digits::FREQ_BASE)
+                .try_encode(tokens)?;
+            p::try_iterate(
+                &self.latents,
+                &self.layers.modules,
+                Digits::DEPTH,
+                tokens,
+                Digits::INVERTED_CROSS_ATTN,
+                dropout,
+            )
+        }
+    }
+    impl<
+        E: p::Dtype,
+        D: p::Device<E>,
+        I: p::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
+    > p::Module<I> for Digits<E, D> {
+        type Output = p::Logits<I, { Digits::NUM_CLASSES }, E, D>;
+        type Error = D::Err;
+        fn try_forward(&self, input: I) -> p::Result<Self::Output, D::Err> {
+            self.try_forward(input).map_err(p::ForwardError::into_device_error::<E, D>)
+        }
+    }
+    impl<
+        E: p::Dtype,
+        D: p::Device<E>,
+        I: p::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
+    > p::ModuleMut<I> for Digits<E, D> {
+        type Output = p::Logits<I, { Digits::NUM_CLASSES }, E, D>;
+        type Error = D::Err;
+        fn try_forward_mut(&mut self, input: I) -> p::Result<Self::Output, D::Err> {
+            self.try_forward_mut(input)
+                .map_err(p::ForwardError::into_device_error::<E, D>)
+        }
+    }
+    impl<E: p::Dtype, D: p::TensorDevice<E>> p::TensorCollection<E, D> for Digits<E, D> {
+        type To<E2: p::Dtype, D2: p::TensorDevice<E2>> = Digits<E2, D2>;
+        fn iter_tensors<V: p::ModuleVisitor<Self, E, D>>(
+            visitor: &mut V,
+        ) -> p::Result<p::Option<Self::To<V::E2, V::D2>>, V::Err> {
+            visitor
+                .visit_fields(
+                    (
+                        Self::tensor(
+                            "latents",
+                            |s| &s.latents,
+                            |s| &mut s.latents,
+                            p::TensorOptions::reset_with(p::reset_to_normal),
+                        ),
+                        Self::module("layers", |s| &s.layers, |s| &mut s.layers),
+                        Self::module("to_logits", |s| &s.to_logits, |s| &mut s.to_logits),
+                    ),
+                    |(latents, layers, to_logits)| Digits {
+                        latents,
+                        layers,
+                        to_logits,
+                    },
+                )
+        }
+    }
+    impl<
+        E: p::Dtype,
+        D: p::Storage<E>,
+        E2: p::Dtype,
+        D2: p::TensorDevice<E2>,
+    > p::BuildOnDevice<D2, E2> for Digits<E, D> {
+        type Built = Digits<E2, D2>;
+    }
+};
