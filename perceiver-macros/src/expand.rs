@@ -21,6 +21,7 @@ pub fn expand(
     let name = &declaration.name;
     let structure = structure(krate, declaration, values);
     let constants = constants(krate, name, values, error);
+    let completion = completion(declaration);
     let checks = checks(values, name);
     let derived_constants = derived_constants(name, values);
     let methods = methods(name, values);
@@ -42,6 +43,7 @@ pub fn expand(
             // Behind a letter, since a model may be called like anything that is in there.
             #[allow(unused_imports)]
             use #krate::__private::{self as p, methods::*};
+            #completion
             #checks
             #derived_constants
             #methods
@@ -206,6 +208,19 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, error: bool) -> Tok
     let doc = format!(" {}", key.sentence());
     let doc = docs.is_empty().then(|| quote!(#[doc = #doc]));
     quote!(#doc #(#docs)* pub const #constant: #ty = #tokens;)
+}
+
+/// The keys as the fields that they look like, for rust-analyzer alone: it completes and explains them from
+/// here, also one that is only half written.
+fn completion(declaration: &Declaration) -> TokenStream {
+    let keys = declaration.entries.iter().map(|entry| &entry.key);
+    quote! {
+        #[allow(unexpected_cfgs)]
+        const _: () = {
+            #[cfg(rust_analyzer)]
+            const _: p::Keys = p::Keys { #(#keys: (),)* ..p::Keys::NONE };
+        };
+    }
 }
 
 /// What the macro could not read is checked by the compiler.

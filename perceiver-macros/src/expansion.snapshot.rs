@@ -87,6 +87,18 @@ impl Digits {
 const _: () = {
     #[allow(unused_imports)]
     use perceiver::__private::{self as p, methods::*};
+    #[allow(unexpected_cfgs)]
+    const _: () = {
+        #[cfg(rust_analyzer)]
+        const _: p::Keys = p::Keys {
+            input_shape: (),
+            num_freq_bands: (),
+            max_freq: (),
+            depth: (),
+            num_classes: (),
+            ..p::Keys::NONE
+        };
+    };
     const _: () = ::core::assert!(
         Digits::NUM_CLASSES >= 1 && Digits::NUM_CLASSES <= 268435456,
         "`num_classes` has to be a whole number from 1 to 268435456"

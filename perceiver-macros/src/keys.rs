@@ -146,3 +146,19 @@ pub fn table() -> String {
     }
     table + "\n¹ unless `fourier_encode_data: false`\n"
 }
+
+/// The keys as the fields of a struct, which rust-analyzer completes and explains.
+#[cfg(test)]
+pub fn fields() -> String {
+    let mut fields =
+        String::from("//! Written by the tests of `perceiver-macros`, from the table of keys.\n\n");
+    fields += "/// What rust-analyzer sees in place of a declaration's keys.\npub struct Keys {\n";
+    for key in KEYS {
+        fields += &format!("    /// {}\n    pub {}: (),\n", key.sentence(), key.name);
+    }
+    fields += "}\n\nimpl Keys {\n    /// No key.\n    pub const NONE: Self = Self {\n";
+    for key in KEYS {
+        fields += &format!("        {}: (),\n", key.name);
+    }
+    fields + "    };\n}\n"
+}

@@ -34,6 +34,7 @@
 pub mod checkpoint;
 pub mod dims;
 mod error;
+mod keys;
 pub mod nn;
 pub mod ops;
 mod summary;
@@ -82,6 +83,7 @@ pub mod __private {
     pub use perceiver_macros::declare;
 
     pub use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
+    pub use crate::keys::Keys;
     pub use crate::nn::declared::*;
     pub use crate::nn::{
         Dropout, FourierFeatures, Latents, Layer, Logits, ToLogits, Tokens, reset_to_normal,
