@@ -9,3 +9,20 @@ fn mistakes() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/*/*.rs");
 }
+
+/// The README shows what the compiler says, if with shorter paths and fewer lines.
+#[test]
+fn the_readme_shows_the_error_as_it_is() {
+    let readme = include_str!("../README.md");
+    let stderr = include_str!("ui/tensor/readme.stderr").replace("perceiver::prelude::", "");
+    let (_, shown) = readme
+        .split_once("```text\n")
+        .expect("the README shows an error");
+    let (shown, _) = shown.split_once("```").expect("the error ends");
+    for line in shown.lines().filter(|line| !line.is_empty()) {
+        assert!(
+            stderr.contains(line.trim()),
+            "the compiler does not say: {line}"
+        );
+    }
+}
