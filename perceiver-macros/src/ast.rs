@@ -18,6 +18,19 @@ pub struct Declaration {
     pub entries: Vec<Entry>,
 }
 
+impl Declaration {
+    /// The declaration of a list of keys alone.
+    fn bare(span: Span, entries: Vec<Entry>) -> Self {
+        Self {
+            attrs: Vec::new(),
+            vis: Visibility::Inherited,
+            name: Ident::new("Perceiver", Span::call_site()),
+            span,
+            entries,
+        }
+    }
+}
+
 /// `key: value`.
 pub struct Entry {
     /// Documentation of the key, which its constant gets.
@@ -27,16 +40,20 @@ pub struct Entry {
     pub value: Option<Expr>,
 }
 
-/// Reads the path of the `perceiver` crate, which the outer macro puts in front, and the declaration. Gives
-/// none if not even its name can be read.
+/// Reads the path of the `perceiver` crate, which the outer macro puts in front, and the declaration. One whose
+/// name cannot be read is called as the bare list is.
 pub fn parse(input: TokenStream, report: &mut Report) -> Option<(TokenStream, Declaration)> {
     let parser = |input: ParseStream| {
         let krate: syn::Path = input.call(syn::Path::parse_mod_style)?;
         input.parse::<Token![;]>()?;
-        let declaration = declaration(input, report);
+        let declaration = declaration(input, report).unwrap_or_else(|error| {
+            report.push(error);
+            report.lost = true;
+            Declaration::bare(Span::call_site(), Vec::new())
+        });
         // What follows an error has nothing more to say.
         let _ = input.parse::<TokenStream>();
-        Ok((quote!(#krate), declaration?))
+        Ok((quote!(#krate), declaration))
     };
     match parser.parse2(input) {
         Ok(parsed) => Some(parsed),
@@ -50,31 +67,27 @@ pub fn parse(input: TokenStream, report: &mut Report) -> Option<(TokenStream, De
 fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declaration> {
     if is_bare(input) {
         let first = input.fork().parse::<TokenTree>();
-        return Ok(Declaration {
-            attrs: Vec::new(),
-            vis: Visibility::Inherited,
-            name: Ident::new("Perceiver", Span::call_site()),
-            span: first.map_or(Span::call_site(), |tree| tree.span()),
-            entries: entries(input, report),
-        });
+        let span = first.map_or(Span::call_site(), |tree| tree.span());
+        return Ok(Declaration::bare(span, entries(input, report)));
     }
 
     let attrs = input.call(Attribute::parse_outer)?;
     let vis = input.parse()?;
+    let expected = "expected `struct Name { key: value, .. }`";
     let keyword = input.call(Ident::parse_any).map_err(|error| {
-        let message = "expected `struct Name { key: value, .. }`, or just the keys: `depth: 6, ..`";
+        let message = format!("{expected}, or just the keys: `depth: 6, ..`");
         syn::Error::new(error.span(), message)
     })?;
     if keyword != "struct" {
-        let message = format!("expected `struct Name {{ key: value, .. }}`, found `{keyword}`");
-        let error = syn::Error::new(keyword.span(), message);
-        // With a name and keys it is a model all the same.
-        if !(input.peek(Ident) && input.peek2(token::Brace)) {
-            return Err(error);
-        }
-        report.push(error);
+        report.error(&keyword, format!("{expected}, found `{keyword}`"));
+        report.lost = true;
     }
-    let name: Ident = input.parse()?;
+    // Without `struct`, what was read may be the name.
+    let name: Ident = match input.parse() {
+        Ok(name) => name,
+        Err(_) if keyword != "struct" => keyword,
+        Err(error) => return Err(error),
+    };
     if input.peek(Token![<]) {
         let generics: syn::Generics = input.parse()?;
         report.error(
@@ -87,7 +100,9 @@ fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declarati
         braced!(body in input);
         entries(&body, report)
     } else {
-        report.push(input.error(format!("expected `{{ key: value, .. }}` after `{name}`")));
+        if !report.lost {
+            report.push(input.error(format!("expected `{{ key: value, .. }}` after `{name}`")));
+        }
         report.lost = true;
         input.parse::<TokenStream>()?;
         Vec::new()

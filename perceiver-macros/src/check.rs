@@ -24,6 +24,8 @@ pub struct Values {
 pub struct Value {
     /// The constant's value.
     pub tokens: TokenStream,
+    /// The elements, of an array.
+    shape: Vec<Expr>,
     /// Where the value is written.
     pub span: Span,
     /// Whether only the compiler can tell what it is.
@@ -45,18 +47,13 @@ impl Values {
 
     /// The number of axes in `input_shape`, if it is given.
     pub fn axes(&self) -> Option<usize> {
-        Some(self.shape()?.elems.len() - 1)
+        self.get("input_shape").shape.len().checked_sub(1)
     }
 
     /// A size in `input_shape`, if it is written as a number.
     pub fn size(&self, index: usize) -> Option<TokenStream> {
-        let shape = self.shape()?;
-        let size = shape.elems.get(index)?;
+        let size = self.get("input_shape").shape.get(index)?;
         matches!(size, Expr::Lit(_)).then(|| size.to_token_stream())
-    }
-
-    fn shape(&self) -> Option<syn::ExprArray> {
-        syn::parse2(self.get("input_shape").tokens.clone()).ok()
     }
 }
 
@@ -135,18 +132,21 @@ fn conflicts(written: &BTreeMap<&str, &Entry>, report: &mut Report) {
     }
 }
 
-/// Reports a key that there is not; gives the one that was most likely meant.
-fn unknown(name: &str, entry: &Entry, report: &mut Report) -> Option<&'static str> {
-    let nearest = keys::nearest(name);
-    let help = match nearest {
-        Some(key) => format!("did you mean `{}`?", key.name),
-        None => {
-            let names: Vec<_> = KEYS.iter().map(|key| format!("`{}`", key.name)).collect();
-            format!("the keys are {}", names.join(", "))
-        }
+/// Reports a key that there is not; gives those that may have been meant.
+fn unknown(name: &str, entry: &Entry, report: &mut Report) -> Vec<&'static str> {
+    let near: Vec<_> = keys::near(name).iter().map(|key| key.name).collect();
+    let quoted = |names: &[&str], last: &str| {
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        names.join(last)
+    };
+    let help = if near.is_empty() {
+        let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+        format!("the keys are {}", quoted(&names, ", "))
+    } else {
+        format!("did you mean {}?", quoted(&near, " or "))
     };
     report.error(&entry.key, format!("there is no key `{name}`; {help}"));
-    nearest.map(|key| key.name)
+    near
 }
 
 /// What stands in for a key that is absent or wrong.
@@ -160,6 +160,7 @@ fn fallback(key: &Key) -> Value {
     };
     Value {
         tokens: literal.parse().unwrap_or_default(),
+        shape: Vec::new(),
         span: Span::call_site(),
         opaque: false,
         docs: Vec::new(),
@@ -184,11 +185,11 @@ fn read(key: &Key, expr: &Expr, report: &mut Report) -> Option<Value> {
             None
         }
         Ok(Checked { tokens, opaque }) => Some(Value {
-            tokens: if key.kind == Kind::Base {
-                quote!(::core::option::Option::Some(#tokens))
-            } else {
-                tokens
+            tokens: match key.kind {
+                Kind::Base | Kind::Shape => quote!(::core::option::Option::Some(#tokens)),
+                _ => tokens,
             },
+            shape: array(expr),
             span: expr.span(),
             opaque,
             docs: Vec::new(),
@@ -277,6 +278,14 @@ fn number(lit: &Lit) -> Option<f64> {
         _ => return None,
     };
     value.is_finite().then_some(value)
+}
+
+/// The elements of an array.
+fn array(expr: &Expr) -> Vec<Expr> {
+    match strip(expr) {
+        Expr::Array(array) => array.elems.iter().cloned().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Checks `[axis 1, .., channels]`.

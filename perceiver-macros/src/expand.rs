@@ -1,7 +1,7 @@
 //! From checked values to the tokens of a model. Nothing can go wrong here.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Literal, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, Ident};
 
 use crate::ast::Declaration;
@@ -123,10 +123,7 @@ fn constants(
     values: &Values,
     error: Option<TokenStream>,
 ) -> TokenStream {
-    let poisoned = error.is_some();
-    let keys = KEYS
-        .iter()
-        .map(|key| constant(krate, key, values, poisoned));
+    let keys = KEYS.iter().map(|key| constant(krate, key, values));
     let error = error.map(|error| {
         quote! {
             #[doc(hidden)]
@@ -180,28 +177,31 @@ fn layer(name: &Ident) -> TokenStream {
     }
 }
 
-fn constant(krate: &TokenStream, key: &Key, values: &Values, error: bool) -> TokenStream {
+fn constant(krate: &TokenStream, key: &Key, values: &Values) -> TokenStream {
     let value = values.get(key.name);
-    let tokens = match (key.name, values.axes()) {
-        _ if error && matches!(key.kind, Kind::Count { .. }) => quote!(Self::DECLARATION_ERROR),
-        ("input_shape", Some(_)) => {
-            let tokens = &value.tokens;
-            quote!(::core::option::Option::Some(#tokens))
-        }
-        ("input_axis", Some(axes)) => quote!(#axes),
-        ("input_channels", Some(axes)) => {
-            quote!(#krate::__private::size_at(Self::INPUT_SHAPE, #axes))
-        }
-        _ => value.tokens.clone(),
-    };
     let ty = match key.kind {
         Kind::Count { .. } => quote!(::core::primitive::usize),
         Kind::Positive | Kind::Probability => quote!(::core::primitive::f64),
         Kind::Base => quote!(::core::option::Option<::core::primitive::f64>),
         Kind::Flag => quote!(::core::primitive::bool),
         Kind::Shape => {
-            quote!(::core::option::Option<[::core::primitive::usize; Self::INPUT_AXIS + 1]>)
+            let len = values.axes().map_or_else(
+                || quote!(Self::INPUT_AXIS + 1),
+                |axes| (axes + 1).to_token_stream(),
+            );
+            quote!(::core::option::Option<[::core::primitive::usize; #len]>)
         }
+    };
+    let tokens = match (key.name, values.axes()) {
+        _ if values.poisoned && matches!(key.kind, Kind::Count { .. }) => {
+            quote!(Self::DECLARATION_ERROR)
+        }
+        ("input_axis", Some(axes)) => quote!(#axes),
+        ("input_channels", Some(axes)) => {
+            quote!(#krate::__private::size_at(Self::INPUT_SHAPE, #axes))
+        }
+        _ if value.opaque => checked(krate, key, value, &ty),
+        _ => value.tokens.clone(),
     };
     let constant = format_ident!("{}", key.constant());
     let docs = &value.docs;
@@ -223,31 +223,38 @@ fn completion(declaration: &Declaration) -> TokenStream {
     }
 }
 
-/// What the macro could not read is checked by the compiler.
-fn checks(values: &Values, name: &Ident) -> TokenStream {
-    let checks = KEYS.iter().filter_map(|key| {
-        let value = values.get(key.name);
-        value.opaque.then(|| check(key, value, name))
-    });
-    quote!(#(#checks)*)
-}
-
-fn check(key: &Key, value: &Value, name: &Ident) -> TokenStream {
-    let constant = format_ident!("{}", key.constant());
-    let constant = quote!(#name::#constant);
+/// The value of a key that the macro could not read: the compiler checks it where it is made, so that what is
+/// wrong is wrong everywhere, and said once.
+fn checked(krate: &TokenStream, key: &Key, value: &Value, ty: &TokenStream) -> TokenStream {
+    let tokens = &value.tokens;
     let condition = match key.kind {
         Kind::Count { max } => {
-            let max = proc_macro2::Literal::u64_unsuffixed(max);
-            quote!(#constant >= 1 && #constant <= #max)
+            let max = Literal::u64_unsuffixed(max);
+            quote!(value >= 1 && value <= #max)
         }
-        Kind::Positive => quote!(#constant > 0.0 && #constant < p::f64::INFINITY),
-        Kind::Probability => quote!(#constant >= 0.0 && #constant < 1.0),
-        Kind::Base => quote!(p::in_range_base(#constant)),
-        Kind::Shape => quote!(p::all_counts(#constant)),
-        Kind::Flag => return TokenStream::new(),
+        Kind::Positive => quote!(value > 0.0 && value < #krate::__private::f64::INFINITY),
+        Kind::Probability => quote!(value >= 0.0 && value < 1.0),
+        Kind::Base => quote!(#krate::__private::in_range_base(value)),
+        Kind::Shape => quote!(#krate::__private::all_counts(value)),
+        Kind::Flag => return tokens.clone(),
     };
     let message = format!("`{}` has to be {}", key.name, key.kind.expected());
-    quote_spanned!(value.span=> const _: () = ::core::assert!(#condition, #message);)
+    quote_spanned! {value.span=> {
+        const value: #ty = #tokens;
+        ::core::assert!(#condition, #message);
+        value
+    }}
+}
+
+/// Has the compiler look at what the macro could not read, whether it is used or not.
+fn checks(values: &Values, name: &Ident) -> TokenStream {
+    let opaque = KEYS.iter().map(|key| (key, values.get(key.name)));
+    let checks = opaque.filter(|(_, value)| value.opaque && !values.poisoned);
+    let checks = checks.map(|(key, value)| {
+        let constant = format_ident!("{}", key.constant());
+        quote_spanned!(value.span=> const _: () = { let _ = #name::#constant; };)
+    });
+    quote!(#(#checks)*)
 }
 
 /// The trait of what the model can be given, which has a message for what it cannot.

@@ -49,9 +49,9 @@ impl Digits {
     /// The number of axes of the input: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
     pub const INPUT_AXIS: ::core::primitive::usize = 2usize;
     /// The sizes of all axes and the channels, `[224, 224, 3]`, in place of `input_axis` and `input_channels`.
-    pub const INPUT_SHAPE: ::core::option::Option<
-        [::core::primitive::usize; Self::INPUT_AXIS + 1],
-    > = ::core::option::Option::Some([8, 8, 1]);
+    pub const INPUT_SHAPE: ::core::option::Option<[::core::primitive::usize; 3usize]> = ::core::option::Option::Some([
+        8, 8, 1,
+    ]);
     /// The number of latents.
     pub const NUM_LATENTS: ::core::primitive::usize = 512;
     /// The width of a latent.
@@ -65,7 +65,14 @@ impl Digits {
     /// The width of a head of the self attentions.
     pub const LATENT_DIM_HEAD: ::core::primitive::usize = 64;
     /// The number of logits.
-    pub const NUM_CLASSES: ::core::primitive::usize = labels::COUNT;
+    pub const NUM_CLASSES: ::core::primitive::usize = {
+        const value: ::core::primitive::usize = labels::COUNT;
+        ::core::assert!(
+            value >= 1 && value <= 268435456,
+            "`num_classes` has to be a whole number from 1 to 268435456"
+        );
+        value
+    };
     /// The probability with which training drops an attention weight.
     pub const ATTN_DROPOUT: ::core::primitive::f64 = 0.0;
     /// The probability with which training drops a value of a feed-forward.
@@ -99,10 +106,9 @@ const _: () = {
             ..p::Keys::NONE
         };
     };
-    const _: () = ::core::assert!(
-        Digits::NUM_CLASSES >= 1 && Digits::NUM_CLASSES <= 268435456,
-        "`num_classes` has to be a whole number from 1 to 268435456"
-    );
+    const _: () = {
+        let _ = Digits::NUM_CLASSES;
+    };
     impl Digits {
         /// The width of a token: its channels and its position encoding.
         pub const INPUT_DIM: p::usize = p::input_dim(

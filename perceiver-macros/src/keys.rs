@@ -85,14 +85,21 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// The key that `name` was most likely meant to be, if any is near.
-pub fn nearest(name: &str) -> Option<&'static Key> {
+/// The keys that `name` may have been meant to be: those that it is a part of, or else the nearest, if one is
+/// near.
+pub fn near(name: &str) -> Vec<&'static Key> {
     let name = name.to_lowercase();
+    let whole: Vec<_> = KEYS.iter().filter(|key| key.name.contains(&name)).collect();
+    if name.len() >= 4 && !whole.is_empty() {
+        return whole;
+    }
     KEYS.iter()
         .map(|key| (strsim::jaro_winkler(&name, key.name), key))
         .filter(|(similarity, _)| *similarity > 0.85)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, key)| key)
+        .into_iter()
+        .collect()
 }
 
 impl Key {
@@ -125,7 +132,8 @@ impl Kind {
             Self::Probability => "a number of at least 0 and below 1".into(),
             Self::Flag => "`true` or `false`".into(),
             Self::Shape => {
-                "the sizes of one to four axes and the channels, as in `[224, 224, 3]`".into()
+                "an array of the sizes of one to four axes and the channels, as in `[224, 224, 3]`"
+                    .into()
             }
         }
     }

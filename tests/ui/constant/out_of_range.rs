@@ -19,3 +19,26 @@ perceiver! {
 fn main() {
     let _ = Cpu::default().build_module::<Model, f32>();
 }
+
+const COUNT: usize = usize::MAX;
+
+mod used {
+    use perceiver::prelude::*;
+
+    perceiver! {
+        struct Model {
+            num_freq_bands: 6,
+            max_freq: 10.0,
+            depth: 2,
+            num_classes: super::COUNT,
+        }
+    }
+
+    pub fn run() {
+        let dev = Cpu::default();
+        let model = dev.build_module::<Model, f32>();
+        let image: Tensor<Rank4<1, 8, 8, 3>, f32, _> = dev.sample_normal();
+        let _: Tensor<Rank2<1, 10>, f32, _> = model.forward(image);
+        let _ = Model::PARAMETERS;
+    }
+}
