@@ -35,7 +35,7 @@ pub fn expand(
     quote! {
         #structure
         #cfgs
-        #[allow(deprecated)]
+        #[allow(deprecated, unused_braces, unused_parens)]
         #constants
         #cfgs
         #[allow(deprecated)]
@@ -230,19 +230,21 @@ fn checked(krate: &TokenStream, key: &Key, value: &Value, ty: &TokenStream) -> T
     let condition = match key.kind {
         Kind::Count { max } => {
             let max = Literal::u64_unsuffixed(max);
-            quote!(value >= 1 && value <= #max)
+            quote!(__VALUE >= 1 && __VALUE <= #max)
         }
-        Kind::Positive => quote!(value > 0.0 && value < #krate::__private::f64::INFINITY),
-        Kind::Probability => quote!(value >= 0.0 && value < 1.0),
-        Kind::Base => quote!(#krate::__private::in_range_base(value)),
-        Kind::Shape => quote!(#krate::__private::all_counts(value)),
+        Kind::Positive => quote!(__VALUE > 0.0 && __VALUE < #krate::__private::f64::INFINITY),
+        Kind::Probability => quote!(__VALUE >= 0.0 && __VALUE < 1.0),
+        Kind::Base => quote!(#krate::__private::in_range_base(__VALUE)),
+        Kind::Shape => quote!(#krate::__private::all_counts(__VALUE)),
         Kind::Flag => return tokens.clone(),
     };
     let message = format!("`{}` has to be {}", key.name, key.kind.expected());
-    quote_spanned! {value.span=> {
-        const value: #ty = #tokens;
+    // At the value, but without making it the user's code that lints look at.
+    let span = Span::call_site().located_at(value.span);
+    quote_spanned! {span=> {
+        const __VALUE: #ty = #tokens;
         ::core::assert!(#condition, #message);
-        value
+        __VALUE
     }}
 }
 
@@ -252,7 +254,8 @@ fn checks(values: &Values, name: &Ident) -> TokenStream {
     let checks = opaque.filter(|(_, value)| value.opaque && !values.poisoned);
     let checks = checks.map(|(key, value)| {
         let constant = format_ident!("{}", key.constant());
-        quote_spanned!(value.span=> const _: () = { let _ = #name::#constant; };)
+        let span = Span::call_site().located_at(value.span);
+        quote_spanned!(span=> const _: () = { let _ = #name::#constant; };)
     });
     quote!(#(#checks)*)
 }

@@ -33,7 +33,7 @@ pub struct Digits<
         D,
     >,
 }
-#[allow(deprecated)]
+#[allow(deprecated, unused_braces, unused_parens)]
 impl Digits {
     /// The number of layers, each a cross attention and its self attentions.
     pub const DEPTH: ::core::primitive::usize = 2;
@@ -66,12 +66,12 @@ impl Digits {
     pub const LATENT_DIM_HEAD: ::core::primitive::usize = 64;
     /// The number of logits.
     pub const NUM_CLASSES: ::core::primitive::usize = {
-        const value: ::core::primitive::usize = labels::COUNT;
+        const __VALUE: ::core::primitive::usize = labels::COUNT;
         ::core::assert!(
-            value >= 1 && value <= 268435456,
+            __VALUE >= 1 && __VALUE <= 268435456,
             "`num_classes` has to be a whole number from 1 to 268435456"
         );
-        value
+        __VALUE
     };
     /// The probability with which training drops an attention weight.
     pub const ATTN_DROPOUT: ::core::primitive::f64 = 0.0;
