@@ -268,3 +268,17 @@ fn a_save_replaces_the_file_and_follows_links() {
     loaded.load_checkpoint(&path).unwrap();
     drop(folder);
 }
+
+#[cfg(unix)]
+#[test]
+fn permissions_are_those_of_any_file_or_of_the_one_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let (folder, path, _) = saved();
+    let other = folder.path().join("other");
+    fs::write(&other, "").unwrap();
+    assert_eq!(mode(&path), mode(&other));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    model().save_checkpoint(&path).unwrap();
+    assert_eq!(mode(&path), 0o640);
+}

@@ -1,6 +1,7 @@
 //! Writing a checkpoint.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -62,10 +63,18 @@ fn write_whole(path: &Path, views: Vec<(String, TensorView<'_>)>) -> io::Result<
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let file = builder.tempfile_in(folder)?;
+    // A file that is replaced keeps its permissions.
+    let permissions = target
+        .metadata()
+        .or_else(|_| file.as_file().metadata())?
+        .permissions();
     // What tools that read safetensors expect of tensors in PyTorch's layout.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     safetensors::serialize_to_file(views, Some(metadata), file.path()).map_err(io::Error::other)?;
-    file.as_file().sync_all()?;
+    // Opened anew: safetensors puts a file of its own in the place of the one it is given.
+    let written = File::open(file.path())?;
+    written.set_permissions(permissions)?;
+    written.sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
     Ok(())
 }

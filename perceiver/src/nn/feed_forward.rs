@@ -22,13 +22,12 @@ type Gated<const DIM: usize> = Product<Const<2>, Hidden<DIM>>;
 /// has the gate.
 ///
 /// ```
-/// use perceiver::{nn::FeedForward, prelude::*};
+/// use perceiver::{dfdx::nn::BuildModule, nn::FeedForward, prelude::*};
 ///
 /// let dev = Cpu::default();
 /// let layer = FeedForward::<16, f32, Cpu>::build(&dev);
 /// let x: Tensor<Rank3<2, 5, 16>, f32, _> = dev.sample_normal();
 /// let y: Tensor<Rank3<2, 5, 16>, f32, _> = layer.forward(x);
-/// # use perceiver::dfdx::nn::BuildModule;
 /// ```
 #[derive(Clone, Debug)]
 pub struct FeedForward<const DIM: usize, E: Dtype, D: Storage<E>> {
