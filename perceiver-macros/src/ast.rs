@@ -86,7 +86,7 @@ fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declarati
     let name: Ident = match input.parse() {
         Ok(name) => name,
         Err(_) if keyword != "struct" => keyword,
-        Err(error) => return Err(error),
+        Err(error) => return Err(syn::Error::new(error.span(), "expected the model's name")),
     };
     if input.peek(Token![<]) {
         let generics: syn::Generics = input.parse()?;
@@ -130,10 +130,12 @@ fn is_bare(input: ParseStream) -> bool {
     ahead.is_empty() || is_key(&ahead)
 }
 
-/// Whether what comes is `key:` or `key =`.
+/// Whether what comes is `key:`, or `key =` or `key =>`.
 fn is_key(input: ParseStream) -> bool {
     input.peek(Ident::peek_any)
-        && ((input.peek2(Token![:]) && !input.peek2(Token![::])) || input.peek2(Token![=]))
+        && ((input.peek2(Token![:]) && !input.peek2(Token![::]))
+            || input.peek2(Token![=])
+            || input.peek2(Token![=>]))
 }
 
 /// Reads entries to the end; after one that cannot be read, goes on behind the next comma.
@@ -183,13 +185,19 @@ fn entry(input: ParseStream, report: &mut Report) -> syn::Result<Entry> {
         }
         is_doc
     });
+    if input.peek(syn::LitStr) {
+        return Err(input.error("expected a key, which has no quotes, as in `depth: 6`"));
+    }
     if !input.peek(Ident::peek_any) {
         return Err(input.error("expected a key, as in `depth: 6`"));
     }
     let key = input.call(Ident::parse_any)?;
-    if input.peek(Token![=]) {
+    if input.peek(Token![=]) || input.peek(Token![=>]) {
         report.push(input.error(format!("expected `:`, as in `{key}: value`")));
-        input.parse::<Token![=]>()?;
+        input
+            .parse::<Token![=]>()
+            .map(drop)
+            .or_else(|_| input.parse::<Token![=>]>().map(drop))?;
     } else if input.peek(Token![:]) {
         input.parse::<Token![:]>()?;
     } else {

@@ -10,6 +10,8 @@ perceiver! {
         num_classes: 10 % ,
         latent_heads: 8 8,
         64,
+        "cross_heads": 2,
+        attn_dropout => 0.1,
     }
 }
 
