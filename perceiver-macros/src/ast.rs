@@ -192,12 +192,12 @@ fn entry(input: ParseStream, report: &mut Report) -> syn::Result<Entry> {
         return Err(input.error("expected a key, as in `depth: 6`"));
     }
     let key = input.call(Ident::parse_any)?;
-    if input.peek(Token![=]) || input.peek(Token![=>]) {
+    if input.peek(Token![=>]) {
         report.push(input.error(format!("expected `:`, as in `{key}: value`")));
-        input
-            .parse::<Token![=]>()
-            .map(drop)
-            .or_else(|_| input.parse::<Token![=>]>().map(drop))?;
+        input.parse::<Token![=>]>()?;
+    } else if input.peek(Token![=]) {
+        report.push(input.error(format!("expected `:`, as in `{key}: value`")));
+        input.parse::<Token![=]>()?;
     } else if input.peek(Token![:]) {
         input.parse::<Token![:]>()?;
     } else {
