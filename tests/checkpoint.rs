@@ -260,6 +260,10 @@ fn a_save_replaces_the_file_and_follows_links() {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         model().save_checkpoint(&link).unwrap();
         assert!(link.is_symlink());
+        let dangling = folder.path().join("dangling");
+        std::os::unix::fs::symlink("not there yet", &dangling).unwrap();
+        model().save_checkpoint(&dangling).unwrap();
+        assert!(dangling.is_symlink() && folder.path().join("not there yet").is_file());
     }
     #[cfg(not(unix))]
     model().save_checkpoint(&path).unwrap();

@@ -142,6 +142,31 @@ fn forward_is_deterministic_and_forward_mut_drops_only_while_training() {
     assert_ne!(first, second);
 }
 
+/// Each kind of dropout acts by itself.
+#[test]
+fn each_dropout_acts() {
+    perceiver! {
+        struct Attention {
+            input_axis: 1, input_channels: 2, num_freq_bands: 2, max_freq: 4, depth: 1, num_latents: 3,
+            latent_dim: 4, attn_dropout: 0.5,
+        }
+    }
+    perceiver! {
+        struct FeedForward {
+            input_axis: 1, input_channels: 2, num_freq_bands: 2, max_freq: 4, depth: 1, num_latents: 3,
+            latent_dim: 4, ff_dropout: 0.5,
+        }
+    }
+    let dev = Cpu::default();
+    let x: Sequence<9> = dev.sample_normal();
+    let mut attention = dev.build_module::<Attention, f32>();
+    let plain = attention.forward(x.clone()).as_vec();
+    assert_ne!(attention.forward_mut(x.leaky_trace()).as_vec(), plain);
+    let mut feed_forward = dev.build_module::<FeedForward, f32>();
+    let plain = feed_forward.forward(x.clone()).as_vec();
+    assert_ne!(feed_forward.forward_mut(x.leaky_trace()).as_vec(), plain);
+}
+
 #[test]
 fn every_parameter_learns_with_every_optimizer() {
     fn learns(mut optimizer: impl Optimizer<Small, Cpu, f32>, mut model: Small, dev: &Cpu) {
@@ -152,11 +177,19 @@ fn every_parameter_learns_with_every_optimizer() {
             cross_entropy_with_logits_loss(logits, target.clone()).array()
         };
         let before = loss(&model);
+        // Without gradients allocated beforehand, this is an error if a parameter gets none.
+        let leaky = model
+            .forward(x.leaky_trace())
+            .square()
+            .mean::<Rank0, _>()
+            .backward();
+        Sgd::new(&model, Default::default())
+            .update(&mut model.clone(), &leaky)
+            .unwrap();
         let mut grads = model.alloc_grads();
         for _ in 0..20 {
             let logits = model.forward_mut(x.trace(grads));
             grads = cross_entropy_with_logits_loss(logits, target.clone()).backward();
-            // An error here names parameters without a gradient.
             optimizer.update(&mut model, &grads).unwrap();
             model.zero_grads(&mut grads);
         }
@@ -325,7 +358,7 @@ perceiver! {
         cross_dim_head: 8,
         weight_tie_layers: true,
         final_classifier_head: false,
-        freq_base: 2,
+        freq_base: (2),
     }
 }
 
@@ -358,4 +391,31 @@ fn _generic<E: Dtype, D: Device<E>>(model: &mut Small<E, D>, x: Tensor<Rank3<1, 
     let _: Tensor<Rank2<1, 5>, E, D> = model.forward(x.clone());
     let _: Result<Tensor<Rank2<1, 5>, E, D>, D::Err> = Module::try_forward(model, x.clone());
     let _: Tensor<Rank2<1, 5>, E, D> = ModuleMut::forward_mut(model, x);
+}
+
+/// A literal in parentheses is a literal.
+mod parentheses {
+    use perceiver::prelude::*;
+
+    perceiver! {
+        struct Model {
+            depth: (1),
+            input_axis: (1),
+            input_channels: (2),
+            fourier_encode_data: (false),
+            final_classifier_head: (false),
+            num_latents: (3),
+            latent_dim: (4),
+            attn_dropout: ((0.5)),
+        }
+    }
+
+    #[test]
+    fn change_nothing() {
+        let dev = Cpu::default();
+        let model = dev.build_module::<Model, f32>();
+        let x: Tensor<Rank3<1, 5, 2>, f32, _> = dev.sample_normal();
+        let _: Tensor<Rank3<1, 3, 4>, f32, _> = model.forward(x);
+        assert_eq!(Model::INPUT_DIM, 2);
+    }
 }

@@ -8,7 +8,7 @@ mod report;
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
 use perceiver::prelude::*;
@@ -124,9 +124,7 @@ fn learn(
             let loss = cross_entropy_with_logits_loss(logits, targets);
             loss_sum += loss.array() * digits.len() as f32;
             grads = loss.backward();
-            optimizer
-                .update(model, &grads)
-                .context("a parameter has no gradient")?;
+            optimizer.update(model, &grads)?;
             model.zero_grads(&mut grads);
             bar.inc(1);
         }

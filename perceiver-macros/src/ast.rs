@@ -64,6 +64,9 @@ pub fn parse(input: TokenStream, report: &mut Report) -> Option<(TokenStream, De
     }
 }
 
+/// The names that the expansion gives to type parameters.
+pub const GENERICS: [&str; 8] = ["E", "D", "I", "B", "T", "V", "E2", "D2"];
+
 fn declaration(input: ParseStream, report: &mut Report) -> syn::Result<Declaration> {
     if is_bare(input) {
         let first = input.fork().parse::<TokenTree>();

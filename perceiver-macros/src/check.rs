@@ -85,7 +85,7 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
     let encodes = written
         .get("fourier_encode_data")
         .and_then(|entry| entry.value.as_ref())
-        .is_none_or(|value| source(value) != "false");
+        .is_none_or(|value| source(strip(value)) != "false");
     for key in KEYS {
         let required = match key.default {
             Default::Required => true,
@@ -238,11 +238,11 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, String> {
     };
     let found = || Err(format!("`{}`", source(expr)));
     match (kind, lit) {
-        (Kind::Flag, Lit::Bool(_)) => Ok(Checked::literal(expr.to_token_stream())),
+        (Kind::Flag, Lit::Bool(_)) => Ok(Checked::literal(lit.to_token_stream())),
         (Kind::Count { max }, Lit::Int(int)) if matches!(int.suffix(), "" | "usize") => {
             match int.base10_parse::<u64>() {
                 Ok(value) if !negative && (1..=max).contains(&value) => {
-                    Ok(Checked::literal(expr.to_token_stream()))
+                    Ok(Checked::literal(lit.to_token_stream()))
                 }
                 _ => found(),
             }
@@ -298,11 +298,7 @@ fn shape(expr: &Expr) -> Result<Checked, String> {
     }
     let mut opaque = false;
     for (index, size) in array.elems.iter().enumerate() {
-        let Kind::Count { max } = keys::find("input_channels").map_or(Kind::Flag, |key| key.kind)
-        else {
-            continue;
-        };
-        match scalar(Kind::Count { max }, size) {
+        match scalar(keys::WIDTH, size) {
             Ok(size) => opaque |= size.opaque,
             Err(found) => return Err(format!("{found} as size number {}", index + 1)),
         }

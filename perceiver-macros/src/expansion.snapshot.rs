@@ -141,6 +141,8 @@ const _: () = {
     impl<E: p::Dtype, D: p::Device<E>> Digits<E, D> {
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
+        /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
+        ///
         /// # Panics
         /// Where [`try_forward`](Self::try_forward) gives an error.
         pub fn forward<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
@@ -160,6 +162,8 @@ const _: () = {
             p::unwrap(self.try_forward_mut(input))
         }
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
+        ///
+        /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
         ///
         /// # Errors
         /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
@@ -189,10 +193,12 @@ const _: () = {
                 attention: Digits::ATTN_DROPOUT,
                 feed_forward: Digits::FF_DROPOUT,
             };
-            let latents = self.run(input.into_tokens()?, dropout)?;
+            let latents = run(self, input.into_tokens()?, dropout)?;
             p::Ok(self.to_logits.try_forward(latents)?)
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
+        ///
+        /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
         ///
         /// # Panics
         /// Where [`try_embed`](Self::try_embed) gives an error.
@@ -204,6 +210,8 @@ const _: () = {
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
         ///
+        /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
+        ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
         pub fn try_embed<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
@@ -213,7 +221,7 @@ const _: () = {
             p::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D>,
             p::ForwardError<D::Err>,
         > {
-            p::Ok(self.run(input.into_tokens()?, p::Dropout::NONE)?)
+            p::Ok(run(self, input.into_tokens()?, p::Dropout::NONE)?)
         }
         /// The parts of the model with their shapes and parameters, to be printed.
         #[must_use]
@@ -248,43 +256,43 @@ const _: () = {
         {
             p::checkpoint::load(self, Digits::DEPTH, path.as_ref())
         }
-        /// From the tokens to the latents behind the last layer.
-        fn run<B: p::Dim, T: p::Tape<E, D>>(
-            &self,
-            tokens: p::Tokens<
-                B,
-                { Digits::INPUT_CHANNELS },
-                { Digits::INPUT_AXIS },
-                E,
-                D,
-                T,
-            >,
-            dropout: p::Dropout,
-        ) -> p::Result<
-            p::Tensor<
-                (B, p::Const<{ Digits::NUM_LATENTS }>, p::Const<{ Digits::LATENT_DIM }>),
-                E,
-                D,
-                T,
-            >,
-            D::Err,
-        > {
-            let tokens = p::FourierFeatures::<
-                { Digits::INPUT_CHANNELS },
-                { Digits::INPUT_AXIS },
-                { Digits::NUM_FREQ_BANDS },
-                { Digits::INPUT_DIM },
-            >::declared(Digits::MAX_FREQ, Digits::FREQ_BASE)
-                .try_encode(tokens)?;
-            p::try_iterate(
-                &self.latents,
-                &self.layers.modules,
-                Digits::DEPTH,
-                tokens,
-                Digits::INVERTED_CROSS_ATTN,
-                dropout,
-            )
-        }
+    }
+    /// From the tokens to the latents behind the last layer.
+    fn run<B: p::Dim, E: p::Dtype, D: p::Device<E>, T: p::Tape<E, D>>(
+        model: &Digits<E, D>,
+        tokens: p::Tokens<
+            B,
+            { Digits::INPUT_CHANNELS },
+            { Digits::INPUT_AXIS },
+            E,
+            D,
+            T,
+        >,
+        dropout: p::Dropout,
+    ) -> p::Result<
+        p::Tensor<
+            (B, p::Const<{ Digits::NUM_LATENTS }>, p::Const<{ Digits::LATENT_DIM }>),
+            E,
+            D,
+            T,
+        >,
+        D::Err,
+    > {
+        let tokens = p::FourierFeatures::<
+            { Digits::INPUT_CHANNELS },
+            { Digits::INPUT_AXIS },
+            { Digits::NUM_FREQ_BANDS },
+            { Digits::INPUT_DIM },
+        >::declared(Digits::MAX_FREQ, Digits::FREQ_BASE)
+            .try_encode(tokens)?;
+        p::try_iterate(
+            &model.latents,
+            &model.layers.modules,
+            Digits::DEPTH,
+            tokens,
+            Digits::INVERTED_CROSS_ATTN,
+            dropout,
+        )
     }
     impl<
         E: p::Dtype,

@@ -50,23 +50,23 @@ const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str
 }
 
 /// Bounds that no real model comes near, but a slip of the finger does.
-const WIDTH: Kind = Kind::Count { max: 1 << 20 };
-const HEADS: Kind = Kind::Count { max: 1 << 12 };
+pub const WIDTH: Kind = Kind::Count { max: MAX_WIDTH };
+pub const MAX_WIDTH: u64 = 1 << 20;
 const REPEATS: Kind = Kind::Count { max: 1 << 12 };
 
 /// Every key, in the order in which the documentation lists them.
 #[rustfmt::skip] // one key, one row
 pub const KEYS: &[Key] = &[
     key("depth", REPEATS, Default::Required, "number of layers, each a cross attention and its self attentions"),
-    key("num_freq_bands", HEADS, Default::RequiredToEncode, "number of frequency bands of the position encoding, for each axis"),
+    key("num_freq_bands", REPEATS, Default::RequiredToEncode, "number of frequency bands of the position encoding, for each axis"),
     key("max_freq", Kind::Positive, Default::RequiredToEncode, "number of positions along an axis that the position encoding tells apart: its highest frequency is half of it"),
     key("input_channels", WIDTH, Default::Value("3"), "number of channels of a position of the input"),
     key("input_axis", Kind::Count { max: 4 }, Default::Value("2"), "number of axes of the input: 1 for a sequence, 2 for an image, 3 for a video; at most 4"),
     key("input_shape", Kind::Shape, Default::Absent, "sizes of all axes and the channels, `[224, 224, 3]`, in place of `input_axis` and `input_channels`"),
     key("num_latents", WIDTH, Default::Value("512"), "number of latents"),
     key("latent_dim", WIDTH, Default::Value("512"), "width of a latent"),
-    key("cross_heads", HEADS, Default::Value("1"), "number of heads of the cross attentions"),
-    key("latent_heads", HEADS, Default::Value("8"), "number of heads of the self attentions"),
+    key("cross_heads", REPEATS, Default::Value("1"), "number of heads of the cross attentions"),
+    key("latent_heads", REPEATS, Default::Value("8"), "number of heads of the self attentions"),
     key("cross_dim_head", WIDTH, Default::Value("64"), "width of a head of the cross attentions"),
     key("latent_dim_head", WIDTH, Default::Value("64"), "width of a head of the self attentions"),
     key("num_classes", Kind::Count { max: 1 << 28 }, Default::Value("1000"), "number of logits"),

@@ -31,6 +31,16 @@ fn expansion(input: TokenStream) -> TokenStream {
         tokens.extend(report.last_as_expression());
         return tokens;
     };
+    let name = &declaration.name;
+    if ast::GENERICS.iter().any(|generic| name == generic) {
+        let message = format!("a model cannot be called `{name}`: a type parameter of it is");
+        report.error(name, message);
+        let errors = [
+            report.others_as_items(),
+            report.last_as_expression().unwrap_or_default(),
+        ];
+        return quote::quote!(#(#errors)* struct #name;);
+    }
     let values = check::check(&declaration, &mut report);
     let error = report.last_as_expression();
     let mut tokens = report.others_as_items();

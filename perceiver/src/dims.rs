@@ -71,7 +71,7 @@ type EncodedWidth<const CHANNELS: usize, const AXES: usize, const BANDS: usize> 
 /// until then. The sum is made with typenum's arithmetic on types, for widths up to 1024.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not `{WIDTH}` wide",
-    label = "the width has to be `CHANNELS + AXES * (2 * BANDS + 1)`"
+    label = "the width has to be `CHANNELS + AXES * (2 * BANDS + 1)`, and at most 1024 to be checked"
 )]
 pub trait EncodesTo<const WIDTH: usize> {}
 

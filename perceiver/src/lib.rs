@@ -28,7 +28,7 @@
 //!
 //! - [`perceiver!`] is the declaration: its keys, their defaults, and what it makes.
 //! - [`nn`] has the layers, to be used by hand.
-//! - [`ops`] has the device trait: what a device can do faster than dfdx's own operations.
+//! - [`ops`] has the device trait: the operations that a device may have a kernel of its own for.
 //! - [`checkpoint`] has the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;
@@ -42,7 +42,7 @@ mod summary;
 pub use dfdx;
 pub use error::ForwardError;
 pub use ops::Device;
-pub use summary::Summary;
+pub use summary::{Part, Summary};
 
 /// Declares a Perceiver.
 ///
@@ -136,11 +136,11 @@ pub mod __private {
 
     /// Whether all sizes of `input_shape` are in range.
     #[must_use]
-    pub const fn all_counts<const N: usize>(shape: Option<[usize; N]>) -> bool {
+    pub const fn all_counts<const N: usize>(shape: Option<[usize; N]>, max: usize) -> bool {
         let Some(shape) = shape else { return true };
         let mut i = 0;
         while i < N {
-            if shape[i] == 0 || shape[i] > 1 << 20 {
+            if shape[i] == 0 || shape[i] > max {
                 return false;
             }
             i += 1;

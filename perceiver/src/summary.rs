@@ -8,7 +8,7 @@ use dfdx::nn::tensor_collection::{
 use dfdx::prelude::*;
 
 /// The parts of a model with the shapes of their tensors and the number of their parameters. Prints as a
-/// table; equal layers in a row share a line.
+/// table; equal parts of several layers share a line, with the numbers of the first and the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The model's name.

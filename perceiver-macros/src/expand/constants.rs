@@ -6,7 +6,7 @@ use syn::Ident;
 
 use super::{classifies, layer};
 use crate::check::{Value, Values};
-use crate::keys::{KEYS, Key, Kind};
+use crate::keys::{KEYS, Key, Kind, MAX_WIDTH};
 
 /// One constant for each key. These are outside the block of implementations, so that a value sees just the
 /// names that it sees where it is written.
@@ -102,7 +102,10 @@ fn checked(krate: &TokenStream, key: &Key, value: &Value, ty: &TokenStream) -> T
         Kind::Positive => quote!(__VALUE > 0.0 && __VALUE < #krate::__private::f64::INFINITY),
         Kind::Probability => quote!(__VALUE >= 0.0 && __VALUE < 1.0),
         Kind::Base => quote!(#krate::__private::in_range_base(__VALUE)),
-        Kind::Shape => quote!(#krate::__private::all_counts(__VALUE)),
+        Kind::Shape => {
+            let max = Literal::u64_unsuffixed(MAX_WIDTH);
+            quote!(#krate::__private::all_counts(__VALUE, #max))
+        }
         Kind::Flag => return tokens.clone(),
     };
     let message = format!("`{}` has to be {}", key.name, key.kind.expected());

@@ -52,6 +52,28 @@ fn shown_as(name: &Ident) -> Span {
     Span::call_site().located_at(name.span())
 }
 
+/// The sentence about what the model can be given.
+fn takes(values: &Values) -> String {
+    let sizes = match values.axes() {
+        Some(axes) => (0..axes)
+            .map(|axis| {
+                values
+                    .size(axis)
+                    .map_or_else(|| "..".into(), |size| size.to_string())
+            })
+            .map(|size| format!(", {size}"))
+            .collect(),
+        None => match values.get("input_axis").tokens.to_string().parse::<usize>() {
+            Ok(axes) => (1..=axes).map(|axis| format!(", axis {axis}")).collect(),
+            Err(_) => ", axis 1, ..".to_string(),
+        },
+    };
+    format!(
+        " Takes a tensor `(batch{sizes}, INPUT_CHANNELS)`, or a pair of one and a `bool` mask \
+         `(batch{sizes})`, true where a position may be attended to."
+    )
+}
+
 /// What `forward` gives, from an input `I`.
 fn output(name: &Ident, values: &Values) -> TokenStream {
     if classifies(values) {
@@ -82,6 +104,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             quote!(latents),
         )
     };
+    let takes = takes(values);
     let encode = (!values.is_off("fourier_encode_data")).then(|| {
         quote! {
             let tokens = p::FourierFeatures::<
@@ -95,6 +118,8 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     quote_spanned! {span=>
         impl<E: p::Dtype, D: p::Device<E>> #name<E, D> {
             #[doc = #gives]
+            ///
+            #[doc = #takes]
             ///
             /// # Panics
             /// Where [`try_forward`](Self::try_forward) gives an error.
@@ -111,6 +136,8 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             }
 
             #[doc = #gives]
+            ///
+            #[doc = #takes]
             ///
             /// # Errors
             /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
@@ -133,11 +160,13 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                     attention: #name::ATTN_DROPOUT,
                     feed_forward: #name::FF_DROPOUT,
                 };
-                let latents = self.run(input.into_tokens()?, dropout)?;
+                let latents = run(self, input.into_tokens()?, dropout)?;
                 p::Ok(#head)
             }
 
             /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
+            ///
+            #[doc = #takes]
             ///
             /// # Panics
             /// Where [`try_embed`](Self::try_embed) gives an error.
@@ -147,12 +176,14 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
 
             /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
             ///
+            #[doc = #takes]
+            ///
             /// # Errors
             /// As [`try_forward`](Self::try_forward).
             pub fn try_embed<I: #input>(
                 &self, input: I,
             ) -> p::Result<#latents, p::ForwardError<D::Err>> {
-                p::Ok(self.run(input.into_tokens()?, p::Dropout::NONE)?)
+                p::Ok(run(self, input.into_tokens()?, p::Dropout::NONE)?)
             }
 
             /// The parts of the model with their shapes and parameters, to be printed.
@@ -184,26 +215,26 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             {
                 p::checkpoint::load(self, #name::DEPTH, path.as_ref())
             }
+        }
 
-            /// From the tokens to the latents behind the last layer.
-            fn run<B: p::Dim, T: p::Tape<E, D>>(
-                &self,
-                tokens: p::Tokens<B, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, T>,
-                dropout: p::Dropout,
-            ) -> p::Result<
-                p::Tensor<(B, p::Const<{ #name::NUM_LATENTS }>, p::Const<{ #name::LATENT_DIM }>), E, D, T>,
-                D::Err,
-            > {
-                #encode
-                p::try_iterate(
-                    &self.latents,
-                    &self.layers.modules,
-                    #name::DEPTH,
-                    tokens,
-                    #name::INVERTED_CROSS_ATTN,
-                    dropout,
-                )
-            }
+        /// From the tokens to the latents behind the last layer.
+        fn run<B: p::Dim, E: p::Dtype, D: p::Device<E>, T: p::Tape<E, D>>(
+            model: &#name<E, D>,
+            tokens: p::Tokens<B, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, T>,
+            dropout: p::Dropout,
+        ) -> p::Result<
+            p::Tensor<(B, p::Const<{ #name::NUM_LATENTS }>, p::Const<{ #name::LATENT_DIM }>), E, D, T>,
+            D::Err,
+        > {
+            #encode
+            p::try_iterate(
+                &model.latents,
+                &model.layers.modules,
+                #name::DEPTH,
+                tokens,
+                #name::INVERTED_CROSS_ATTN,
+                dropout,
+            )
         }
     }
 }

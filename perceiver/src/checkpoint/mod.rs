@@ -4,9 +4,9 @@
 //! `load_checkpoint` reads them, so a model goes from one to the other with nothing to convert:
 //!
 //! ```python
-//! from safetensors.torch import load_model, save_model
+//! from safetensors.torch import load_file, save_model
 //! save_model(model, "perceiver.safetensors")  # for `load_checkpoint`
-//! load_model(model, "perceiver.safetensors")  # from `save_checkpoint`
+//! model.load_state_dict(load_file("perceiver.safetensors"))  # from `save_checkpoint`
 //! ```
 //!
 //! Files of perceiver-pytorch 0.8 to 0.10, which number the parts of a layer, can be loaded too. Tied

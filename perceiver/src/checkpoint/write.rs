@@ -1,9 +1,8 @@
 //! Writing a checkpoint.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::tensor_ops::Device;
@@ -18,6 +17,10 @@ pub fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     depth: usize,
     path: &Path,
 ) -> Result<(), CheckpointError> {
+    let failed = |error| CheckpointError::Write {
+        path: path.into(),
+        source: io::Error::other(error),
+    };
     let mut tensors = Vec::new();
     each_tensor(model, |name, shape, data: &dyn Fn() -> Vec<E>| {
         let mut bytes = Vec::new();
@@ -29,27 +32,29 @@ pub fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     let mut views = Vec::new();
     for (name, shape, bytes) in &tensors {
         for name in names::in_file(name, stored, depth) {
-            let view = TensorView::new(E::DTYPE, shape.clone(), bytes).map_err(|source| {
-                CheckpointError::Malformed {
-                    path: path.into(),
-                    source,
-                }
-            })?;
+            let view = TensorView::new(E::DTYPE, shape.clone(), bytes).map_err(failed)?;
             views.push((name, view));
         }
     }
-    write_whole(path, views).map_err(|source| CheckpointError::Write {
+    // What tools that read safetensors expect of tensors in PyTorch's layout.
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    write_whole(path, &bytes).map_err(|source| CheckpointError::Write {
         path: path.into(),
         source,
     })
 }
 
-fn write_whole(path: &Path, views: Vec<(String, TensorView<'_>)>) -> io::Result<()> {
-    // What a link points to is what is replaced, not the link.
-    let target = match path.canonicalize() {
-        Ok(target) => target,
-        Err(_) => path.to_path_buf(),
-    };
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let target = linked(path);
+    let replaced = target.metadata().ok();
+    if replaced
+        .as_ref()
+        .is_some_and(|replaced| !replaced.is_file())
+    {
+        let message = "there is something else than a file at this path";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     let folder = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -62,19 +67,21 @@ fn write_whole(path: &Path, views: Vec<(String, TensorView<'_>)>) -> io::Result<
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let file = builder.tempfile_in(folder)?;
-    // A file that is replaced keeps its permissions.
-    let permissions = target
-        .metadata()
-        .or_else(|_| file.as_file().metadata())?
-        .permissions();
-    // What tools that read safetensors expect of tensors in PyTorch's layout.
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize_to_file(views, Some(metadata), file.path()).map_err(io::Error::other)?;
-    // Opened anew: safetensors puts a file of its own in the place of the one it is given.
-    let written = File::open(file.path())?;
-    written.set_permissions(permissions)?;
-    written.sync_all()?;
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    if let Some(replaced) = replaced {
+        file.as_file().set_permissions(replaced.permissions())?;
+    }
+    file.as_file().sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// What a link points to, which is what is replaced, not the link; whether it is there or not.
+fn linked(path: &Path) -> PathBuf {
+    match (path.canonicalize(), path.read_link()) {
+        (Ok(target), _) => target,
+        (Err(_), Ok(target)) => path.parent().unwrap_or(Path::new("")).join(target),
+        (Err(_), Err(_)) => path.to_path_buf(),
+    }
 }

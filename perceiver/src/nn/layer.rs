@@ -5,7 +5,8 @@ use dfdx::prelude::*;
 use super::{Attention, CrossPreNorm, FeedForward, LayerNorm, PreNorm, Tokens};
 use crate::ops::AttentionOptions;
 
-/// The probabilities with which a forward pass drops values; in `[0, 1)`, and 0 by default.
+/// The probabilities with which a forward pass drops values; in `[0, 1)`, and 0 by default. They act only where
+/// gradients are tracked; dfdx panics if one is not a probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Dropout {
     /// Of an attention weight, `attn_dropout`.
@@ -173,9 +174,10 @@ fn feed_forward<B: Dim, N: Dim, const DIM: usize, E: Dtype, D: Device<E>, T: Tap
 ) -> Result<Tensor<(B, N, Const<DIM>), E, D, T>, D::Err> {
     residual(x, |x| {
         let x = layer.try_forward(x)?;
-        match dropout.feed_forward {
-            0.0 => Ok(x),
-            probability => x.try_dropout(probability),
+        if dropout.feed_forward > 0.0 && T::OWNS_TAPE {
+            x.try_dropout(dropout.feed_forward)
+        } else {
+            Ok(x)
         }
     })
 }
@@ -192,8 +194,8 @@ fn residual<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
 /// Sends the learned `latents`, one copy for each item of the batch, through `depth` layers that each
 /// attend to `tokens`; gives `(batch, NUM_LATENTS, DIM)`.
 ///
-/// With fewer `layers` than `depth` the last one is used for the rest: tied weights. Without gradients
-/// being tracked, nothing is dropped.
+/// With fewer `layers` than `depth` the last one is used for the rest: tied weights. With more, the rest is not
+/// used; with none, the latents are given as they are.
 ///
 /// # Errors
 /// If the device runs out of memory.
@@ -233,7 +235,6 @@ pub fn try_iterate<
     let (data, tape) = data.split_tape();
     let tokens = Tokens { data, axes, mask };
     let batch = tokens.data.shape().0;
-    let dropout = if T::OWNS_TAPE { dropout } else { Dropout::NONE };
 
     let mut x = latents
         .clone()

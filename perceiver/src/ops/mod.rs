@@ -1,8 +1,7 @@
 //! The operations that decide how fast a Perceiver is, behind one device trait.
 //!
-//! An operation is a folder: what it computes and its plain form in dfdx's own operations, which every
-//! device can run; a device's kernel, where it has one; and the test of the kernel against the plain
-//! form.
+//! An operation is a folder: what it computes, and its plain form in dfdx's own operations, which every device
+//! can run. A device that has something faster overrides the method of [`Device`].
 
 mod attention;
 mod gelu;

@@ -13,7 +13,7 @@ pub struct AttentionOptions<B: Dim, M: Dim, E: Dtype, D: Device<E>> {
     /// row in which nothing may be attended to is the mean of all tokens, as in PyTorch.
     pub mask: Option<Tensor<(B, M), E, D>>,
     /// The probability with which each attention weight is dropped, in `[0, 1)`; the others are scaled by
-    /// `1 / (1 - dropout)`.
+    /// `1 / (1 - dropout)`. Acts only where gradients are tracked; dfdx panics if it is not a probability.
     pub dropout: f64,
     /// Let the queries compete for each token: the softmax runs over the queries, and each query's weights
     /// are then divided by their sum (inverted attention, as in slot attention, arXiv 2006.15055).
@@ -97,7 +97,7 @@ where
     } else {
         scores.try_softmax::<Axis<3>>()?
     };
-    let weights = if options.dropout > 0.0 {
+    let weights = if options.dropout > 0.0 && T::OWNS_TAPE {
         weights.try_dropout(options.dropout)?
     } else {
         weights
