@@ -271,7 +271,7 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, String> {
 /// A finite number, from a literal of either kind.
 fn number(lit: &Lit) -> Option<f64> {
     let value: f64 = match lit {
-        Lit::Int(int) if int.suffix().is_empty() => int.base10_digits().parse().ok()?,
+        Lit::Int(int) if matches!(int.suffix(), "" | "f64") => int.base10_digits().parse().ok()?,
         Lit::Float(float) if matches!(float.suffix(), "" | "f64") => {
             float.base10_digits().parse().ok()?
         }

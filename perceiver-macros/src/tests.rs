@@ -82,3 +82,12 @@ fn expansion_of_a_small_declaration() {
     let file = syn::parse2(expansion).unwrap();
     expect_file!["expansion.snapshot.rs"].assert_eq(&prettyplease::unparse(&file));
 }
+
+#[test]
+fn a_whole_number_with_the_suffix_f64_is_a_number() {
+    let expansion = crate::expansion(quote::quote! {
+        perceiver;
+        depth: 6, num_freq_bands: 6, max_freq: 10f64,
+    });
+    assert!(!expansion.to_string().contains("compile_error"));
+}
