@@ -105,16 +105,19 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
         )
     };
     let takes = takes(values);
-    let encode = (!values.is_off("fourier_encode_data")).then(|| {
+    let context = if values.is_off("fourier_encode_data") {
+        quote!(tokens.try_context(#name::INVERTED_CROSS_ATTN, dropout))
+    } else {
         quote! {
-            let tokens = p::FourierFeatures::<
+            p::FourierFeatures::<
                 { #name::INPUT_CHANNELS },
                 { #name::INPUT_AXIS },
                 { #name::NUM_FREQ_BANDS },
                 { #name::INPUT_DIM },
-            >::declared(#name::MAX_FREQ, #name::FREQ_BASE).try_encode(tokens)?;
+            >::declared(#name::MAX_FREQ, #name::FREQ_BASE)
+            .try_context(tokens, #name::INVERTED_CROSS_ATTN, dropout)
         }
-    });
+    };
     quote_spanned! {span=>
         impl<E: p::Dtype, D: p::Device<E>> #name<E, D> {
             #[doc = #gives]
@@ -226,12 +229,12 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             p::Tensor<(B, p::Const<{ #name::NUM_LATENTS }>, p::Const<{ #name::LATENT_DIM }>), E, D, T>,
             D::Err,
         > {
-            #encode
+            let context = #context?;
             p::try_iterate(
                 &model.latents,
                 &model.layers.modules,
                 #name::DEPTH,
-                tokens,
+                context,
                 #name::INVERTED_CROSS_ATTN,
                 dropout,
             )

@@ -2,13 +2,10 @@
 
 use dfdx::prelude::*;
 
-use super::linear::{Linear, UnbiasedLinear, matmul_rows};
-use crate::dims::{Inner, Product};
-use crate::ops::AttentionOptions;
-
-/// The width of keys and values side by side.
-type KeyValue<const HEADS: usize, const DIM_HEAD: usize> =
-    Product<Const<2>, Inner<HEADS, DIM_HEAD>>;
+use super::linear::{Linear, UnbiasedLinear};
+use super::{Context, Dropout, LayerNorm};
+use crate::dims::Inner;
+use crate::ops::{AttentionOptions, KeyValue};
 
 /// Multi-head attention of `QUERY` wide queries to a `CONTEXT` wide context.
 ///
@@ -79,51 +76,123 @@ where
     ) -> Result<Tensor<(B, L, Const<QUERY>), E, D, T>, D::Err> {
         let (queries, tape) = queries.split_tape();
         let (context, context_tape) = context.split_tape();
-        let context = context.put_tape(T::default());
         let query = self
             .to_q
             .try_forward(queries.put_tape(tape.merge(context_tape)))?;
-        // The weight is split, which is small, rather than what it gives, which is not. It is copied
-        // first: dfdx's `slice` overwrites the gradient of what it slices, so a tied weight must not
-        // be sliced itself.
-        let inner = Inner::<HEADS, DIM_HEAD>::SIZE;
-        let to_kv = self
-            .to_kv
-            .weight
-            .retaped::<T>()
-            .try_permute::<_, Axes2<1, 0>>()?
-            .try_contiguous()?;
-        let to_k = to_kv.with_empty_tape().try_slice((.., ..inner))?;
-        let to_v = to_kv.try_slice((.., inner..))?;
-        let key = project_to_heads(context.with_empty_tape(), to_k)?;
-        let value = project_to_heads(context, to_v)?;
-        self.to_out
-            .try_forward(D::try_attention(query, key, value, options)?)
+        let (query, tape) = query.split_tape();
+        let (key_value, tape) = self.to_kv.try_forward(context.put_tape(tape))?.split_tape();
+        let heads = D::try_attention(query.put_tape(tape), key_value, options)?;
+        self.to_out.try_forward(heads)
+    }
+
+    /// Attends from `queries`, `(batch, queries, QUERY)`, to `context`, normalised with `norm`, and gives
+    /// `(batch, queries, QUERY)`.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    pub fn try_attend_normalized<B: Dim, L: Dim, T: Tape<E, D>>(
+        &self,
+        queries: Tensor<(B, L, Const<QUERY>), E, D, T>,
+        norm: &LayerNorm<CONTEXT, E, D>,
+        context: &Context<B, CONTEXT, E, D>,
+        inverted: bool,
+        dropout: Dropout,
+    ) -> Result<Tensor<(B, L, Const<QUERY>), E, D, T>, D::Err> {
+        let (batch, count, _) = *queries.shape();
+        // With x̂ the normalised tokens, weight γ and bias β of the norm: (x̂ γ + β) · W is x̂ · (γ W) + β · W.
+        let weight = self.to_kv.weight.retaped::<T>();
+        let shape = *weight.shape();
+        let weight = weight.try_mul(norm.weight.clone().try_broadcast_like(&shape)?)?;
+        let bias = norm.bias.retaped::<T>();
+        let bias = bias.try_reshape_like(&(Const::<1>, Const::<1>, Const::<CONTEXT>))?;
+        let bias = D::try_linear(bias, &self.to_kv.weight, None)?
+            .try_reshape_like(&(KeyValue::<HEADS, DIM_HEAD>::default(),))?;
+        let query = self.to_q.try_forward(queries)?;
+
+        let heads = match D::dense(&context.prepared) {
+            Some(dense)
+                if inverted
+                    || !absorbs(CONTEXT, DIM_HEAD, count.size())
+                    || (dropout.attention > 0.0 && T::OWNS_TAPE) =>
+            {
+                let tokens = dense.tokens.shape().1;
+                let mask = match &dense.mask {
+                    None => None,
+                    Some(mask) => Some(mask.clone().try_reshape_like(&(batch, tokens))?),
+                };
+                let (weight, weight_tape) = weight.split_tape();
+                let (bias, bias_tape) = bias.split_tape();
+                let (query, tape) = query.split_tape();
+                let tape = tape.merge(weight_tape).merge(bias_tape);
+                let tokens = dense.tokens.clone().put_tape(tape);
+                let tokens = tokens.try_reshape_like(&(batch, dense.tokens.shape().1, Const))?;
+                let (key_value, tape) = D::try_linear(tokens, &weight, Some(&bias))?.split_tape();
+                let options = AttentionOptions {
+                    mask,
+                    dropout: dropout.attention,
+                    inverted,
+                };
+                D::try_attention(query.put_tape(tape), key_value, &options)?
+            }
+            _ => self.try_absorbed(query, weight, bias, context)?,
+        };
+        self.to_out.try_forward(heads)
+    }
+
+    /// Attends with keys and values never made: the queries are mapped to the width of a token, and what is
+    /// summed up there is mapped to values.
+    fn try_absorbed<B: Dim, L: Dim, T: Tape<E, D>>(
+        &self,
+        query: Tensor<(B, L, Inner<HEADS, DIM_HEAD>), E, D, T>,
+        weight: Tensor<(KeyValue<HEADS, DIM_HEAD>, Const<CONTEXT>), E, D, T>,
+        bias: Tensor<(KeyValue<HEADS, DIM_HEAD>,), E, D, T>,
+        context: &Context<B, CONTEXT, E, D>,
+    ) -> Result<Tensor<(B, L, Inner<HEADS, DIM_HEAD>), E, D, T>, D::Err> {
+        let (batch, queries, inner) = *query.shape();
+        let (b, l) = (batch.size(), queries.size());
+        let heads = (Const::<HEADS>, Const::<DIM_HEAD>, Const::<CONTEXT>);
+        // Each half is sliced once: dfdx's `slice` overwrites the gradient of what it slices.
+        let scale = E::from_f64((DIM_HEAD as f64).powf(-0.5)).unwrap_or(E::ONE);
+        let to_key = weight
+            .with_empty_tape()
+            .try_slice((..inner.size(), ..))?
+            .try_reshape_like(&heads)?
+            .try_mul(scale)?;
+        let to_value = weight
+            .try_slice((inner.size().., ..))?
+            .try_reshape_like(&heads)?
+            .try_permute::<_, Axes3<0, 2, 1>>()?;
+        // The bias of the keys adds the same to all scores of a query, which a softmax does not see.
+        let value_bias = bias
+            .try_slice((inner.size()..,))?
+            .try_reshape_like(&(inner,))?;
+
+        // Each head is a product of its own, over the queries of all items.
+        let query = query
+            .try_reshape_like(&(b, l, heads.0, heads.1))?
+            .try_permute::<_, Axes4<2, 0, 1, 3>>()?
+            .try_reshape_like(&(heads.0, b * l, heads.1))?
+            .try_matmul(to_key)?
+            .try_reshape_like(&(HEADS, b, l, CONTEXT))?
+            .try_permute::<_, Axes4<1, 0, 2, 3>>()?
+            .try_reshape_like(&(b, HEADS * l, CONTEXT))?;
+        let out = D::try_attend(query, &context.prepared)?
+            .try_reshape_like(&(b, HEADS, l, CONTEXT))?
+            .try_permute::<_, Axes4<1, 0, 2, 3>>()?
+            .try_reshape_like(&(heads.0, b * l, heads.2))?
+            .try_matmul(to_value)?
+            .try_reshape_like(&(heads.0, b, l, heads.1))?
+            .try_permute::<_, Axes4<1, 2, 0, 3>>()?
+            .try_reshape_like(&(batch, queries, inner))?;
+        let shape = *out.shape();
+        out.try_add(value_bias.try_broadcast_like(&shape)?)
     }
 }
 
-/// `x · weight`, for keys or values.
-fn project_to_heads<
-    B: Dim,
-    M: Dim,
-    const C: usize,
-    const HEADS: usize,
-    const DIM_HEAD: usize,
-    E,
-    D,
-    T,
->(
-    x: Tensor<(B, M, Const<C>), E, D, T>,
-    weight: Tensor<(Const<C>, usize), E, D, T>,
-) -> Result<Tensor<(B, M, Inner<HEADS, DIM_HEAD>), E, D, T>, D::Err>
-where
-    E: Dtype,
-    D: Device<E>,
-    T: Tape<E, D>,
-{
-    let inner = Inner::<HEADS, DIM_HEAD>::default();
-    let weight = weight.try_reshape_like(&(Const, inner))?;
-    matmul_rows(x, weight)
+/// Whether it takes fewer operations to map `queries` to the width of a token than to map all tokens to keys and
+/// values.
+fn absorbs(width: usize, dim_head: usize, queries: usize) -> bool {
+    width * queries <= dim_head * (queries + width)
 }
 
 impl<

@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 
 use super::linear::Linear;
 use crate::dims::Product;
-use crate::ops::try_gelu;
+use crate::ops::FeedForwardParameters;
 
 /// How much wider than its input the hidden layer is.
 const EXPANSION: usize = 4;
@@ -43,23 +43,20 @@ impl<const DIM: usize, E: Dtype, D: Storage<E>> FeedForward<DIM, E, D> {
         + Linear::<Hidden<DIM>, Const<DIM>, E, D>::PARAMETERS;
 }
 
-impl<B: Dim, L: Dim, const DIM: usize, E: Dtype, D: Device<E>, T: Tape<E, D>>
+impl<B: Dim, L: Dim, const DIM: usize, E: Dtype, D: crate::Device<E>, T: Tape<E, D>>
     Module<Tensor<(B, L, Const<DIM>), E, D, T>> for FeedForward<DIM, E, D>
 {
     type Output = Tensor<(B, L, Const<DIM>), E, D, T>;
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, L, Const<DIM>), E, D, T>) -> Result<Self::Output, D::Err> {
-        let gated = self.expand.try_forward(x)?;
-        // Each half is sliced once: dfdx's `slice` overwrites the gradient of what it slices.
-        let hidden = Hidden::<DIM>::SIZE;
-        let value = gated.with_empty_tape().try_slice((.., .., ..hidden))?;
-        let gate = gated.try_slice((.., .., hidden..))?;
-        let (batch, tokens, _) = *value.shape();
-        try_gelu(gate)?
-            .try_mul(value)?
-            .try_reshape_like(&(batch, tokens, Hidden::<DIM>::default()))
-            .and_then(|hidden| self.contract.try_forward(hidden))
+        let parameters = FeedForwardParameters {
+            expand: &self.expand.weight,
+            expand_bias: &self.expand.bias,
+            contract: &self.contract.weight,
+            contract_bias: &self.contract.bias,
+        };
+        D::try_feed_forward(x, &parameters)
     }
 }
 

@@ -88,39 +88,30 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     }
 
     /// Appends the features to each token: `CHANNELS` wide tokens become `WIDTH` wide. The features are
-    /// made on the device; only a table for each axis is sent there.
+    /// made on the device; only a table for each axis is sent there. A model does not do this, where
+    /// [`try_context`](Self::try_context) can do without.
     ///
     /// # Errors
     /// If the device runs out of memory.
-    pub fn try_encode<B: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+    pub fn try_encode<B: Dim, E: Dtype, D: crate::Device<E>, T: Tape<E, D>>(
         &self,
         tokens: Tokens<B, CHANNELS, AXES, E, D, T>,
     ) -> Result<Tokens<B, WIDTH, AXES, E, D, T>, D::Err> {
-        let Tokens { data, axes, mask } = tokens;
-        let (batch, count, _) = *data.shape();
-        let device = data.device().clone();
-
-        let mut data = data.try_reshape_like(&(batch, count, CHANNELS))?;
-        for (axis, &size) in axes.iter().enumerate() {
-            let before: usize = axes[..axis].iter().product();
-            let after: usize = axes[axis + 1..].iter().product();
-            let width = 2 * BANDS + 1;
-            let table: Vec<E> = self
-                .table(size)
-                .map(|x| E::from_f64(x).unwrap_or_default())
-                .collect();
-            let features = device
-                .try_tensor_from_vec(table, (size, width))?
-                .try_broadcast_like::<_, Axes2<0, 2>>(&(before, size, after, width))?
-                .try_reshape_like(&(count, width))?
-                .try_broadcast_like::<_, Axis<0>>(&(batch, count, width))?;
-            data = (data, features).try_concat_along(Axis::<2>)?;
-        }
+        let (batch, count, _) = *tokens.data.shape();
+        let (axes, mask) = (tokens.axes, tokens.mask.clone());
+        let data = tokens.try_positioned(self.tables(&axes))?.try_encode()?;
         Ok(Tokens {
             data: data.try_reshape_like(&(batch, count, Const::<WIDTH>))?,
             axes,
             mask,
         })
+    }
+
+    /// For each axis, the features of each of its positions, row by row.
+    pub(super) fn tables(&self, axes: &[usize; AXES]) -> Vec<Vec<f64>> {
+        axes.iter()
+            .map(|&size| self.table(size).collect())
+            .collect()
     }
 
     /// The features of every position of an axis of `size`, row by row.

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use super::{Attention, CrossPreNorm, FeedForward, LayerNorm, PreNorm, Tokens};
+use super::{Attention, Context, CrossPreNorm, FeedForward, LayerNorm, PreNorm};
 use crate::ops::AttentionOptions;
 
 /// The probabilities with which a forward pass drops values; in `[0, 1)`, and 0 by default. They act only where
@@ -125,23 +125,18 @@ impl<
         D,
     >
 {
-    /// Updates `latents`, `(batch, latents, DIM)`, from `tokens`. With `inverted` the latents compete for
+    /// Updates `latents`, `(batch, latents, DIM)`, from `context`. With `inverted` the latents compete for
     /// each token, see [`AttentionOptions::inverted`].
     ///
     /// # Errors
     /// If the device runs out of memory.
-    pub fn try_update<B: Dim, N: Dim, const AXES: usize, T: Tape<E, D>>(
+    pub fn try_update<B: Dim, N: Dim, T: Tape<E, D>>(
         &self,
         latents: Tensor<(B, N, Const<DIM>), E, D, T>,
-        tokens: &Tokens<B, CONTEXT, AXES, E, D>,
+        context: &Context<B, CONTEXT, E, D>,
         inverted: bool,
         dropout: Dropout,
     ) -> Result<Tensor<(B, N, Const<DIM>), E, D, T>, D::Err> {
-        let cross_options = AttentionOptions {
-            mask: tokens.mask.clone(),
-            dropout: dropout.attention,
-            inverted,
-        };
         let self_options = AttentionOptions {
             dropout: dropout.attention,
             ..AttentionOptions::default()
@@ -149,9 +144,9 @@ impl<
 
         let attn = &self.cross_attn;
         let mut x = residual(latents, |x| {
-            let context = attn.norm_context.try_forward(tokens.data.retaped::<T>())?;
+            let x = attn.norm.try_forward(x)?;
             attn.inner
-                .try_attend(attn.norm.try_forward(x)?, context, &cross_options)
+                .try_attend_normalized(x, &attn.norm_context, context, inverted, dropout)
         })?;
         x = feed_forward(&self.cross_ff, x, dropout)?;
         for (attn, ff) in &self.self_attns.modules {
@@ -167,7 +162,7 @@ impl<
 }
 
 /// A feed-forward with its norm, dropout and residual.
-fn feed_forward<B: Dim, N: Dim, const DIM: usize, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+fn feed_forward<B: Dim, N: Dim, const DIM: usize, E: Dtype, D: crate::Device<E>, T: Tape<E, D>>(
     layer: &PreNorm<DIM, FeedForward<DIM, E, D>, E, D>,
     x: Tensor<(B, N, Const<DIM>), E, D, T>,
     dropout: Dropout,
@@ -192,7 +187,7 @@ fn residual<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
 }
 
 /// Sends the learned `latents`, one copy for each item of the batch, through `depth` layers that each
-/// attend to `tokens`; gives `(batch, NUM_LATENTS, DIM)`.
+/// attend to `context`; gives `(batch, NUM_LATENTS, DIM)`.
 ///
 /// With fewer `layers` than `depth` the last one is used for the rest: tied weights. With more, the rest is not
 /// used; with none, the latents are given as they are.
@@ -202,7 +197,6 @@ fn residual<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
 pub fn try_iterate<
     B: Dim,
     const NUM_LATENTS: usize,
-    const AXES: usize,
     const DIM: usize,
     const CONTEXT: usize,
     const CROSS_HEADS: usize,
@@ -227,22 +221,18 @@ pub fn try_iterate<
         D,
     >],
     depth: usize,
-    tokens: Tokens<B, CONTEXT, AXES, E, D, T>,
+    context: Context<B, CONTEXT, E, D, T>,
     inverted: bool,
     dropout: Dropout,
 ) -> Result<Tensor<(B, Const<NUM_LATENTS>, Const<DIM>), E, D, T>, D::Err> {
-    let Tokens { data, axes, mask } = tokens;
-    let (data, tape) = data.split_tape();
-    let tokens = Tokens { data, axes, mask };
-    let batch = tokens.data.shape().0;
-
+    let (context, tape) = context.split_tape();
     let mut x = latents
         .clone()
         .put_tape(tape)
-        .try_broadcast_like::<_, Axis<0>>(&(batch, Const, Const))?;
+        .try_broadcast_like::<_, Axis<0>>(&(context.batch, Const, Const))?;
     let tied = layers.last().into_iter().cycle();
     for layer in layers.iter().chain(tied).take(depth) {
-        x = layer.try_update(x, &tokens, inverted, dropout)?;
+        x = layer.try_update(x, &context, inverted, dropout)?;
     }
     Ok(x)
 }

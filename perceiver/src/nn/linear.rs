@@ -32,37 +32,19 @@ impl<I: ConstDim, O: ConstDim, E: Dtype, D: Storage<E>> UnbiasedLinear<I, O, E, 
     pub const PARAMETERS: usize = I::SIZE * O::SIZE;
 }
 
-/// `x · weight`, with batch and tokens folded into the rows of one matrix product.
-pub(crate) fn matmul_rows<B: Dim, L: Dim, I: Dim, O: Dim, E: Dtype, D: Device<E>, T, R>(
-    x: Tensor<(B, L, I), E, D, T>,
-    weight: Tensor<(I, O), E, D, R>,
-) -> Result<Tensor<(B, L, O), E, D, T>, D::Err>
-where
-    T: Tape<E, D> + Merge<R>,
-    R: Tape<E, D>,
-{
-    let (batch, tokens, input) = *x.shape();
-    let output = weight.shape().1;
-    x.try_reshape_like(&(batch.size() * tokens.size(), input))?
-        .try_matmul(weight)?
-        .try_reshape_like(&(batch, tokens, output))
-}
-
 impl<B: Dim, L: Dim, I, O, E, D, T> Module<Tensor<(B, L, I), E, D, T>> for Linear<I, O, E, D>
 where
     I: ConstDim,
     O: ConstDim,
     E: Dtype,
-    D: Device<E>,
+    D: crate::Device<E>,
     T: Tape<E, D>,
 {
     type Output = Tensor<(B, L, O), E, D, T>;
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, L, I), E, D, T>) -> Result<Self::Output, D::Err> {
-        let output = matmul_rows(x, self.weight.clone().try_permute()?)?;
-        let shape = *output.shape();
-        output.try_add(self.bias.clone().try_broadcast_like(&shape)?)
+        D::try_linear(x, &self.weight, Some(&self.bias))
     }
 }
 
@@ -72,14 +54,14 @@ where
     I: ConstDim,
     O: ConstDim,
     E: Dtype,
-    D: Device<E>,
+    D: crate::Device<E>,
     T: Tape<E, D>,
 {
     type Output = Tensor<(B, L, O), E, D, T>;
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, L, I), E, D, T>) -> Result<Self::Output, D::Err> {
-        matmul_rows(x, self.weight.clone().try_permute()?)
+        D::try_linear(x, &self.weight, None)
     }
 }
 

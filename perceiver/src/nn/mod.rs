@@ -5,6 +5,7 @@
 //! types: a layer that is given another width does not compile.
 
 mod attention;
+mod context;
 #[doc(hidden)]
 pub mod declared;
 mod feed_forward;
@@ -16,6 +17,7 @@ mod to_logits;
 mod tokens;
 
 pub use attention::Attention;
+pub use context::Context;
 pub use feed_forward::{FeedForward, Hidden};
 pub use fourier::FourierFeatures;
 pub use layer::{CrossAttention, Dropout, Layer, SelfAttention, try_iterate};

@@ -2,9 +2,6 @@
 
 use dfdx::prelude::*;
 
-/// What is added to the variance, as PyTorch has it.
-const EPSILON: f64 = 1e-5;
-
 /// Layer normalisation over the last axis: `(x - mean) / √(variance + 1e-5) · weight + bias`, with the
 /// biased variance. Takes `(batch, tokens, DIM)`; starts with weights 1 and biases 0.
 ///
@@ -22,17 +19,14 @@ impl<const DIM: usize, E: Dtype, D: Storage<E>> LayerNorm<DIM, E, D> {
     pub const PARAMETERS: usize = 2 * DIM;
 }
 
-impl<B: Dim, L: Dim, const DIM: usize, E: Dtype, D: Device<E>, T: Tape<E, D>>
+impl<B: Dim, L: Dim, const DIM: usize, E: Dtype, D: crate::Device<E>, T: Tape<E, D>>
     Module<Tensor<(B, L, Const<DIM>), E, D, T>> for LayerNorm<DIM, E, D>
 {
     type Output = Tensor<(B, L, Const<DIM>), E, D, T>;
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, L, Const<DIM>), E, D, T>) -> Result<Self::Output, D::Err> {
-        let shape = *x.shape();
-        x.try_normalize::<Axis<2>>(EPSILON)?
-            .try_mul(self.weight.clone().try_broadcast_like(&shape)?)?
-            .try_add(self.bias.clone().try_broadcast_like(&shape)?)
+        D::try_layer_norm(x, &self.weight, &self.bias)
     }
 }
 

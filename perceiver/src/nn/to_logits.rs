@@ -24,7 +24,7 @@ impl<B: Dim, L: Dim, const DIM: usize, const CLASSES: usize, E, D, T>
     Module<Tensor<(B, L, Const<DIM>), E, D, T>> for ToLogits<DIM, CLASSES, E, D>
 where
     E: Dtype,
-    D: Device<E>,
+    D: crate::Device<E>,
     T: Tape<E, D>,
 {
     type Output = Tensor<(B, Const<CLASSES>), E, D, T>;

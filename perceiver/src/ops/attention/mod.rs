@@ -1,9 +1,17 @@
 //! `softmax(query · keyᵀ) · value`, by head.
 
+mod cpu;
+pub(super) mod head;
+
 use dfdx::prelude::*;
 
 use super::Device;
-use crate::dims::Inner;
+use crate::dims::{Inner, Product};
+pub(super) use cpu::{Biases, forward as cpu};
+
+/// The width of keys and values side by side.
+pub type KeyValue<const HEADS: usize, const DIM_HEAD: usize> =
+    Product<Const<2>, Inner<HEADS, DIM_HEAD>>;
 
 /// How an attention is run. The default is plain softmax attention to every token.
 #[derive(Clone, Debug)]
@@ -30,6 +38,13 @@ impl<B: Dim, M: Dim, E: Dtype, D: Device<E>> Default for AttentionOptions<B, M, 
     }
 }
 
+impl<B: Dim, M: Dim, E: Dtype, D: Device<E>> AttentionOptions<B, M, E, D> {
+    /// Whether the weights themselves are needed, and not just what they give.
+    pub(crate) fn needs_weights<T: Tape<E, D>>(&self) -> bool {
+        self.inverted || (self.dropout > 0.0 && T::OWNS_TAPE)
+    }
+}
+
 /// The smallest sum of weights that inverted attention divides by.
 const INVERTED_EPSILON: f64 = 1e-8;
 
@@ -37,8 +52,7 @@ const INVERTED_EPSILON: f64 = 1e-8;
 /// against. Holds all `heads · queries · tokens` weights at once.
 pub(super) fn plain<B, L, M, const HEADS: usize, const DIM_HEAD: usize, E, D, T>(
     query: Tensor<(B, L, Inner<HEADS, DIM_HEAD>), E, D, T>,
-    key: Tensor<(B, M, Inner<HEADS, DIM_HEAD>), E, D, T>,
-    value: Tensor<(B, M, Inner<HEADS, DIM_HEAD>), E, D, T>,
+    key_value: Tensor<(B, M, KeyValue<HEADS, DIM_HEAD>), E, D>,
     options: &AttentionOptions<B, M, E, D>,
 ) -> Result<Tensor<(B, L, Inner<HEADS, DIM_HEAD>), E, D, T>, D::Err>
 where
@@ -50,12 +64,20 @@ where
     T: Tape<E, D>,
 {
     let (batch, queries, inner) = *query.shape();
-    let tokens = key.shape().1;
+    let tokens = key_value.shape().1;
     let heads = Const::<HEADS>;
     let dim_head = Const::<DIM_HEAD>;
 
+    let (query, tape) = query.split_tape();
+    let key_value = key_value.put_tape(tape);
+    let key = key_value
+        .with_empty_tape()
+        .try_slice((.., .., ..inner.size()))?;
+    let value = key_value.try_slice((.., .., inner.size()..))?;
+
     // (B, L, inner) -> (B, H, L, dim_head); the keys' last two axes the other way round.
     let query = query
+        .retaped::<T>()
         .try_reshape_like(&(batch, queries, heads, dim_head))?
         .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
     let key = key
@@ -110,7 +132,7 @@ where
 }
 
 /// `values` where `keep` is true, `otherwise` elsewhere.
-fn keep_or<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+pub(super) fn keep_or<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
     keep: &Tensor<S, bool, D>,
     values: Tensor<S, E, D, T>,
     otherwise: E,
@@ -125,7 +147,7 @@ where
 }
 
 /// The lowest finite number of the data type, or one far below any score.
-fn lowest<E: Dtype>() -> E {
+pub(super) fn lowest<E: Dtype>() -> E {
     // Bounds are not part of dfdx's `Dtype`: the first of f32's and f16's lowest that stays finite.
     [f64::from(f32::MIN), -65504.0]
         .into_iter()

@@ -1,0 +1,262 @@
+//! `softmax(query · keyᵀ) · value` of one head, tile by tile: no matrix of queries by tokens is ever whole.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::ops::cpu::Scratch;
+use crate::ops::cpu::math::{exp2, sum, update, update_all};
+use crate::ops::cpu::matrix::{Destination, Matrix, MatrixMut, Threads, product};
+
+/// How many queries and tokens a tile has: 128 KiB of scores, which the second level of a cache holds twice.
+pub(in crate::ops) const QUERIES: usize = 128;
+const TOKENS: usize = 256;
+
+/// What is added to the score of a token that must not be attended to: the weight then is 0, as scores are nowhere
+/// near it.
+pub(in crate::ops) const MASKED: f32 = -1e30;
+
+const LOG2_E: f32 = std::f32::consts::LOG2_E;
+
+/// One head of one item of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops) struct Head<'a> {
+    /// `(queries, d)`.
+    pub query: Matrix<'a>,
+    /// `(tokens, d)`.
+    pub key: Matrix<'a>,
+    /// `(tokens, e)`.
+    pub value: Matrix<'a>,
+    /// 0 for each token that may be attended to and [`MASKED`] for the others.
+    pub bias: Option<&'a [f32]>,
+    /// What scores are multiplied by. With 0 all weights are equal.
+    pub scale: f32,
+}
+
+impl Head<'_> {
+    /// Writes `(queries, e)` to `out`, and for each query the binary logarithm of the sum of `2^score`.
+    pub(in crate::ops) fn forward(&self, out: &mut [f32], log_sums: &mut [f32]) {
+        let (queries, tokens) = (self.query.height(), self.key.height());
+        let width = self.value.width();
+        let mut sums = Scratch::zeros(queries);
+        log_sums.fill(f32::NEG_INFINITY);
+        out.fill(0.0);
+        for start in (0..tokens).step_by(TOKENS) {
+            let range = start..(start + TOKENS).min(tokens);
+            let mut weights = self.scores(0..queries, range.clone());
+            Arch::new().dispatch(Weigh {
+                scores: &mut weights,
+                bias: self.bias.map(|bias| &bias[range.clone()]),
+                tokens: range.len(),
+                highest: log_sums,
+                sums: &mut sums,
+                out,
+                width,
+            });
+            product(
+                MatrixMut::new(out, queries, width),
+                Destination::Add,
+                1.0,
+                Matrix::new(&weights, queries, range.len()),
+                self.value.rows(range),
+                Threads::One,
+            );
+        }
+        for (query, out) in out.chunks_exact_mut(width).enumerate() {
+            let inverse = 1.0 / sums[query];
+            out.iter_mut().for_each(|x| *x *= inverse);
+            log_sums[query] += sums[query].log2();
+        }
+    }
+
+    /// Adds the gradients of queries, of the keys and values in `tokens`, given that of what `forward` wrote.
+    ///
+    /// `deltas` are the sums of `d_out · out` over each query.
+    #[allow(clippy::too_many_arguments)]
+    pub(in crate::ops) fn backward(
+        &self,
+        tokens: Range<usize>,
+        d_out: Matrix<'_>,
+        log_sums: &[f32],
+        deltas: &[f32],
+        d_query: &mut [f32],
+        d_key: &mut [f32],
+        d_value: &mut [f32],
+    ) {
+        let (d, e) = (self.key.width(), self.value.width());
+        for q_start in (0..self.query.height()).step_by(QUERIES) {
+            let queries = q_start..(q_start + QUERIES).min(self.query.height());
+            for start in tokens.clone().step_by(TOKENS) {
+                let range = start..(start + TOKENS).min(tokens.end);
+                let tile = (queries.len(), range.len());
+                let mut weights = self.scores(queries.clone(), range.clone());
+                let mut d_scores = Scratch::new(tile.0 * tile.1);
+                product(
+                    MatrixMut::new(&mut d_scores, tile.0, tile.1),
+                    Destination::Overwrite,
+                    1.0,
+                    d_out.rows(queries.clone()),
+                    self.value.rows(range.clone()).t(),
+                    Threads::One,
+                );
+                Arch::new().dispatch(Unweigh {
+                    scores: &mut weights,
+                    d_scores: &mut d_scores,
+                    bias: self.bias.map(|bias| &bias[range.clone()]),
+                    tokens: range.len(),
+                    log_sums: &log_sums[queries.clone()],
+                    deltas: &deltas[queries.clone()],
+                });
+                let weights = Matrix::new(&weights, tile.0, tile.1);
+                let d_scores = Matrix::new(&d_scores, tile.0, tile.1);
+                let first = start - tokens.start;
+                let add = |out: &mut [f32], rows, cols, scale, lhs, rhs| {
+                    let out = MatrixMut::new(out, rows, cols);
+                    product(out, Destination::Add, scale, lhs, rhs, Threads::One);
+                };
+                let d_value = &mut d_value[first * e..];
+                add(
+                    d_value,
+                    tile.1,
+                    e,
+                    1.0,
+                    weights.t(),
+                    d_out.rows(queries.clone()),
+                );
+                let d_key = &mut d_key[first * d..];
+                let query = self.query.rows(queries.clone());
+                add(d_key, tile.1, d, self.scale, d_scores.t(), query);
+                let d_query = &mut d_query[queries.start * d..];
+                add(
+                    d_query,
+                    tile.0,
+                    d,
+                    self.scale,
+                    d_scores,
+                    self.key.rows(range),
+                );
+            }
+        }
+    }
+
+    /// The scores of a tile, to be raised from 2.
+    fn scores(&self, queries: Range<usize>, tokens: Range<usize>) -> Scratch {
+        let mut scores = Scratch::new(queries.len() * tokens.len());
+        product(
+            MatrixMut::new(&mut scores, queries.len(), tokens.len()),
+            Destination::Overwrite,
+            self.scale * LOG2_E,
+            self.query.rows(queries),
+            self.key.rows(tokens).t(),
+            Threads::One,
+        );
+        scores
+    }
+}
+
+/// The sums of `d_out · out` over the rows of both.
+pub(in crate::ops) fn deltas(out: &[f32], d_out: Matrix<'_>) -> Vec<f32> {
+    out.chunks_exact(d_out.width())
+        .enumerate()
+        .map(|(row, out)| d_out.row(row).iter().zip(out).map(|(x, y)| x * y).sum())
+        .collect()
+}
+
+/// Turns a tile of scores into weights relative to each query's highest score so far, and what was summed up before
+/// into what is relative to it too.
+struct Weigh<'a> {
+    scores: &'a mut [f32],
+    bias: Option<&'a [f32]>,
+    tokens: usize,
+    highest: &'a mut [f32],
+    sums: &'a mut [f32],
+    out: &'a mut [f32],
+    width: usize,
+}
+
+impl WithSimd for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let rows = self
+            .scores
+            .chunks_exact_mut(self.tokens)
+            .zip(self.out.chunks_exact_mut(self.width))
+            .zip(self.highest.iter_mut().zip(self.sums));
+        for ((scores, out), (highest, sum_so_far)) in rows {
+            if let Some(bias) = self.bias {
+                update(simd, scores, [bias], |score, [bias]| {
+                    simd.add_f32s(score, bias)
+                });
+            }
+            let reference = highest.max(maximum(simd, scores));
+            if reference > *highest {
+                let factor = if *highest == f32::NEG_INFINITY {
+                    0.0
+                } else {
+                    (*highest - reference).exp2()
+                };
+                *sum_so_far *= factor;
+                let factor = simd.splat_f32s(factor);
+                update(simd, out, [], |x, []| simd.mul_f32s(x, factor));
+                *highest = reference;
+            }
+            let reference = simd.splat_f32s(reference);
+            update(simd, scores, [], |score, []| {
+                exp2(simd, simd.sub_f32s(score, reference))
+            });
+            *sum_so_far += sum(simd, [scores], |sum, [x]| simd.add_f32s(sum, x));
+        }
+    }
+}
+
+/// Turns a tile of scores into weights, and the gradient of the weights into that of the scores.
+struct Unweigh<'a> {
+    scores: &'a mut [f32],
+    d_scores: &'a mut [f32],
+    bias: Option<&'a [f32]>,
+    tokens: usize,
+    log_sums: &'a [f32],
+    deltas: &'a [f32],
+}
+
+impl WithSimd for Unweigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let rows = self
+            .scores
+            .chunks_exact_mut(self.tokens)
+            .zip(self.d_scores.chunks_exact_mut(self.tokens))
+            .zip(self.log_sums.iter().zip(self.deltas));
+        for ((scores, d_scores), (&log_sum, &delta)) in rows {
+            if let Some(bias) = self.bias {
+                update(simd, scores, [bias], |score, [bias]| {
+                    simd.add_f32s(score, bias)
+                });
+            }
+            let (log_sum, delta) = (simd.splat_f32s(log_sum), simd.splat_f32s(delta));
+            update_all(simd, [scores, d_scores], [], |[score, d_weight], []| {
+                let weight = exp2(simd, simd.sub_f32s(score, log_sum));
+                [
+                    weight,
+                    simd.mul_f32s(weight, simd.sub_f32s(d_weight, delta)),
+                ]
+            });
+        }
+    }
+}
+
+/// The largest of some numbers.
+#[inline(always)]
+fn maximum<S: Simd>(simd: S, numbers: &[f32]) -> f32 {
+    let (head, tail) = S::as_simd_f32s(numbers);
+    let mut highest = simd.splat_f32s(f32::NEG_INFINITY);
+    for &x in head {
+        highest = simd.max_f32s(highest, x);
+    }
+    let head = simd.reduce_max_f32s(highest);
+    tail.iter().copied().fold(head, f32::max)
+}

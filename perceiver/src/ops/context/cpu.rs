@@ -1,0 +1,179 @@
+//! The kernels: over normalised tokens as they are, and over the parts that a position encoding is made of.
+
+use std::sync::Arc;
+
+use dfdx::prelude::*;
+use rayon::prelude::*;
+
+use super::separable::{self, Separable};
+use super::{Dense, Positioned, plain_prepare};
+use crate::ops::attention::Biases;
+use crate::ops::attention::head::{Head, QUERIES, deltas};
+use crate::ops::cpu::matrix::Matrix;
+use crate::ops::cpu::{Array, Scratch, contiguous, gradient, parts, read, with_gradient_of};
+
+/// What a `Cpu` keeps of tokens.
+#[derive(Clone, Debug)]
+pub enum CpuContext {
+    /// All of each token.
+    Dense(Dense<f32, Cpu>),
+    /// Channels, and the features of each axis by themselves.
+    Separable(Arc<Separable>),
+}
+
+/// Makes tokens ready; `whole` if something else than [`attend`] will use them.
+pub(in crate::ops) fn prepare<T: Tape<f32, Cpu>>(
+    tokens: Positioned<f32, Cpu, T>,
+    whole: bool,
+) -> Result<(CpuContext, T), CpuError> {
+    if whole || !separable::applies(&tokens) {
+        let (dense, tape) = plain_prepare(tokens)?;
+        return Ok((CpuContext::Dense(dense), tape));
+    }
+    let (channels, tape) = tokens.channels.split_tape();
+    let (channels, tape) = contiguous(&channels, tape)?;
+    let tokens = Positioned {
+        channels,
+        axes: tokens.axes,
+        features: tokens.features,
+        mask: tokens.mask,
+    };
+    let separable = Separable::new(tokens);
+    Ok((CpuContext::Separable(Arc::new(separable)), tape))
+}
+
+pub(in crate::ops) fn attend<T: Tape<f32, Cpu>>(
+    query: Array<(usize, usize, usize), T>,
+    context: &CpuContext,
+) -> Result<Array<(usize, usize, usize), T>, CpuError> {
+    match context {
+        CpuContext::Dense(dense) => attend_dense(query, dense),
+        CpuContext::Separable(separable) => separable::attend(query, separable),
+    }
+}
+
+fn attend_dense<T: Tape<f32, Cpu>>(
+    query: Array<(usize, usize, usize), T>,
+    context: &Dense<f32, Cpu>,
+) -> Result<Array<(usize, usize, usize), T>, CpuError> {
+    let (query, tape) = query.split_tape();
+    let (query, tape) = contiguous(&query, tape)?;
+    let (tokens, mut tape) = contiguous(&context.tokens, tape)?;
+    let shape = *query.shape();
+    let sizes = Sizes {
+        batch: shape.0,
+        queries: shape.1,
+        tokens: tokens.shape().1,
+        width: shape.2,
+    };
+    let biases = Biases::new(context.mask.as_ref());
+    let width = sizes.width;
+
+    let mut out = vec![0.0; query.shape().num_elements()];
+    let mut log_sums = vec![0.0; shape.0 * shape.1];
+    {
+        let (query, tokens) = (&*read(&query), &*read(&tokens));
+        for item in 0..sizes.batch {
+            let head = sizes.head(query, tokens, &biases, item);
+            let queries = sizes.queries;
+            let block = queries
+                .div_ceil(parts(sizes.operations()))
+                .clamp(1, QUERIES);
+            out[item * queries * width..][..queries * width]
+                .par_chunks_mut(block * width)
+                .zip(log_sums[item * queries..][..queries].par_chunks_mut(block))
+                .enumerate()
+                .for_each(|(i, (out, log_sums))| {
+                    let rows = i * block..i * block + log_sums.len();
+                    let query = head.query.rows(rows);
+                    Head { query, ..head }.forward(out, log_sums);
+                });
+        }
+    }
+    let out = query.device().try_tensor_from_vec(out, shape)?;
+
+    let result = out.clone();
+    tape.add_backward_op(move |gradients| {
+        with_gradient_of(gradients, &out, |d_out, gradients| {
+            let (out, query_numbers, token_numbers) =
+                (&*read(&out), &*read(&query), &*read(&tokens));
+            let Sizes { queries, width, .. } = sizes;
+            for item in 0..sizes.batch {
+                let head = sizes.head(query_numbers, token_numbers, &biases, item);
+                let first = item * queries * width;
+                let d_out = Matrix::new(&d_out[first..][..queries * width], queries, width);
+                let deltas = deltas(&out[first..][..queries * width], d_out);
+                let log_sums = &log_sums[item * queries..][..queries];
+                let part = sizes.tokens.div_ceil(parts(3 * sizes.operations())).max(1);
+                let d_tokens = &mut gradient(gradients, &tokens)?[item * sizes.tokens * width..]
+                    [..sizes.tokens * width];
+                let d_queries: Vec<Vec<f32>> = d_tokens
+                    .par_chunks_mut(part * width)
+                    .enumerate()
+                    .map(|(i, d_tokens)| {
+                        let range = i * part..i * part + d_tokens.len() / width;
+                        let mut d_query = vec![0.0; queries * width];
+                        let mut d_value = Scratch::zeros(d_tokens.len());
+                        // Tokens are keys and values at once: both gradients are theirs.
+                        head.backward(
+                            range,
+                            d_out,
+                            log_sums,
+                            &deltas,
+                            &mut d_query,
+                            d_tokens,
+                            &mut d_value,
+                        );
+                        for (sum, term) in d_tokens.iter_mut().zip(&*d_value) {
+                            *sum += term;
+                        }
+                        d_query
+                    })
+                    .collect();
+                let sums = &mut gradient(gradients, &query)?[first..][..queries * width];
+                for d_query in d_queries {
+                    for (sum, term) in sums.iter_mut().zip(d_query) {
+                        *sum += term;
+                    }
+                }
+            }
+            Ok(())
+        })
+    });
+    Ok(result.put_tape(tape))
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    queries: usize,
+    tokens: usize,
+    width: usize,
+}
+
+impl Sizes {
+    /// How many operations an item takes, roughly.
+    fn operations(&self) -> usize {
+        self.queries * self.tokens * (self.width / 4 + 8)
+    }
+
+    fn head<'a>(
+        &self,
+        query: &'a [f32],
+        tokens: &'a [f32],
+        biases: &'a Biases,
+        item: usize,
+    ) -> Head<'a> {
+        let (bias, uniform) = biases.item(item, self.tokens);
+        let items = self.tokens * self.width;
+        let tokens = Matrix::new(&tokens[item * items..][..items], self.tokens, self.width);
+        let queries = self.queries * self.width;
+        Head {
+            query: Matrix::new(&query[item * queries..], self.queries, self.width),
+            key: tokens,
+            value: tokens,
+            bias,
+            scale: if uniform { 0.0 } else { 1.0 },
+        }
+    }
+}

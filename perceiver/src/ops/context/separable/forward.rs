@@ -1,0 +1,196 @@
+//! The forward pass: each query goes through all rows with a running maximum.
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::{BLOCK, LOG2_E, Separable, Sums, Tables, with_channels};
+use crate::ops::cpu::math::exp2;
+use crate::ops::cpu::{Scratch, parts};
+
+/// How many queries one thread takes at once.
+const QUERIES: usize = 32;
+
+/// By how much a score, to be raised from 2, may be above the reference before there is a new one: far from what
+/// overflows, even summed up over all tokens.
+const SLACK: f32 = 16.0;
+
+/// Writes `(batch, queries, width)` to `out`, and the binary logarithm of the sum of `2^score` for each query.
+pub(super) fn run(
+    context: &Separable,
+    query: &[f32],
+    queries: usize,
+    out: &mut [f32],
+    log_sums: &mut [f32],
+) {
+    let width = context.width();
+    if queries == 0 {
+        return;
+    }
+    let threads = parts(context.operations(queries));
+    let block = queries.div_ceil(threads).clamp(1, QUERIES);
+    for item in 0..context.batch() {
+        let range = item * queries..(item + 1) * queries;
+        let rows = range.start * width..range.end * width;
+        query[rows.clone()]
+            .par_chunks(block * width)
+            .zip(out[rows].par_chunks_mut(block * width))
+            .zip(log_sums[range].par_chunks_mut(block))
+            .for_each(|((query, out), log_sums)| {
+                with_channels!(
+                    context.channel_count(),
+                    attend_block(context, item, query, out, log_sums)
+                );
+            });
+    }
+}
+
+fn attend_block<const CHANNELS: usize>(
+    context: &Separable,
+    item: usize,
+    query: &[f32],
+    out: &mut [f32],
+    log_sums: &mut [f32],
+) {
+    // Where nothing may be attended to, all scores are 0.
+    let scale = if context.uniform[item] { 0.0 } else { LOG2_E };
+    let count = log_sums.len();
+    let width = context.width();
+    let mut pass = Pass::<CHANNELS> {
+        context,
+        item,
+        tables: Tables::new(context, query, scale),
+        channels: query
+            .chunks_exact(width)
+            .map(|row| std::array::from_fn(|channel| row[channel] * scale))
+            .collect(),
+        reference: log_sums,
+        weights: vec![0.0; count],
+        sums: Sums::new(context, count),
+    };
+    Arch::new().dispatch(&mut pass);
+    let Pass { weights, sums, .. } = pass;
+    sums.add_to(context, out, |query| 1.0 / weights[query]);
+    for (log_sum, weight) in log_sums.iter_mut().zip(weights) {
+        *log_sum += weight.log2() as f32;
+    }
+}
+
+/// Some queries of an item, with all its tokens.
+struct Pass<'a, const CHANNELS: usize> {
+    context: &'a Separable,
+    item: usize,
+    tables: Tables,
+    /// The queries' factors of the channels.
+    channels: Vec<[f32; CHANNELS]>,
+    /// What a query's weights are relative to: a score it has had.
+    reference: &'a mut [f32],
+    /// The sums of weights.
+    weights: Vec<f64>,
+    sums: Sums,
+}
+
+impl<const CHANNELS: usize> WithSimd for &mut Pass<'_, CHANNELS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let planes = &self.context.planes;
+        let mut scores = Scratch::new(planes.columns());
+        self.reference.fill(f32::NEG_INFINITY);
+        let rows = planes.row_count();
+        let step = planes.rows_in(BLOCK);
+        for first in (0..rows).step_by(step) {
+            for query in 0..self.weights.len() {
+                self.query_in_rows(simd, query, first..(first + step).min(rows), &mut scores);
+            }
+        }
+    }
+}
+
+impl<const CHANNELS: usize> Pass<'_, CHANNELS> {
+    #[inline(always)]
+    fn query_in_rows<S: Simd>(
+        &mut self,
+        simd: S,
+        query: usize,
+        rows: std::ops::Range<usize>,
+        scores: &mut [f32],
+    ) {
+        let (outer_axes, _) = self.context.split_axes();
+        let last = outer_axes.len();
+        let columns = self.context.planes.columns();
+        let (table, _) = S::as_simd_f32s(&self.tables.axes[last][query * columns..][..columns]);
+        let (scores, _) = S::as_mut_simd_f32s(scores);
+        let factors = self.channels[query].map(|x| simd.splat_f32s(x));
+        let features = simd.splat_f32s(self.tables.features[query]);
+        let zero = simd.splat_f32s(0.0);
+        let (mut weights, mut means, mut channels) = (zero, zero, [zero; CHANNELS]);
+
+        for row in rows {
+            let planes = self.context.planes.row::<CHANNELS>(self.item, row);
+            let inverse = &S::as_simd_f32s(planes.inverse).0[..table.len()];
+            let mean = &S::as_simd_f32s(planes.mean).0[..table.len()];
+            let bias = &S::as_simd_f32s(planes.bias).0[..table.len()];
+            let channel = planes
+                .channels
+                .map(|plane| &S::as_simd_f32s(plane).0[..table.len()]);
+            let scores = &mut scores[..table.len()];
+
+            let outer = simd.splat_f32s(self.tables.outer(outer_axes, query, row));
+            let mut highest = simd.splat_f32s(f32::NEG_INFINITY);
+            for i in 0..table.len() {
+                let position = simd.add_f32s(outer, table[i]);
+                let mut score = simd.mul_add_f32s(inverse[i], position, bias[i]);
+                score = simd.negate_mul_add_f32s(features, mean[i], score);
+                for c in 0..CHANNELS {
+                    score = simd.mul_add_f32s(factors[c], channel[c][i], score);
+                }
+                highest = simd.max_f32s(highest, score);
+                scores[i] = score;
+            }
+
+            let highest = simd.reduce_max_f32s(highest);
+            if highest > self.reference[query] + SLACK {
+                let factor = if self.reference[query] == f32::NEG_INFINITY {
+                    0.0
+                } else {
+                    (self.reference[query] - highest).exp2()
+                };
+                self.reference[query] = highest;
+                self.sums.rescale(query, factor);
+                self.weights[query] *= f64::from(factor);
+                let factor = simd.splat_f32s(factor);
+                weights = simd.mul_f32s(weights, factor);
+                means = simd.mul_f32s(means, factor);
+                channels = channels.map(|sum| simd.mul_f32s(sum, factor));
+            }
+            let reference = simd.splat_f32s(self.reference[query]);
+
+            let sums = &mut self.sums.axes[last][query * columns..][..columns];
+            let sums = &mut S::as_mut_simd_f32s(sums).0[..table.len()];
+            let mut row_sum = zero;
+            for i in 0..table.len() {
+                let weight = exp2(simd, simd.sub_f32s(scores[i], reference));
+                let scaled = simd.mul_f32s(weight, inverse[i]);
+                weights = simd.add_f32s(weights, weight);
+                row_sum = simd.add_f32s(row_sum, scaled);
+                sums[i] = simd.add_f32s(sums[i], scaled);
+                means = simd.mul_add_f32s(weight, mean[i], means);
+                for c in 0..CHANNELS {
+                    channels[c] = simd.mul_add_f32s(weight, channel[c][i], channels[c]);
+                }
+            }
+            let row_sum = simd.reduce_sum_f32s(row_sum);
+            for (axis, sums) in outer_axes.iter().zip(&mut self.sums.axes) {
+                sums[query * axis.size + axis.index(row)] += row_sum;
+            }
+        }
+
+        self.weights[query] += f64::from(simd.reduce_sum_f32s(weights));
+        self.sums.means[query] += f64::from(simd.reduce_sum_f32s(means));
+        let sums = &mut self.sums.channels[query * CHANNELS..][..CHANNELS];
+        for (sum, channel) in sums.iter_mut().zip(channels) {
+            *sum += f64::from(simd.reduce_sum_f32s(channel));
+        }
+    }
+}

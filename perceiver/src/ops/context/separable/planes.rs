@@ -1,0 +1,154 @@
+//! What the kernels read of each token, laid out for vectors.
+
+use dfdx::prelude::*;
+use rayon::prelude::*;
+
+use crate::ops::attention::head::MASKED;
+use crate::ops::context::Positioned;
+use crate::ops::layer_norm::EPSILON;
+
+/// Rows are filled up to a multiple of this: no vector has more numbers.
+const LANES: usize = 16;
+
+/// The planes before the channels.
+const FIXED: usize = 3;
+
+/// For each item and row, one over each token's deviation, its mean over that, what is added to its score, and each of
+/// its channels, normalised.
+#[derive(Debug)]
+pub(super) struct Planes {
+    data: Vec<f32>,
+    rows: usize,
+    columns: usize,
+    /// How many columns are tokens; the others have a score that gives no weight.
+    used: usize,
+    channels: usize,
+}
+
+/// The planes of one row.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a, const CHANNELS: usize> {
+    pub inverse: &'a [f32],
+    pub mean: &'a [f32],
+    pub bias: &'a [f32],
+    pub channels: [&'a [f32]; CHANNELS],
+}
+
+impl Planes {
+    /// Of `numbers`, the tokens' channels.
+    pub(super) fn new(
+        numbers: &[f32],
+        tokens: &Positioned<f32, Cpu>,
+        mask: Option<&[f32]>,
+        uniform: &[bool],
+    ) -> Self {
+        let (batch, count, channels) = *tokens.channels.shape();
+        let used = tokens.axes.last().copied().unwrap_or(1);
+        let rows = count / used;
+        let columns = used.next_multiple_of(LANES);
+        let statistics: Vec<Vec<(f64, f64)>> = (0..tokens.axes.len())
+            .map(|axis| sums(tokens, axis))
+            .collect();
+        let width: usize = channels
+            + (0..tokens.axes.len())
+                .map(|axis| tokens.feature_width(axis))
+                .sum::<usize>();
+        let row_length = (FIXED + channels) * columns;
+        let mut data = vec![0.0; batch * rows * row_length];
+        data.par_chunks_mut(row_length)
+            .enumerate()
+            .for_each(|(i, planes)| {
+                let (item, row) = (i / rows, i % rows);
+                // What the features of all axes but the last add up to.
+                let mut position = row;
+                let mut outer = (0.0, 0.0);
+                for (sums, &size) in statistics.iter().zip(&tokens.axes).rev().skip(1) {
+                    let (sum, squares) = sums[position % size];
+                    outer = (outer.0 + sum, outer.1 + squares);
+                    position /= size;
+                }
+                let last = &statistics[statistics.len() - 1];
+                for column in 0..columns {
+                    let mut set =
+                        |plane: usize, value: f32| planes[plane * columns + column] = value;
+                    if column >= used {
+                        set(0, 1.0);
+                        set(2, MASKED);
+                        continue;
+                    }
+                    let token = i * used + column;
+                    let channels = &numbers[token * channels..][..channels];
+                    let features = (outer.0 + last[column].0, outer.1 + last[column].1);
+                    let (mean, inverse) = normalisation(channels, features, width);
+                    set(0, inverse as f32);
+                    set(1, (mean * inverse) as f32);
+                    if mask.is_some_and(|mask| mask[token] <= 0.0) && !uniform[item] {
+                        set(2, MASKED);
+                    }
+                    for (channel, &x) in channels.iter().enumerate() {
+                        set(FIXED + channel, ((f64::from(x) - mean) * inverse) as f32);
+                    }
+                }
+            });
+        Self {
+            data,
+            rows,
+            columns,
+            used,
+            channels,
+        }
+    }
+
+    pub(super) fn row_count(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// How many rows are gone through at once, so that their planes are in `bytes`.
+    pub(super) fn rows_in(&self, bytes: usize) -> usize {
+        (bytes / ((FIXED + self.channels) * self.columns * size_of::<f32>())).max(1)
+    }
+
+    pub(super) fn row<const CHANNELS: usize>(&self, item: usize, row: usize) -> Row<'_, CHANNELS> {
+        let length = (FIXED + CHANNELS) * self.columns;
+        let planes = &self.data[(item * self.rows + row) * length..][..length];
+        let plane = |plane: usize| &planes[plane * self.columns..][..self.columns];
+        Row {
+            inverse: plane(0),
+            mean: plane(1),
+            bias: plane(2),
+            channels: std::array::from_fn(|channel| plane(FIXED + channel)),
+        }
+    }
+}
+
+/// For each position of an axis, the sum of its features and of their squares.
+fn sums(tokens: &Positioned<f32, Cpu>, axis: usize) -> Vec<(f64, f64)> {
+    tokens.features[axis]
+        .chunks(tokens.feature_width(axis).max(1))
+        .map(|features| {
+            let squares = features.iter().map(|x| x * x).sum();
+            (features.iter().sum(), squares)
+        })
+        .collect()
+}
+
+/// A token's mean and one over its deviation. In f64, where the difference of squares has digits to spare.
+fn normalisation(channels: &[f32], features: (f64, f64), width: usize) -> (f64, f64) {
+    let (mut sum, mut squares) = features;
+    for &x in channels {
+        let x = f64::from(x);
+        sum += x;
+        squares += x * x;
+    }
+    let mean = sum / width as f64;
+    let variance = (squares / width as f64 - mean * mean).max(0.0);
+    (mean, 1.0 / (variance + EPSILON).sqrt())
+}

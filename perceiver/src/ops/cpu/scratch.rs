@@ -1,0 +1,86 @@
+//! Memory that is used again.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+/// How many buffers a thread keeps, and how many numbers each may hold: more than the largest weight of usual models,
+/// less than a large input.
+const KEPT: usize = 8;
+const LARGEST: usize = 1 << 22;
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A buffer whose memory goes to the next one of this thread. Fresh memory would cost a page fault for each 4 KiB.
+#[derive(Debug)]
+pub(in crate::ops) struct Scratch(Vec<f32>);
+
+impl Scratch {
+    /// `len` numbers, of any value.
+    pub(in crate::ops) fn new(len: usize) -> Self {
+        let mut buffer = FREE.with_borrow_mut(|free| {
+            let fits = |buffer: &&Vec<f32>| buffer.capacity() >= len;
+            let tightest = free.iter().filter(fits).map(Vec::capacity).min();
+            let index = free
+                .iter()
+                .position(|buffer| Some(buffer.capacity()) == tightest);
+            index.map_or_else(Vec::new, |index| free.swap_remove(index))
+        });
+        buffer.resize(len, 0.0);
+        Self(buffer)
+    }
+
+    /// `len` zeros.
+    pub(in crate::ops) fn zeros(len: usize) -> Self {
+        let mut buffer = Self::new(len);
+        buffer.fill(0.0);
+        buffer
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        if buffer.capacity() > 0 && buffer.capacity() <= LARGEST {
+            // A thread that ends has nothing to keep it for.
+            let _ = FREE.try_with(|free| {
+                let mut free = free.borrow_mut();
+                if free.len() < KEPT {
+                    free.push(buffer);
+                }
+            });
+        }
+    }
+}
+
+impl Deref for Scratch {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_and_zeros_are_zeros() {
+        let mut first = Scratch::new(1000);
+        first.fill(7.0);
+        let address = first.as_ptr();
+        drop(first);
+        let second = Scratch::zeros(900);
+        assert_eq!(second.as_ptr(), address);
+        assert!(second.iter().all(|&x| x == 0.0));
+        assert_eq!(second.len(), 900);
+    }
+}

@@ -1,0 +1,225 @@
+//! The kernel: two products, with bias and gate in one pass between them.
+
+use dfdx::prelude::*;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::FeedForwardParameters;
+use crate::ops::cpu::math::{normal, update, update_all};
+use crate::ops::cpu::matrix::{Destination, Matrix, MatrixMut, Threads, product};
+use crate::ops::cpu::{Array, Scratch, contiguous, gradient, parts, read, with_gradient_of};
+use crate::ops::linear::add_column_sums;
+
+/// How many rows go through both products at once, which bounds the memory for what lies between them.
+const BLOCK: usize = 512;
+
+/// What the kernel is called with, row by row.
+struct Sizes {
+    rows: usize,
+    width: usize,
+    hidden: usize,
+}
+
+pub(in crate::ops) fn forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<f32, Cpu>>(
+    x: Array<(B, L, I), T>,
+    parameters: &FeedForwardParameters<'_, I, G, H, f32, Cpu>,
+) -> Result<Array<(B, L, I), T>, CpuError> {
+    let (x, tape) = x.split_tape();
+    let (x, tape) = contiguous(&x, tape)?;
+    let (expand, tape) = contiguous(parameters.expand, tape)?;
+    let (expand_bias, tape) = contiguous(parameters.expand_bias, tape)?;
+    let (contract, tape) = contiguous(parameters.contract, tape)?;
+    let (contract_bias, mut tape) = contiguous(parameters.contract_bias, tape)?;
+
+    let (batch, tokens, input) = *x.shape();
+    let sizes = Sizes {
+        rows: batch.size() * tokens.size(),
+        width: input.size(),
+        hidden: contract.shape().1.size(),
+    };
+    let (width, hidden) = (sizes.width, sizes.hidden);
+
+    let mut y = read(&contract_bias).repeat(sizes.rows);
+    // Values and gates before the bias, of each block: kept for the backward pass, since to make them again would be
+    // a third of it.
+    let mut kept = Vec::new();
+    {
+        let x = read(&x);
+        let (expand, bias, contract) = (read(&expand), read(&expand_bias), read(&contract));
+        let blocks = x.chunks(BLOCK * width).zip(y.chunks_mut(BLOCK * width));
+        for (x, y) in blocks {
+            let rows = x.len() / width;
+            let mut gated = Scratch::new(rows * 2 * hidden);
+            product(
+                MatrixMut::new(&mut gated, rows, 2 * hidden),
+                Destination::Overwrite,
+                1.0,
+                Matrix::new(x, rows, width),
+                Matrix::new(&expand, 2 * hidden, width).t(),
+                Threads::All,
+            );
+            let mut gate = Scratch::new(rows * hidden);
+            gate_rows(&mut gate, &gated, &bias, hidden);
+            product(
+                MatrixMut::new(y, rows, width),
+                Destination::Add,
+                1.0,
+                Matrix::new(&gate, rows, hidden),
+                Matrix::new(&contract, width, hidden).t(),
+                Threads::All,
+            );
+            if T::OWNS_TAPE {
+                kept.push(gated.to_vec());
+            }
+        }
+    }
+    let y = x.device().try_tensor_from_vec(y, (batch, tokens, input))?;
+
+    let result = y.clone();
+    tape.add_backward_op(move |gradients| {
+        with_gradient_of(gradients, &y, |dy, gradients| {
+            let (x_numbers, bias) = (read(&x), read(&expand_bias));
+            let dy_rows = Matrix::new(dy, sizes.rows, width);
+            add_column_sums(gradient(gradients, &contract_bias)?, dy_rows, sizes.rows);
+            for (block, mut gated) in kept.into_iter().enumerate() {
+                let start = block * BLOCK * width;
+                let end = (start + BLOCK * width).min(dy.len());
+                let (dy, x_block) = (&dy[start..end], &x_numbers[start..end]);
+                let rows = dy.len() / width;
+                let dy = Matrix::new(dy, rows, width);
+
+                let mut d_hidden = Scratch::new(rows * hidden);
+                product(
+                    MatrixMut::new(&mut d_hidden, rows, hidden),
+                    Destination::Overwrite,
+                    1.0,
+                    dy,
+                    Matrix::new(&read(&contract), width, hidden),
+                    Threads::All,
+                );
+                // Afterwards `gated` is its own gradient, and `d_hidden` the hidden values.
+                ungate_rows(&mut gated, &mut d_hidden, &bias, hidden);
+                product(
+                    MatrixMut::new(gradient(gradients, &contract)?, width, hidden),
+                    Destination::Add,
+                    1.0,
+                    dy.t(),
+                    Matrix::new(&d_hidden, rows, hidden),
+                    Threads::All,
+                );
+                let d_gated = Matrix::new(&gated, rows, 2 * hidden);
+                product(
+                    MatrixMut::new(gradient(gradients, &expand)?, 2 * hidden, width),
+                    Destination::Add,
+                    1.0,
+                    d_gated.t(),
+                    Matrix::new(x_block, rows, width),
+                    Threads::All,
+                );
+                add_column_sums(gradient(gradients, &expand_bias)?, d_gated, rows);
+                product(
+                    MatrixMut::new(&mut gradient(gradients, &x)?[start..end], rows, width),
+                    Destination::Add,
+                    1.0,
+                    d_gated,
+                    Matrix::new(&read(&expand), 2 * hidden, width),
+                    Threads::All,
+                );
+            }
+            Ok(())
+        })
+    });
+    Ok(result.put_tape(tape))
+}
+
+/// How many rows one thread takes; a hidden value takes about 40 operations.
+fn rows_of_part(rows: usize, hidden: usize) -> usize {
+    rows.div_ceil(parts(40 * rows * hidden)).max(1)
+}
+
+/// `out = value · gelu(gate)`.
+fn gate_rows(out: &mut [f32], gated: &[f32], bias: &[f32], hidden: usize) {
+    let rows = rows_of_part(out.len() / hidden, hidden);
+    out.par_chunks_mut(rows * hidden)
+        .zip(gated.par_chunks(rows * 2 * hidden))
+        .for_each(|(out, gated)| Arch::new().dispatch(Gate { out, gated, bias }));
+}
+
+/// Makes of values and gates, and the gradient of what they give, the gradient of both and what they give.
+fn ungate_rows(gated: &mut [f32], d_out: &mut [f32], bias: &[f32], hidden: usize) {
+    let rows = rows_of_part(d_out.len() / hidden, hidden);
+    gated
+        .par_chunks_mut(rows * 2 * hidden)
+        .zip(d_out.par_chunks_mut(rows * hidden))
+        .for_each(|(gated, d_out)| Arch::new().dispatch(Ungate { gated, d_out, bias }));
+}
+
+struct Gate<'a> {
+    out: &'a mut [f32],
+    gated: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl WithSimd for Gate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let hidden = self.bias.len() / 2;
+        let (value_bias, gate_bias) = self.bias.split_at(hidden);
+        let rows = self.out.chunks_exact_mut(hidden);
+        for (out, gated) in rows.zip(self.gated.chunks_exact(2 * hidden)) {
+            let (value, gate) = gated.split_at(hidden);
+            let slices = [value, gate, value_bias, gate_bias];
+            update(
+                simd,
+                out,
+                slices,
+                |_, [value, gate, value_bias, gate_bias]| {
+                    let value = simd.add_f32s(value, value_bias);
+                    let gate = simd.add_f32s(gate, gate_bias);
+                    let (cdf, _) = normal(simd, gate);
+                    simd.mul_f32s(value, simd.mul_f32s(gate, cdf))
+                },
+            );
+        }
+    }
+}
+
+struct Ungate<'a> {
+    gated: &'a mut [f32],
+    d_out: &'a mut [f32],
+    bias: &'a [f32],
+}
+
+impl WithSimd for Ungate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let hidden = self.bias.len() / 2;
+        let (value_bias, gate_bias) = self.bias.split_at(hidden);
+        let rows = self.gated.chunks_exact_mut(2 * hidden);
+        for (gated, d_out) in rows.zip(self.d_out.chunks_exact_mut(hidden)) {
+            let (value, gate) = gated.split_at_mut(hidden);
+            let biases = [value_bias, gate_bias];
+            update_all(
+                simd,
+                [value, gate, d_out],
+                biases,
+                |[value, gate, d_out], biases| {
+                    let value = simd.add_f32s(value, biases[0]);
+                    let gate = simd.add_f32s(gate, biases[1]);
+                    let (cdf, density) = normal(simd, gate);
+                    let gelu = simd.mul_f32s(gate, cdf);
+                    let slope = simd.mul_add_f32s(gate, density, cdf);
+                    [
+                        simd.mul_f32s(d_out, gelu),
+                        simd.mul_f32s(d_out, simd.mul_f32s(value, slope)),
+                        simd.mul_f32s(value, gelu),
+                    ]
+                },
+            );
+        }
+    }
+}

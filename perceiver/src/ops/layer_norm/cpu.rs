@@ -1,0 +1,173 @@
+//! The kernel: each row is read once while it is in the cache.
+
+use dfdx::prelude::*;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::EPSILON;
+use crate::ops::cpu::math::{sum, update};
+use crate::ops::cpu::{Array, contiguous, gradient, parts, read, with_gradient_of};
+
+pub(in crate::ops) fn forward<B: Dim, L: Dim, C: Dim, T: Tape<f32, Cpu>>(
+    x: Array<(B, L, C), T>,
+    weight: &Array<(C,)>,
+    bias: &Array<(C,)>,
+) -> Result<Array<(B, L, C), T>, CpuError> {
+    let (x, tape) = x.split_tape();
+    let (x, tape) = contiguous(&x, tape)?;
+    let (weight, tape) = contiguous(weight, tape)?;
+    let (bias, mut tape) = contiguous(bias, tape)?;
+
+    let width = weight.shape().0.size();
+    let mut y = vec![0.0; x.shape().num_elements()];
+    let chunk = chunk(y.len(), width);
+    {
+        let (x, weight, bias) = (&*read(&x), &*read(&weight), &*read(&bias));
+        y.par_chunks_mut(chunk)
+            .zip(x.par_chunks(chunk))
+            .for_each(|(y, x)| Arch::new().dispatch(Forward { y, x, weight, bias }));
+    }
+    let y = x.device().try_tensor_from_vec(y, *x.shape())?;
+
+    let result = y.clone();
+    tape.add_backward_op(move |gradients| {
+        with_gradient_of(gradients, &y, |dy, gradients| {
+            let (numbers, scale) = (&*read(&x), &*read(&weight));
+            let parameters: Vec<_> = gradient(gradients, &x)?
+                .par_chunks_mut(chunk)
+                .zip(numbers.par_chunks(chunk))
+                .zip(dy.par_chunks(chunk))
+                .map(|((dx, x), dy)| {
+                    let mut backward = Backward {
+                        dx,
+                        x,
+                        dy,
+                        weight: scale,
+                        d_weight: vec![0.0; width],
+                        d_bias: vec![0.0; width],
+                    };
+                    Arch::new().dispatch(&mut backward);
+                    (backward.d_weight, backward.d_bias)
+                })
+                .collect();
+            for (d_weight, d_bias) in parameters {
+                add(gradient(gradients, &weight)?, &d_weight);
+                add(gradient(gradients, &bias)?, &d_bias);
+            }
+            Ok(())
+        })
+    });
+    Ok(result.put_tape(tape))
+}
+
+/// How many numbers of whole rows one thread takes.
+fn chunk(numbers: usize, width: usize) -> usize {
+    let rows = numbers / width.max(1);
+    // A number takes about ten operations.
+    (rows.div_ceil(parts(10 * numbers)) * width).max(1)
+}
+
+fn add(sums: &mut [f32], terms: &[f32]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum += term;
+    }
+}
+
+/// The mean of a row, and one over its standard deviation.
+#[inline(always)]
+fn statistics<S: Simd>(simd: S, row: &[f32]) -> (S::f32s, S::f32s) {
+    let count = row.len() as f32;
+    let mean = sum(simd, [row], |sum, [x]| simd.add_f32s(sum, x)) / count;
+    // From the mean, since the difference of large squares would have no digits left. What fills up the
+    // last vector is not to count: its deviation is that of zeros.
+    let mean_vector = simd.splat_f32s(mean);
+    let squares = sum(simd, [row], |sum, [x]| {
+        let deviation = simd.sub_f32s(x, mean_vector);
+        simd.mul_add_f32s(deviation, deviation, sum)
+    });
+    let filled = row.len().next_multiple_of(S::F32_LANES) - row.len();
+    let variance = (squares - filled as f32 * mean * mean).max(0.0) / count;
+    let inverse = 1.0 / (variance + EPSILON as f32).sqrt();
+    (mean_vector, simd.splat_f32s(inverse))
+}
+
+struct Forward<'a> {
+    y: &'a mut [f32],
+    x: &'a [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let width = self.weight.len();
+        for (y, x) in self
+            .y
+            .chunks_exact_mut(width)
+            .zip(self.x.chunks_exact(width))
+        {
+            let (mean, inverse) = statistics(simd, x);
+            update(
+                simd,
+                y,
+                [x, self.weight, self.bias],
+                |_, [x, weight, bias]| {
+                    let normal = simd.mul_f32s(simd.sub_f32s(x, mean), inverse);
+                    simd.mul_add_f32s(normal, weight, bias)
+                },
+            );
+        }
+    }
+}
+
+struct Backward<'a> {
+    dx: &'a mut [f32],
+    x: &'a [f32],
+    dy: &'a [f32],
+    weight: &'a [f32],
+    d_weight: Vec<f32>,
+    d_bias: Vec<f32>,
+}
+
+impl WithSimd for &mut Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let width = self.weight.len();
+        let count = simd.splat_f32s(1.0 / width as f32);
+        let rows = self
+            .dx
+            .chunks_exact_mut(width)
+            .zip(self.x.chunks_exact(width))
+            .zip(self.dy.chunks_exact(width));
+        for ((dx, x), dy) in rows {
+            let (mean, inverse) = statistics(simd, x);
+            let normal = |x| simd.mul_f32s(simd.sub_f32s(x, mean), inverse);
+            // With g the gradient of the normalised row: dx = (g - mean(g) - normal · mean(g · normal)) / deviation.
+            let slices = [x, dy, self.weight];
+            let sum_g = sum(simd, [dy, self.weight], |sum, [dy, weight]| {
+                simd.mul_add_f32s(dy, weight, sum)
+            });
+            let sum_g_normal = sum(simd, slices, |sum, [x, dy, weight]| {
+                simd.mul_add_f32s(simd.mul_f32s(dy, weight), normal(x), sum)
+            });
+            let mean_g = simd.mul_f32s(simd.splat_f32s(sum_g), count);
+            let mean_g_normal = simd.mul_f32s(simd.splat_f32s(sum_g_normal), count);
+            update(simd, dx, slices, |dx, [x, dy, weight]| {
+                let g = simd.sub_f32s(simd.mul_f32s(dy, weight), mean_g);
+                let g = simd.sub_f32s(g, simd.mul_f32s(normal(x), mean_g_normal));
+                simd.mul_add_f32s(g, inverse, dx)
+            });
+            update(simd, &mut self.d_weight, [x, dy], |sum, [x, dy]| {
+                simd.mul_add_f32s(dy, normal(x), sum)
+            });
+            update(simd, &mut self.d_bias, [dy], |sum, [dy]| {
+                simd.add_f32s(sum, dy)
+            });
+        }
+    }
+}
