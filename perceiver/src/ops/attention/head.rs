@@ -186,9 +186,13 @@ impl WithSimd for Weigh<'_> {
             .zip(self.highest.iter_mut().zip(self.sums));
         for ((scores, out), (highest, sum_so_far)) in rows {
             if let Some(bias) = self.bias {
-                update(simd, scores, [bias], |score, [bias]| {
-                    simd.add_f32s(score, bias)
-                });
+                update(
+                    simd,
+                    scores,
+                    [bias],
+                    #[inline(always)]
+                    |score, [bias]| simd.add_f32s(score, bias),
+                );
             }
             let reference = highest.max(maximum(simd, scores));
             if reference > *highest {
@@ -199,14 +203,29 @@ impl WithSimd for Weigh<'_> {
                 };
                 *sum_so_far *= factor;
                 let factor = simd.splat_f32s(factor);
-                update(simd, out, [], |x, []| simd.mul_f32s(x, factor));
+                update(
+                    simd,
+                    out,
+                    [],
+                    #[inline(always)]
+                    |x, []| simd.mul_f32s(x, factor),
+                );
                 *highest = reference;
             }
             let reference = simd.splat_f32s(reference);
-            update(simd, scores, [], |score, []| {
-                exp2(simd, simd.sub_f32s(score, reference))
-            });
-            *sum_so_far += sum(simd, [scores], |sum, [x]| simd.add_f32s(sum, x));
+            update(
+                simd,
+                scores,
+                [],
+                #[inline(always)]
+                |score, []| exp2(simd, simd.sub_f32s(score, reference)),
+            );
+            *sum_so_far += sum(
+                simd,
+                [scores],
+                #[inline(always)]
+                |sum, [x]| simd.add_f32s(sum, x),
+            );
         }
     }
 }
@@ -233,18 +252,28 @@ impl WithSimd for Unweigh<'_> {
             .zip(self.log_sums.iter().zip(self.deltas));
         for ((scores, d_scores), (&log_sum, &delta)) in rows {
             if let Some(bias) = self.bias {
-                update(simd, scores, [bias], |score, [bias]| {
-                    simd.add_f32s(score, bias)
-                });
+                update(
+                    simd,
+                    scores,
+                    [bias],
+                    #[inline(always)]
+                    |score, [bias]| simd.add_f32s(score, bias),
+                );
             }
             let (log_sum, delta) = (simd.splat_f32s(log_sum), simd.splat_f32s(delta));
-            update_all(simd, [scores, d_scores], [], |[score, d_weight], []| {
-                let weight = exp2(simd, simd.sub_f32s(score, log_sum));
-                [
-                    weight,
-                    simd.mul_f32s(weight, simd.sub_f32s(d_weight, delta)),
-                ]
-            });
+            update_all(
+                simd,
+                [scores, d_scores],
+                [],
+                #[inline(always)]
+                |[score, d_weight], []| {
+                    let weight = exp2(simd, simd.sub_f32s(score, log_sum));
+                    [
+                        weight,
+                        simd.mul_f32s(weight, simd.sub_f32s(d_weight, delta)),
+                    ]
+                },
+            );
         }
     }
 }

@@ -98,7 +98,13 @@ pub(in crate::ops) fn update<S: Simd, const N: usize>(
     slices: [&[f32]; N],
     value: impl Fn(S::f32s, [S::f32s; N]) -> S::f32s,
 ) {
-    update_all(simd, [out], slices, |[out], slices| [value(out, slices)]);
+    update_all(
+        simd,
+        [out],
+        slices,
+        #[inline(always)]
+        |[out], slices| [value(out, slices)],
+    );
 }
 
 /// [`update`] for several slices at once.
@@ -156,7 +162,13 @@ mod tests {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            update(simd, self.0, [], |x, []| self.1.call(simd, x));
+            update(
+                simd,
+                self.0,
+                [],
+                #[inline(always)]
+                |x, []| self.1.call(simd, x),
+            );
         }
     }
 

@@ -175,6 +175,7 @@ impl WithSimd for Gate<'_> {
                 simd,
                 out,
                 slices,
+                #[inline(always)]
                 |_, [value, gate, value_bias, gate_bias]| {
                     let value = simd.add_f32s(value, value_bias);
                     let gate = simd.add_f32s(gate, gate_bias);
@@ -207,6 +208,7 @@ impl WithSimd for Ungate<'_> {
                 simd,
                 [value, gate, d_out],
                 biases,
+                #[inline(always)]
                 |[value, gate, d_out], biases| {
                     let value = simd.add_f32s(value, biases[0]);
                     let gate = simd.add_f32s(gate, biases[1]);

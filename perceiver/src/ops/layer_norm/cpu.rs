@@ -73,22 +73,49 @@ fn add(sums: &mut [f32], terms: &[f32]) {
     }
 }
 
-/// The mean of a row, and one over its standard deviation.
-#[inline(always)]
-fn statistics<S: Simd>(simd: S, row: &[f32]) -> (S::f32s, S::f32s) {
-    let count = row.len() as f32;
-    let mean = sum(simd, [row], |sum, [x]| simd.add_f32s(sum, x)) / count;
-    // From the mean, since the difference of large squares would have no digits left. What fills up the
-    // last vector is not to count: its deviation is that of zeros.
-    let mean_vector = simd.splat_f32s(mean);
-    let squares = sum(simd, [row], |sum, [x]| {
-        let deviation = simd.sub_f32s(x, mean_vector);
-        simd.mul_add_f32s(deviation, deviation, sum)
-    });
-    let filled = row.len().next_multiple_of(S::F32_LANES) - row.len();
-    let variance = (squares - filled as f32 * mean * mean).max(0.0) / count;
-    let inverse = 1.0 / (variance + EPSILON as f32).sqrt();
-    (mean_vector, simd.splat_f32s(inverse))
+/// How a row is normalised.
+#[derive(Clone, Copy)]
+struct Normal<S: Simd> {
+    mean: S::f32s,
+    /// One over the standard deviation.
+    inverse: S::f32s,
+}
+
+impl<S: Simd> Normal<S> {
+    #[inline(always)]
+    fn new(simd: S, row: &[f32]) -> Self {
+        let count = row.len() as f32;
+        let mean = sum(
+            simd,
+            [row],
+            #[inline(always)]
+            |sum, [x]| simd.add_f32s(sum, x),
+        ) / count;
+        // From the mean, since the difference of large squares would have no digits left. What fills up the
+        // last vector is not to count: its deviation is that of zeros.
+        let mean_vector = simd.splat_f32s(mean);
+        let squares = sum(
+            simd,
+            [row],
+            #[inline(always)]
+            |sum, [x]| {
+                let deviation = simd.sub_f32s(x, mean_vector);
+                simd.mul_add_f32s(deviation, deviation, sum)
+            },
+        );
+        let filled = row.len().next_multiple_of(S::F32_LANES) - row.len();
+        let variance = (squares - filled as f32 * mean * mean).max(0.0) / count;
+        let inverse = 1.0 / (variance + EPSILON as f32).sqrt();
+        Self {
+            mean: mean_vector,
+            inverse: simd.splat_f32s(inverse),
+        }
+    }
+
+    #[inline(always)]
+    fn of(self, simd: S, x: S::f32s) -> S::f32s {
+        simd.mul_f32s(simd.sub_f32s(x, self.mean), self.inverse)
+    }
 }
 
 struct Forward<'a> {
@@ -109,15 +136,13 @@ impl WithSimd for Forward<'_> {
             .chunks_exact_mut(width)
             .zip(self.x.chunks_exact(width))
         {
-            let (mean, inverse) = statistics(simd, x);
+            let normal = Normal::new(simd, x);
             update(
                 simd,
                 y,
                 [x, self.weight, self.bias],
-                |_, [x, weight, bias]| {
-                    let normal = simd.mul_f32s(simd.sub_f32s(x, mean), inverse);
-                    simd.mul_add_f32s(normal, weight, bias)
-                },
+                #[inline(always)]
+                |_, [x, weight, bias]| simd.mul_add_f32s(normal.of(simd, x), weight, bias),
             );
         }
     }
@@ -145,29 +170,50 @@ impl WithSimd for &mut Backward<'_> {
             .zip(self.x.chunks_exact(width))
             .zip(self.dy.chunks_exact(width));
         for ((dx, x), dy) in rows {
-            let (mean, inverse) = statistics(simd, x);
-            let normal = |x| simd.mul_f32s(simd.sub_f32s(x, mean), inverse);
+            let normal = Normal::new(simd, x);
             // With g the gradient of the normalised row: dx = (g - mean(g) - normal · mean(g · normal)) / deviation.
             let slices = [x, dy, self.weight];
-            let sum_g = sum(simd, [dy, self.weight], |sum, [dy, weight]| {
-                simd.mul_add_f32s(dy, weight, sum)
-            });
-            let sum_g_normal = sum(simd, slices, |sum, [x, dy, weight]| {
-                simd.mul_add_f32s(simd.mul_f32s(dy, weight), normal(x), sum)
-            });
+            let sum_g = sum(
+                simd,
+                [dy, self.weight],
+                #[inline(always)]
+                |sum, [dy, weight]| simd.mul_add_f32s(dy, weight, sum),
+            );
+            let sum_g_normal = sum(
+                simd,
+                slices,
+                #[inline(always)]
+                |sum, [x, dy, weight]| {
+                    simd.mul_add_f32s(simd.mul_f32s(dy, weight), normal.of(simd, x), sum)
+                },
+            );
             let mean_g = simd.mul_f32s(simd.splat_f32s(sum_g), count);
             let mean_g_normal = simd.mul_f32s(simd.splat_f32s(sum_g_normal), count);
-            update(simd, dx, slices, |dx, [x, dy, weight]| {
-                let g = simd.sub_f32s(simd.mul_f32s(dy, weight), mean_g);
-                let g = simd.sub_f32s(g, simd.mul_f32s(normal(x), mean_g_normal));
-                simd.mul_add_f32s(g, inverse, dx)
-            });
-            update(simd, &mut self.d_weight, [x, dy], |sum, [x, dy]| {
-                simd.mul_add_f32s(dy, normal(x), sum)
-            });
-            update(simd, &mut self.d_bias, [dy], |sum, [dy]| {
-                simd.add_f32s(sum, dy)
-            });
+            update(
+                simd,
+                dx,
+                slices,
+                #[inline(always)]
+                |dx, [x, dy, weight]| {
+                    let g = simd.sub_f32s(simd.mul_f32s(dy, weight), mean_g);
+                    let g = simd.sub_f32s(g, simd.mul_f32s(normal.of(simd, x), mean_g_normal));
+                    simd.mul_add_f32s(g, normal.inverse, dx)
+                },
+            );
+            update(
+                simd,
+                &mut self.d_weight,
+                [x, dy],
+                #[inline(always)]
+                |sum, [x, dy]| simd.mul_add_f32s(dy, normal.of(simd, x), sum),
+            );
+            update(
+                simd,
+                &mut self.d_bias,
+                [dy],
+                #[inline(always)]
+                |sum, [dy]| simd.add_f32s(sum, dy),
+            );
         }
     }
 }
