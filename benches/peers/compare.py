@@ -22,6 +22,10 @@ ROOT = HERE.parent.parent
 OURS = "perceiver"
 # Threads of the one before may still spin, waiting for work.
 PAUSE = 0.1
+# Of all cores' time, what may go to other processes in a turn. Threads that wait for each other lose far more than
+# that share, and not every contender loses the same.
+ELSEWHERE = 0.03
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Contender:
@@ -41,6 +45,11 @@ class Contender:
     def ask(self, line):
         print(line, file=self.process.stdin, flush=True)
         return self.answer()
+
+    def processor_time(self):
+        """Seconds that all its threads ran."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
 
     def __enter__(self):
         return self
@@ -63,6 +72,22 @@ def available():
     with open("/proc/meminfo") as info:
         line = next(line for line in info if line.startswith("MemAvailable:"))
     return int(line.split()[1]) * 1024 / 1e6
+
+
+def processor_time():
+    """Seconds that all cores were busy, or taken by another guest of the host."""
+    user, nice, system, _, _, irq, soft, steal = pathlib.Path("/proc/stat").read_text().split()[1:9]
+    return sum(map(int, (user, nice, system, irq, soft, steal))) / TICKS
+
+
+def turn(contender, runs):
+    """The median time of a contender's turn, and the share of all cores' time that went elsewhere meanwhile."""
+    time.sleep(PAUSE)
+    start, everywhere, here = time.perf_counter(), processor_time(), contender.processor_time()
+    ms = statistics.median(contender.ask(f"run {runs}")["ms"])
+    elsewhere = processor_time() - everywhere - (contender.processor_time() - here)
+    wall = time.perf_counter() - start
+    return ms, max(0.0, elsewhere / (wall * os.cpu_count()))
 
 
 def compare(name, arguments, program, environment):
@@ -91,13 +116,10 @@ def compare(name, arguments, program, environment):
             failed[contender] = str(error)
             running.pop(contender, None)
 
-    rounds = []
-    for _ in range(arguments.rounds):
-        times = {}
-        for contender, process in running.items():
-            time.sleep(PAUSE)
-            times[contender] = statistics.median(process.ask(f"run {workload.runs}")["ms"])
-        rounds.append(times)
+    rounds = [
+        {contender: turn(process, workload.runs) for contender, process in running.items()}
+        for _ in range(arguments.rounds)
+    ]
     for process in running.values():
         process.__exit__()
 
@@ -106,9 +128,10 @@ def compare(name, arguments, program, environment):
             yield dict(workload=name, contender=contender, failed=failed[contender])
             continue
         row = dict(workload=name, contender=contender)
-        row["ms"] = [times[contender] for times in rounds]
+        row["ms"] = [turns[contender][0] for turns in rounds]
+        row["elsewhere"] = statistics.median(turns[contender][1] for turns in rounds)
         if OURS in running:
-            row["ratios"] = [times[OURS] / times[contender] for times in rounds]
+            row["ratios"] = [turns[OURS][0] / turns[contender][0] for turns in rounds]
         row["peak_mb"] = peaks[contender]
         row["difference"] = differences[contender]
         if contender == OURS:
@@ -126,7 +149,7 @@ def spread(values, form):
 def cells(row):
     """A row as text."""
     if "failed" in row:
-        return [row["workload"], row["contender"], row["failed"]] + [""] * 4
+        return [row["workload"], row["contender"], row["failed"]] + [""] * 5
     ratio = spread(row["ratios"], ".2f") if "ratios" in row and row["contender"] != OURS else ""
     goal = f"≤ {row['goal']:.2f}" if row.get("goal") else ""
     if row.get("memory_goal"):
@@ -139,6 +162,7 @@ def cells(row):
         goal,
         f"{row['peak_mb']:.0f}",
         f"{row['difference']:.1e}",
+        f"{row['elsewhere']:.0%}",
     ]
 
 
@@ -159,7 +183,7 @@ def main():
     threads = str(arguments.threads)
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
     environment = dict(os.environ, **dict.fromkeys(variables, threads))
-    head = ["workload", "contender", "ms", "ratio", "goal", "peak/MB", "difference"]
+    head = ["workload", "contender", "ms", "ratio", "goal", "peak/MB", "difference", "elsewhere"]
     print(f"{threads} threads, f32, {arguments.rounds} rounds: median (least to most)\n")
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     # OpenVINO's way in is one that PyTorch would have replaced.
@@ -170,6 +194,9 @@ def main():
         for row in compare(name, arguments, program, environment):
             rows.append(row)
             print(f"| {' | '.join(cells(row))} |", flush=True)
+    disturbed = sorted({row["workload"] for row in rows if row.get("elsewhere", 0.0) > ELSEWHERE})
+    if disturbed:
+        print(f"\nNot to be reported, other processes ran meanwhile: {', '.join(disturbed)}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 
