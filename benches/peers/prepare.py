@@ -1,0 +1,75 @@
+"""Makes the data of one workload: `prepare.py WORKLOAD FOLDER`. What exists is left alone.
+
+MODEL.safetensors has the weights, WORKLOAD.io.safetensors the input and what is expected of it, computed in float64
+(the logits, or the losses of the first steps), and WORKLOAD.xml the model as OpenVINO reads it.
+"""
+
+import pathlib
+import sys
+
+import torch
+from perceiver_pytorch import Perceiver
+from safetensors.torch import load_model, save_file, save_model
+from workloads import LEARNING_RATE, MODELS, STEPS, WORKLOADS
+
+
+def targets(workload):
+    classes = MODELS[workload.model]["num_classes"]
+    return torch.arange(workload.shape[0]) % classes
+
+
+def stepper(model, x, target):
+    """A function that trains for a step and gives the loss from before it."""
+    adam = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+
+    def step():
+        loss = torch.nn.functional.cross_entropy(model(x), target)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        return loss.detach()
+
+    return step
+
+
+def load(workload, folder):
+    model = Perceiver(**MODELS[workload.model])
+    load_model(model, folder / f"{workload.model}.safetensors")
+    return model
+
+
+def prepare(name, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    workload = WORKLOADS[name]
+    weights = folder / f"{workload.model}.safetensors"
+    if not weights.exists():
+        torch.manual_seed(0)
+        save_model(Perceiver(**MODELS[workload.model]), weights)
+
+    data = folder / f"{name}.io.safetensors"
+    if not data.exists():
+        torch.manual_seed(1)
+        x = torch.randn(*workload.shape)
+        model = load(workload, folder).double()
+        if workload.training:
+            step = stepper(model, x.double(), targets(workload))
+            expected = torch.stack([step() for _ in range(STEPS)])
+        else:
+            with torch.inference_mode():
+                expected = model(x.double()).flatten()
+        save_file(dict(input=x, expected=expected.float().clone()), data)
+
+    network = folder / f"{name}.xml"
+    if "openvino" in workload.peers and not network.exists():
+        import openvino
+
+        # Traced with a small image: the positions of the large one are computed, not recorded.
+        small = torch.zeros(1, 4, 4, workload.shape[-1])
+        model = load(workload, folder).eval()
+        converted = openvino.convert_model(model, example_input=small)
+        converted.reshape(list(workload.shape))
+        openvino.save_model(converted, network, compress_to_fp16=False)
+
+
+if __name__ == "__main__":
+    prepare(sys.argv[1], pathlib.Path(sys.argv[2]))

@@ -1,0 +1,99 @@
+"""A peer, to be asked by compare.py: `worker.py PEER WORKLOAD FOLDER [--random]`.
+
+It answers as this project's side does; main.rs says how. With --random, weights and input are random, and only
+OpenVINO reads its network, which is the only model it can have.
+"""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+import numpy
+from workloads import MODELS, WORKLOADS
+
+THREADS = int(os.environ["OMP_NUM_THREADS"])
+
+
+def torch_run(peer, workload, folder, x):
+    import torch
+    from perceiver_pytorch import Perceiver
+    from prepare import load, stepper, targets
+
+    torch.set_num_threads(THREADS)
+    x = torch.from_numpy(x)
+    model = load(workload, folder) if folder else Perceiver(**MODELS[workload.model])
+    if workload.training:
+        step = stepper(model, x, targets(workload))
+        return lambda: step().numpy()
+    model.eval()
+    call = torch.compile(model) if peer == "compile" else model
+
+    def run():
+        with torch.inference_mode():
+            return call(x).numpy()
+
+    return run
+
+
+def openvino_run(network, x):
+    import openvino
+
+    options = dict(
+        INFERENCE_PRECISION_HINT="f32",
+        PERFORMANCE_HINT="LATENCY",
+        INFERENCE_NUM_THREADS=THREADS,
+        NUM_STREAMS=1,
+    )
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(network), "CPU", options).create_infer_request()
+    return lambda: next(iter(request.infer(x).values()))
+
+
+def peak():
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM:"))
+    return round(int(line.split()[1]) * 1024 / 1e6, 1)
+
+
+def check(run, expected):
+    found = numpy.empty(0)
+    while len(found) < len(expected):
+        found = numpy.append(found, run())
+    return dict(difference=float(numpy.abs(found - expected).max()))
+
+
+def timed(run, count):
+    run()
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - start) * 1e3)
+    return dict(ms=times, peak_mb=peak())
+
+
+def main(peer, name, folder, random):
+    workload = WORKLOADS[name]
+    folder = pathlib.Path(folder)
+    if random:
+        x = numpy.random.default_rng(0).standard_normal(workload.shape, dtype=numpy.float32)
+    else:
+        from safetensors.numpy import load_file
+
+        data = load_file(folder / f"{name}.io.safetensors")
+        x, expected = data["input"], data["expected"]
+    if peer == "openvino":
+        run = openvino_run(folder / f"{name}.xml", x)
+    else:
+        run = torch_run(peer, workload, None if random else folder, x)
+    print(json.dumps({}), flush=True)
+    for line in sys.stdin:
+        command, *count = line.split()
+        answer = check(run, expected) if command == "check" else timed(run, int(*count))
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], random="--random" in sys.argv)

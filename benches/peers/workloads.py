@@ -1,0 +1,68 @@
+"""What is compared, and with what goal. `workloads.rs` declares the same models."""
+
+from dataclasses import dataclass
+
+README = dict(
+    input_channels=3,
+    input_axis=2,
+    num_freq_bands=6,
+    max_freq=10.0,
+    depth=6,
+    num_latents=256,
+    latent_dim=512,
+    cross_heads=1,
+    latent_heads=8,
+    cross_dim_head=64,
+    latent_dim_head=64,
+    num_classes=1000,
+)
+PAPER = dict(README, num_freq_bands=64, max_freq=224.0, depth=2, num_latents=512, latent_dim=1024)
+SMALL = dict(
+    input_channels=1,
+    input_axis=2,
+    num_freq_bands=6,
+    max_freq=28.0,
+    depth=2,
+    num_latents=32,
+    latent_dim=64,
+    cross_heads=1,
+    latent_heads=4,
+    cross_dim_head=64,
+    latent_dim_head=16,
+    num_classes=10,
+    weight_tie_layers=True,
+)
+MODELS = {"ReadMe": README, "Paper": PAPER, "Small": SMALL}
+
+# As in `workloads.rs`, with the reason.
+LEARNING_RATE = 1e-6
+# So many steps of a training are compared with float64.
+STEPS = 3
+
+
+@dataclass
+class Workload:
+    model: str
+    shape: tuple
+    # Timed runs in a turn.
+    runs: int
+    # Upper limits for this project's time as a fraction of a peer's.
+    goals: dict
+    # An upper limit for this project's peak memory, in MB.
+    memory_goal: float | None = None
+    # The peers; the goals' where there is no more to compare with.
+    peers: tuple = ("eager", "compile", "openvino")
+    training: bool = False
+    # Free memory that each peer asks for, in MB.
+    peer_memory: float = 2500
+
+
+IMAGE = (1, 224, 224, 3)
+WORKLOADS = {
+    "readme-forward": Workload("ReadMe", IMAGE, 2, dict(eager=0.30, compile=0.47, openvino=0.60), 300),
+    "paper-forward": Workload("Paper", IMAGE, 1, dict(eager=0.40)),
+    "readme-training": Workload("ReadMe", IMAGE, 1, dict(eager=0.42), 1000, ("eager",), True),
+    "small-training": Workload("Small", (32, 28, 28, 1), 10, dict(eager=0.40), None, ("eager",), True),
+    "small-forward": Workload("Small", (1, 28, 28, 1), 30, dict(eager=0.35)),
+    "million-forward": Workload("ReadMe", (1, 1024, 1024, 3), 1, {}, 400, peer_memory=6000),
+}

@@ -1,0 +1,199 @@
+//! What is compared: the declarations, and one pass or step of each. `workloads.py` has the same for the peers.
+
+use std::path::{Path, PathBuf};
+
+use ::safetensors::SafeTensors;
+use anyhow::{Context, Result, bail};
+use perceiver::dfdx::data::OneHotEncode;
+use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer};
+use perceiver::dfdx::tensor::CpuError;
+use perceiver::prelude::*;
+
+perceiver! {
+    /// The model of the PyTorch package's README.
+    struct ReadMe {
+        input_channels: 3,
+        input_axis: 2,
+        num_freq_bands: 6,
+        max_freq: 10.0,
+        depth: 6,
+        num_latents: 256,
+        latent_dim: 512,
+        cross_heads: 1,
+        latent_heads: 8,
+        cross_dim_head: 64,
+        latent_dim_head: 64,
+        num_classes: 1000,
+    }
+}
+
+perceiver! {
+    /// The widths the paper has for ImageNet: tokens of 3 + 2 · 129 channels.
+    struct Paper {
+        input_channels: 3,
+        input_axis: 2,
+        num_freq_bands: 64,
+        max_freq: 224.0,
+        depth: 2,
+        num_latents: 512,
+        latent_dim: 1024,
+        cross_heads: 1,
+        latent_heads: 8,
+        cross_dim_head: 64,
+        latent_dim_head: 64,
+        num_classes: 1000,
+    }
+}
+
+perceiver! {
+    /// A model for small grey images.
+    struct Small {
+        input_channels: 1,
+        input_axis: 2,
+        num_freq_bands: 6,
+        max_freq: 28.0,
+        depth: 2,
+        num_latents: 32,
+        latent_dim: 64,
+        cross_heads: 1,
+        latent_heads: 4,
+        cross_dim_head: 64,
+        latent_dim_head: 16,
+        num_classes: 10,
+        weight_tie_layers: true,
+    }
+}
+
+/// As in `workloads.py`. So small that the loss does not reach 0, where gradients are denormal numbers and slow,
+/// however often a step is timed.
+const LEARNING_RATE: f64 = 1e-6;
+
+type Image<const CHANNELS: usize, T = NoneTape> =
+    Tensor<(usize, usize, usize, Const<CHANNELS>), f32, Cpu, T>;
+type Logits<const CLASSES: usize, T = NoneTape> = Tensor<(usize, Const<CLASSES>), f32, Cpu, T>;
+type Taped = OwnedTape<f32, Cpu>;
+
+/// A workload that is ready to run.
+pub struct Workload {
+    /// Runs once: a forward pass gives its logits, a training step the loss it started with.
+    pub run: Box<dyn FnMut() -> Vec<f32>>,
+    /// What the first runs give, by PyTorch in float64; empty without a folder.
+    pub expected: Vec<f32>,
+}
+
+/// The workload of that name, with weights and input from the folder that `compare.py` prepared, or random ones.
+pub fn load(name: &str, folder: Option<&Path>) -> Result<Workload> {
+    /// A model with the weights of the folder, if there is one.
+    macro_rules! model {
+        ($Model:ident) => {{
+            let mut model = Cpu::seed_from_u64(0).build_module::<$Model, f32>();
+            if let Some(folder) = folder {
+                model.load_checkpoint(folder.join(concat!(stringify!($Model), ".safetensors")))?;
+            }
+            model
+        }};
+    }
+    let data = Data::read(name, folder)?;
+    Ok(match name {
+        "readme-forward" => forward(model!(ReadMe), data, (1, 224, 224, Const::<3>)),
+        "readme-training" => training(model!(ReadMe), data, (1, 224, 224, Const::<3>)),
+        "paper-forward" => forward(model!(Paper), data, (1, 224, 224, Const::<3>)),
+        "small-forward" => forward(model!(Small), data, (1, 28, 28, Const::<1>)),
+        "small-training" => training(model!(Small), data, (32, 28, 28, Const::<1>)),
+        "million-forward" => forward(model!(ReadMe), data, (1, 1024, 1024, Const::<3>)),
+        _ => bail!("there is no workload `{name}`"),
+    })
+}
+
+fn forward<M, const CHANNELS: usize, const CLASSES: usize>(
+    model: M,
+    data: Data,
+    shape: (usize, usize, usize, Const<CHANNELS>),
+) -> Workload
+where
+    M: Module<Image<CHANNELS>, Output = Logits<CLASSES>, Error = CpuError> + 'static,
+{
+    let image = data.input(shape);
+    Workload {
+        run: Box::new(move || model.forward(image.clone()).as_vec()),
+        expected: data.expected,
+    }
+}
+
+fn training<M, const CHANNELS: usize, const CLASSES: usize>(
+    mut model: M,
+    data: Data,
+    shape: (usize, usize, usize, Const<CHANNELS>),
+) -> Workload
+where
+    M: ModuleMut<Image<CHANNELS, Taped>, Output = Logits<CLASSES, Taped>, Error = CpuError>
+        + TensorCollection<f32, Cpu>
+        + 'static,
+{
+    let images = data.input(shape);
+    // Image `i` shows class `i` modulo the number of classes.
+    let classes: Vec<usize> = (0..shape.0).map(|i| i % CLASSES).collect();
+    let target = images.device().one_hot_encode(Const::<CLASSES>, classes);
+    let mut optimizer = Adam::new(
+        &model,
+        AdamConfig {
+            lr: LEARNING_RATE,
+            ..AdamConfig::default()
+        },
+    );
+    let mut grads = Some(model.alloc_grads());
+    let run = move || {
+        let images = images.clone().traced(grads.take().unwrap());
+        let loss = cross_entropy_with_logits_loss(model.forward_mut(images), target.clone());
+        let value = loss.array();
+        let mut gradients = loss.backward();
+        optimizer.update(&mut model, &gradients).unwrap();
+        model.zero_grads(&mut gradients);
+        grads = Some(gradients);
+        vec![value]
+    };
+    Workload {
+        run: Box::new(run),
+        expected: data.expected,
+    }
+}
+
+/// The input of a workload and what it has to give.
+struct Data {
+    input: Option<Vec<f32>>,
+    expected: Vec<f32>,
+}
+
+impl Data {
+    fn read(name: &str, folder: Option<&Path>) -> Result<Self> {
+        let Some(folder) = folder else {
+            return Ok(Self {
+                input: None,
+                expected: Vec::new(),
+            });
+        };
+        let path: PathBuf = folder.join(format!("{name}.io.safetensors"));
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("{}: made by compare.py", path.display()))?;
+        let tensors = SafeTensors::deserialize(&bytes)?;
+        let floats = |name| -> Result<Vec<f32>> {
+            let (values, _) = tensors.tensor(name)?.data().as_chunks();
+            Ok(values.iter().copied().map(f32::from_le_bytes).collect())
+        };
+        Ok(Self {
+            input: Some(floats("input")?),
+            expected: floats("expected")?,
+        })
+    }
+
+    fn input<const CHANNELS: usize>(
+        &self,
+        shape: (usize, usize, usize, Const<CHANNELS>),
+    ) -> Image<CHANNELS> {
+        let dev = Cpu::seed_from_u64(0);
+        match &self.input {
+            Some(values) => dev.tensor_from_vec(values.clone(), shape),
+            None => dev.sample_normal_like(&shape),
+        }
+    }
+}
