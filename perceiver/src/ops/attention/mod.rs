@@ -155,3 +155,83 @@ pub(super) fn lowest<E: Dtype>() -> E {
         .find(|lowest| lowest.to_f64().is_some_and(f64::is_finite))
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
+    use super::*;
+
+    /// With scores of about `size`, and a mask that keeps a token where its sample is below `keep`.
+    fn run<const H: usize, const D: usize, E: Dtype>(
+        seed: u64,
+        (b, l, m): (usize, usize, usize),
+        size: f64,
+        keep: f64,
+    ) -> Outcome
+    where
+        Cpu: Device<E>,
+    {
+        let query: Vec<f64> = samples(seed, b * l * H * D)
+            .into_iter()
+            .map(|x| size * x)
+            .collect();
+        let query = tensor::<_, E>((b, l, Inner::<H, D>::default()), &query);
+        let key_value = samples(seed + 1, b * m * 2 * H * D);
+        let key_value = tensor((b, m, KeyValue::<H, D>::default()), &key_value);
+        let mask = samples(seed + 2, b * m)
+            .into_iter()
+            .map(|x| f64::from(u8::from(x < keep)));
+        let options = AttentionOptions {
+            mask: (keep < 9.0).then(|| tensor((b, m), &mask.collect::<Vec<_>>())),
+            ..AttentionOptions::default()
+        };
+        let out = Cpu::try_attention(query.leaky_trace(), key_value.clone(), &options).unwrap();
+        let (out, gradients) = backward(out);
+        vec![
+            out,
+            numbers(&gradients.get(&query)),
+            numbers(&gradients.get(&key_value)),
+        ]
+    }
+
+    fn check<const H: usize, const D: usize>(
+        seed: u64,
+        sizes: (usize, usize, usize),
+        size: f64,
+        keep: f64,
+        tolerance: f64,
+    ) {
+        let found = run::<H, D, f32>(seed, sizes, size, keep);
+        assert_close(
+            &found,
+            &run::<H, D, f64>(seed, sizes, size, keep),
+            tolerance,
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn kernel_is_plain(
+            seed: u32,
+            sizes in (1..3_usize, 1..150_usize, 1..300_usize),
+            keep in prop_oneof![Just(9.0), -1.0..1.0],
+        ) {
+            check::<2, 5>(seed.into(), sizes, 1.0, keep, 2e-5);
+            check::<1, 16>(seed.into(), sizes, 1.0, keep, 2e-5);
+        }
+    }
+
+    #[test]
+    fn one_token_no_token_and_extreme_scores() {
+        check::<3, 4>(1, (2, 1, 1), 1.0, 9.0, 1e-6);
+        // Nothing may be attended to: all is, equally.
+        check::<3, 4>(2, (2, 5, 7), 1.0, -9.0, 1e-5);
+        // A tile of nothing before one of something.
+        check::<1, 4>(3, (1, 3, 600), 1.0, -2.5, 1e-5);
+        // Scores of ±1e4 choose one token each; f32 has four digits of them left behind the point.
+        check::<2, 4>(4, (1, 9, 40), 1e4, 9.0, 5e-3);
+    }
+}

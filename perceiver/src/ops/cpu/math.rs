@@ -29,7 +29,7 @@ pub(in crate::ops) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.select_f32s(tiny, simd.splat_f32s(0.0), simd.transmute_f32s_u32s(scaled))
 }
 
-/// Φ(x), the standard normal distribution function, within 4e-7, and its derivative φ(x).
+/// Φ(x), the standard normal distribution function, within 1e-6, and its derivative φ(x).
 #[inline(always)]
 pub(in crate::ops) fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -172,11 +172,13 @@ mod tests {
         }
     }
 
+    /// Errors are relative to what is expected, or to `floor` where that is larger.
     fn check(
         function: impl Function + Copy,
         inputs: impl Iterator<Item = f32>,
         expected: impl Fn(f64) -> f64,
         tolerance: f64,
+        floor: f64,
     ) {
         let inputs: Vec<f32> = inputs.collect();
         let mut scalar = inputs.clone();
@@ -186,7 +188,7 @@ mod tests {
         for (i, &x) in inputs.iter().enumerate() {
             let expected = expected(f64::from(x));
             for found in [scalar[i], best[i]] {
-                let error = (f64::from(found) - expected).abs() / (tolerance + expected.abs());
+                let error = (f64::from(found) - expected).abs() / (floor + expected.abs());
                 assert!(error < tolerance, "{x}: {found} is not {expected}");
             }
         }
@@ -222,18 +224,19 @@ mod tests {
 
     #[test]
     fn powers_of_two_are_within_3e_7() {
-        check(Exp2, range(-126.0, 127.9, 100_003), f64::exp2, 3e-7);
+        check(Exp2, range(-126.0, 127.9, 100_003), f64::exp2, 3e-7, 0.0);
         check(
             Exp2,
             [-126.1, -1e4, -1e30, f32::MIN].into_iter(),
             |_| 0.0,
             1e-38,
+            1.0,
         );
-        check(Exp2, range(-126.0, 127.0, 254), f64::exp2, 3e-7);
+        check(Exp2, range(-126.0, 127.0, 254), f64::exp2, 3e-7, 0.0);
     }
 
     #[test]
-    fn the_normal_distribution_is_within_4e_7() {
+    fn the_normal_distribution_is_within_1e_6() {
         // Its density integrated with Simpson's rule from 0.
         let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
         let cdf = |x: f64| {
@@ -243,9 +246,9 @@ mod tests {
             }
             0.5 + sum * x / f64::from(n) / 3.0
         };
-        check(Cdf, range(-8.0, 8.0, 801), cdf, 4e-7);
-        check(Density, range(-8.0, 8.0, 801), density, 4e-7);
-        check(Cdf, [-1e4, -200.0].into_iter(), |_| 0.0, 1e-30);
-        check(Cdf, [1e4, 200.0].into_iter(), |_| 1.0, 1e-7);
+        check(Cdf, range(-8.0, 8.0, 801), cdf, 1e-6, 1e-3);
+        check(Density, range(-8.0, 8.0, 801), density, 1e-6, 1e-3);
+        check(Cdf, [-1e4, -200.0].into_iter(), |_| 0.0, 1e-30, 1.0);
+        check(Cdf, [1e4, 200.0].into_iter(), |_| 1.0, 1e-7, 0.0);
     }
 }

@@ -6,6 +6,8 @@
 //! million numbers, which the product behind it partly gets back by finding them in the cache: about 5 % of a forward
 //! pass, where every weight is read once. Gradients are views ([`gradient`]).
 
+#[cfg(test)]
+pub(super) mod compare;
 pub(super) mod math;
 pub(super) mod matrix;
 mod scratch;

@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 
 /// How many buffers a thread keeps, and how many numbers each may hold: more than the largest weight of usual models,
 /// less than a large input.
-const KEPT: usize = 8;
-const LARGEST: usize = 1 << 22;
+const KEPT: usize = 6;
+const LARGEST: usize = 1 << 24;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };

@@ -49,3 +49,61 @@ where
         .try_reshape_like(&(batch, tokens, hidden))?;
     D::try_linear(hidden, parameters.contract, Some(parameters.contract_bias))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
+    use super::*;
+
+    fn run<E: Dtype>(seed: u64, (b, l, i, h): (usize, usize, usize, usize), size: f64) -> Outcome
+    where
+        Cpu: Device<E>,
+    {
+        let x: Vec<f64> = samples(seed, b * l * i)
+            .into_iter()
+            .map(|x| size * x)
+            .collect();
+        let x = tensor::<_, E>((b, l, i), &x);
+        let expand = tensor((2 * h, i), &samples(seed + 1, 2 * h * i));
+        let expand_bias = tensor((2 * h,), &samples(seed + 2, 2 * h));
+        let contract = tensor((i, h), &samples(seed + 3, i * h));
+        let contract_bias = tensor((i,), &samples(seed + 4, i));
+        let parameters = FeedForwardParameters {
+            expand: &expand,
+            expand_bias: &expand_bias,
+            contract: &contract,
+            contract_bias: &contract_bias,
+        };
+        let (y, gradients) = backward(Cpu::try_feed_forward(x.leaky_trace(), &parameters).unwrap());
+        vec![
+            y,
+            numbers(&gradients.get(&x)),
+            numbers(&gradients.get(&expand)),
+            numbers(&gradients.get(&expand_bias)),
+            numbers(&gradients.get(&contract)),
+            numbers(&gradients.get(&contract_bias)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn kernel_is_plain(seed: u32, sizes in (1..4_usize, 1..30_usize, 1..20_usize, 1..50_usize)) {
+            let seed = u64::from(seed);
+            assert_close(&run::<f32>(seed, sizes, 1.0), &run::<f64>(seed, sizes, 1.0), 2e-5);
+        }
+    }
+
+    #[test]
+    fn many_rows_are_cut_into_blocks_and_large_numbers_stay_finite() {
+        let sizes = (3, 400, 7, 21);
+        assert_close(&run::<f32>(5, sizes, 1.0), &run::<f64>(5, sizes, 1.0), 5e-5);
+        assert_close(
+            &run::<f32>(5, (1, 9, 4, 8), 1e4),
+            &run::<f64>(5, (1, 9, 4, 8), 1e4),
+            2e-5,
+        );
+    }
+}

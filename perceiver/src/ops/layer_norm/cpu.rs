@@ -91,20 +91,21 @@ impl<S: Simd> Normal<S> {
             #[inline(always)]
             |sum, [x]| simd.add_f32s(sum, x),
         ) / count;
-        // From the mean, since the difference of large squares would have no digits left. What fills up the
-        // last vector is not to count: its deviation is that of zeros.
+        // From the mean, since the difference of large squares would have no digits left. The last numbers by themselves:
+        // what fills up their vector has a deviation too.
         let mean_vector = simd.splat_f32s(mean);
+        let (head, tail) = row.split_at(row.len() - row.len() % S::F32_LANES);
         let squares = sum(
             simd,
-            [row],
+            [head],
             #[inline(always)]
             |sum, [x]| {
                 let deviation = simd.sub_f32s(x, mean_vector);
                 simd.mul_add_f32s(deviation, deviation, sum)
             },
         );
-        let filled = row.len().next_multiple_of(S::F32_LANES) - row.len();
-        let variance = (squares - filled as f32 * mean * mean).max(0.0) / count;
+        let tail: f32 = tail.iter().map(|x| (x - mean) * (x - mean)).sum();
+        let variance = (squares + tail) / count;
         let inverse = 1.0 / (variance + EPSILON as f32).sqrt();
         Self {
             mean: mean_vector,

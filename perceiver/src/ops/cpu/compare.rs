@@ -1,0 +1,68 @@
+//! Kernels in f32 against plain operations in f64.
+
+use dfdx::prelude::*;
+
+/// What an op gave, and the gradients of what it was called with, all as f64.
+pub(in crate::ops) type Outcome = Vec<Vec<f64>>;
+
+/// `len` samples of N(0, 1), the same in both data types.
+pub(in crate::ops) fn samples(seed: u64, len: usize) -> Vec<f64> {
+    let samples: Tensor<(usize,), f32, _> =
+        Cpu::seed_from_u64(seed).sample_like(&(len,), rand_distr::StandardNormal);
+    samples.as_vec().into_iter().map(f64::from).collect()
+}
+
+/// A tensor of `numbers`.
+pub(in crate::ops) fn tensor<S: Shape, E: Dtype>(shape: S, numbers: &[f64]) -> Tensor<S, E, Cpu>
+where
+    Cpu: Storage<E> + TensorFromVec<E>,
+{
+    let numbers = numbers.iter().map(|&x| E::from_f64(x).unwrap()).collect();
+    Cpu::default().tensor_from_vec(numbers, shape)
+}
+
+pub(in crate::ops) fn numbers<S: Shape, E: Dtype>(tensor: &Tensor<S, E, Cpu>) -> Vec<f64>
+where
+    Cpu: Storage<E>,
+{
+    let numbers = tensor.as_vec().into_iter();
+    numbers.map(|x| x.to_f64().unwrap()).collect()
+}
+
+/// What `out` is, and the gradients of the sum of its elements times something different for each.
+pub(in crate::ops) fn backward<S: Shape, E: Dtype>(
+    out: Tensor<S, E, Cpu, OwnedTape<E, Cpu>>,
+) -> (Vec<f64>, Gradients<E, Cpu>)
+where
+    Cpu: dfdx::tensor_ops::Device<E>,
+    S: HasAxes<S::AllAxes> + ReduceShape<S::AllAxes>,
+    S: ReduceShapeTo<(), S::AllAxes>,
+{
+    let (out, tape) = out.split_tape();
+    let found = numbers(&out);
+    let factors = samples(99, found.len());
+    let factors = tensor(*out.shape(), &factors);
+    let gradients = out
+        .put_tape(tape)
+        .try_mul(factors)
+        .unwrap()
+        .sum::<(), _>()
+        .backward();
+    (found, gradients)
+}
+
+/// Compares what a kernel gave to what plain operations gave.
+#[track_caller]
+pub(in crate::ops) fn assert_close(found: &Outcome, expected: &Outcome, tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    for (which, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found.len(), expected.len(), "outcome {which}");
+        let largest = expected.iter().fold(1.0_f64, |x, y| x.max(y.abs()));
+        for (i, (x, y)) in found.iter().zip(expected).enumerate() {
+            assert!(
+                (x - y).abs() <= tolerance * largest,
+                "outcome {which}, number {i}: {x} is not {y} (the largest is {largest})"
+            );
+        }
+    }
+}
