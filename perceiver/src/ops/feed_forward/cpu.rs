@@ -69,7 +69,7 @@ pub(in crate::ops) fn forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<f3
                 Threads::All,
             );
             if T::OWNS_TAPE {
-                kept.push(gated.to_vec());
+                kept.push(gated);
             }
         }
     }
