@@ -66,7 +66,8 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
     for entry in &declaration.entries {
         let name = entry.key.unraw().to_string();
         let Some(key) = keys::find(&name) else {
-            meant.extend(unknown(&name, entry, report));
+            report.error(&entry.key, keys::unknown(&name, &name));
+            meant.extend(keys::near(&name).iter().map(|key| key.name));
             continue;
         };
         if written.insert(key.name, entry).is_some() {
@@ -130,23 +131,6 @@ fn conflicts(written: &BTreeMap<&str, &Entry>, report: &mut Report) {
             ),
         );
     }
-}
-
-/// Reports a key that there is not; gives those that may have been meant.
-fn unknown(name: &str, entry: &Entry, report: &mut Report) -> Vec<&'static str> {
-    let near: Vec<_> = keys::near(name).iter().map(|key| key.name).collect();
-    let quoted = |names: &[&str], last: &str| {
-        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-        names.join(last)
-    };
-    let help = if near.is_empty() {
-        let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
-        format!("the keys are {}", quoted(&names, ", "))
-    } else {
-        format!("did you mean {}?", quoted(&near, " or "))
-    };
-    report.error(&entry.key, format!("there is no key `{name}`; {help}"));
-    near
 }
 
 /// What stands in for a key that is absent or wrong.

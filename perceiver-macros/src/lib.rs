@@ -26,11 +26,7 @@ pub fn declare(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 fn expansion(input: TokenStream) -> TokenStream {
     let mut report = Report::default();
-    let Some((krate, declaration)) = ast::parse(input, &mut report) else {
-        let mut tokens = report.others_as_items();
-        tokens.extend(report.last_as_expression());
-        return tokens;
-    };
+    let (krate, declaration) = ast::parse(input, &mut report);
     let name = &declaration.name;
     if ast::GENERICS.iter().any(|generic| name == generic) {
         let message = format!("a model cannot be called `{name}`: a type parameter of it is");

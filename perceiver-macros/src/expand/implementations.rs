@@ -1,7 +1,7 @@
 //! The methods of a model, and dfdx's traits.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Ident;
 
 use super::classifies;
@@ -307,6 +307,8 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
 /// here, also one that is only half written.
 pub(super) fn completion(declaration: &Declaration) -> TokenStream {
     let keys = declaration.entries.iter().map(|entry| &entry.key);
+    // A keyword cannot be a field.
+    let keys = keys.filter(|key| syn::parse2::<Ident>(key.to_token_stream()).is_ok());
     quote! {
         #[allow(unexpected_cfgs)]
         const _: () = {

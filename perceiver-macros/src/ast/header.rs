@@ -1,0 +1,176 @@
+//! What is in front of the body: `pub struct Name`.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{Attribute, Ident, Visibility};
+
+use super::entries::entries;
+use super::tokens::{attributes, is_group, is_punct, is_word, name, unexpected};
+use super::{Declaration, declaration, unnamed};
+use crate::report::Report;
+
+/// Reads a declaration with a name.
+pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
+    let trees = without_invisible_groups(trees);
+    if let [TokenTree::Group(group)] = &trees[..]
+        && group.delimiter() == Delimiter::Brace
+    {
+        let message = "leave out these braces: those of `perceiver! { .. }` are enough";
+        report.push(syn::Error::new(group.span_open(), message));
+        return declaration(group.stream().into_iter().collect(), report);
+    }
+
+    let (attrs, trees) = attributes(&trees, report);
+    let keyword = trees.iter().position(|tree| is_word(tree, "struct"));
+    let body = trees
+        .iter()
+        .enumerate()
+        .position(|(i, tree)| i >= keyword.unwrap_or(0) && is_group(tree, Delimiter::Brace));
+    let (header, rest) = match body {
+        Some(body) => trees.split_at(body + 1),
+        None => (trees, &[][..]),
+    };
+    let name = find_name(header);
+    let vis = visibility(header, &attrs, name.as_ref());
+    // What is written in another language is not right further down either.
+    let is_wrong = vis.is_err();
+    let vis = match vis {
+        Ok(vis) if rest.is_empty() => vis,
+        Ok(vis) => {
+            let rest: TokenStream = rest.iter().cloned().collect();
+            let message = "one `perceiver!` declares one model: nothing may follow it";
+            report.error(&rest, message.into());
+            vis
+        }
+        Err(error) => {
+            report.push(error);
+            // The less is hidden, the less is said about it where it is used.
+            syn::parse_quote!(pub)
+        }
+    };
+    let entries = match header.last() {
+        Some(TokenTree::Group(group)) if body.is_some() => {
+            let trees: Vec<_> = group.stream().into_iter().collect();
+            if is_wrong {
+                report.quietly(|report| entries(&trees, report))
+            } else {
+                entries(&trees, report)
+            }
+        }
+        _ => {
+            report.lost = true;
+            Vec::new()
+        }
+    };
+    let name = name.unwrap_or_else(unnamed);
+    Declaration {
+        attrs,
+        vis,
+        span: name.span(),
+        name,
+        entries,
+    }
+}
+
+/// Reads a header with its body, of which it gives the visibility. An error is about the first thing that is
+/// wrong, which is also the only one: what is not written like a struct is one mistake.
+fn visibility(
+    header: &[TokenTree],
+    attrs: &[Attribute],
+    recovered: Option<&Ident>,
+) -> syn::Result<Visibility> {
+    let end = match header.last() {
+        Some(last) => last.to_token_stream(),
+        None => attrs.last().to_token_stream(),
+    };
+    let shown = recovered.map_or_else(|| "Name".into(), Ident::to_string);
+
+    let (vis, rest) = read_visibility(header);
+    let rest = match rest {
+        [keyword, rest @ ..] if is_word(keyword, "struct") => rest,
+        _ => {
+            let expected = format!("`struct {shown} {{ key: value, .. }}`");
+            return Err(unexpected(&expected, rest, &end));
+        }
+    };
+    let rest = match rest {
+        [word @ TokenTree::Ident(_), rest @ ..] if name(word).is_some() => rest,
+        _ => return Err(unexpected("the model's name", rest, &end)),
+    };
+    if rest.first().is_some_and(|tree| is_punct(tree, '<')) {
+        let close = rest.iter().rposition(|tree| is_punct(tree, '>'));
+        let generics: TokenStream = rest[..=close.unwrap_or(0)].iter().cloned().collect();
+        let message =
+            format!("`{shown}` is given its generics, `<E = f32, D = Cpu>`: leave them out");
+        return Err(syn::Error::new_spanned(generics, message));
+    }
+    match rest {
+        [body] if is_group(body, Delimiter::Brace) => Ok(vis),
+        _ => {
+            let expected = format!("`{{ key: value, .. }}` after `{shown}`");
+            Err(unexpected(&expected, rest, &end))
+        }
+    }
+}
+
+/// `pub`, `pub(..)` or nothing, and what is behind it.
+fn read_visibility(trees: &[TokenTree]) -> (Visibility, &[TokenTree]) {
+    for len in [2, 1] {
+        if let Some((vis, rest)) = trees.split_at_checked(len)
+            && let Ok(vis) = syn::parse2(vis.iter().cloned().collect())
+        {
+            return (vis, rest);
+        }
+    }
+    (Visibility::Inherited, trees)
+}
+
+/// The name in a header that may be wrong: what looks like one behind `struct`, or else the last of the words
+/// that it begins with, as in `class Model`.
+fn find_name(header: &[TokenTree]) -> Option<Ident> {
+    let mut parts: Vec<_> = header.split(|tree| is_word(tree, "struct")).collect();
+    let in_front = parts.remove(0);
+    let behind = parts
+        .into_iter()
+        .rev()
+        .find_map(|part| names(part).into_iter().next());
+    behind.or_else(|| names(in_front).pop())
+}
+
+/// The first names in `trees` that nothing is between. Of a path, the last one counts.
+fn names(trees: &[TokenTree]) -> Vec<Ident> {
+    let mut names = Vec::new();
+    let mut trees = trees;
+    while let [tree, rest @ ..] = trees {
+        trees = rest;
+        match (name(tree), tree) {
+            (Some(_), _) if matches!(rest, [a, b, ..] if is_punct(a, ':') && is_punct(b, ':')) => {}
+            (Some(name), _) => names.push(name),
+            (None, TokenTree::Group(group))
+                if names.is_empty() && group.delimiter() != Delimiter::Brace =>
+            {
+                let inner: Vec<_> = group.stream().into_iter().collect();
+                names = self::names(&inner);
+            }
+            _ if names.is_empty() => {}
+            _ => break,
+        }
+    }
+    names
+}
+
+/// `trees` with the contents of groups that a macro's metavariables make, like `$vis`.
+fn without_invisible_groups(trees: Vec<TokenTree>) -> Vec<TokenTree> {
+    let mut flat = Vec::new();
+    for tree in trees {
+        match tree {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::None => {
+                flat.extend(without_invisible_groups(
+                    group.stream().into_iter().collect(),
+                ));
+            }
+            tree => flat.push(tree),
+        }
+    }
+    flat
+}
