@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, Ident};
 use super::tokens::{
     attributes, first, is_group, is_joint, is_punct, name, skip_attributes, unexpected, unraw,
 };
-use super::{Entry, holds_entries, source};
+use super::{Entry, holds_entries};
 use crate::keys;
 use crate::report::Report;
 
@@ -86,26 +86,24 @@ fn expected_key(trees: &[TokenTree]) -> syn::Error {
         TokenTree::Literal(_) => ": digits are grouped by `_`, as in `1_024`",
         _ => "",
     };
-    let message = format!("expected a key, as in `depth: 6`, found `{found}`{hint}");
+    let message = format!("expected a key, as in `depth: 6`, found {found}{hint}");
     syn::Error::new_spanned(tokens, message)
 }
 
-/// Words that are written like one: `num-latents`, `num latents` or `num.latents` for `num_latents`.
-fn joined(words: &[TokenTree]) -> Option<Ident> {
-    let [TokenTree::Ident(first), ..] = words else {
-        return None;
-    };
-    let mut parts = Vec::new();
-    for word in words {
-        match word {
-            TokenTree::Ident(word) => parts.push(word.to_string()),
-            TokenTree::Punct(punct) if matches!(punct.as_char(), '-' | '.' | ':') => {}
-            _ => return None,
-        }
-    }
-    let mut name: Ident = syn::parse_str(&parts.join("_")).ok()?;
+/// Words that are written like one, `num-latents`, `num latents` or `num.latents`, as they are written and as the
+/// one, `num_latents`.
+fn joined(words: &[TokenTree]) -> Option<(String, Ident)> {
+    let first = words.first()?;
+    let is_joint = |tree: &TokenTree| ['-', '.', ':'].iter().any(|sign| is_punct(tree, *sign));
+    let signs = words.iter().filter(|tree| is_joint(tree)).count();
+    let names = words.iter().filter(|tree| !is_joint(tree));
+    let names: Option<Vec<_>> = names
+        .map(|tree| name(tree).map(|name| unraw(&name)))
+        .collect();
+    let mut name: Ident = syn::parse_str(&names?.join("_")).ok()?;
     name.set_span(first.span());
-    Some(name)
+    let words: Vec<_> = words.iter().map(TokenTree::to_string).collect();
+    Some((words.join(if signs > 0 { "" } else { " " }), name))
 }
 
 /// Moves to the end of the entry: a comma or semicolon that is not inside brackets.
@@ -255,15 +253,15 @@ impl Entries<'_> {
                 (name(key), unexpected(&expected, sign, key))
             }
             [.., key] if is_key(key) => (name(key), expected_key(words)),
-            _ => match joined(words).filter(|name| !keys::near(&unraw(name)).is_empty()) {
-                Some(name) => {
+            _ => match joined(words) {
+                Some((shown, name)) if !keys::near(&unraw(&name)).is_empty() => {
                     let written: TokenStream = words.iter().cloned().collect();
-                    let message = keys::unknown(&source(&written), &unraw(&name));
-                    let key = keys::near(&unraw(&name));
-                    let key = (key.len() == 1).then(|| Ident::new(key[0].name, name.span()));
+                    let message = keys::unknown(&shown, &unraw(&name));
+                    let near = keys::near(&unraw(&name));
+                    let key = (near.len() == 1).then(|| Ident::new(near[0].name, name.span()));
                     (key, syn::Error::new_spanned(written, message))
                 }
-                None => (None, expected_key(words)),
+                _ => (None, expected_key(words)),
             },
         };
         self.report.push(error);

@@ -6,7 +6,7 @@ use syn::{Attribute, Ident, Visibility};
 
 use super::entries::entries;
 use super::tokens::{attributes, is_group, is_punct, is_word, name, unexpected};
-use super::{Declaration, declaration, unnamed};
+use super::{Declaration, declaration, source, unnamed};
 use crate::report::Report;
 
 /// Reads a declaration with a name.
@@ -44,6 +44,7 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         }
         Err(error) => {
             report.push(error);
+            report.lost = true;
             // The less is hidden, the less is said about it where it is used.
             syn::parse_quote!(pub)
         }
@@ -85,7 +86,7 @@ fn visibility(
     };
     let shown = recovered.map_or_else(|| "Name".into(), Ident::to_string);
 
-    let (vis, rest) = read_visibility(header);
+    let (vis, rest) = read_visibility(header)?;
     let rest = match rest {
         [keyword, rest @ ..] if is_word(keyword, "struct") => rest,
         _ => {
@@ -95,7 +96,7 @@ fn visibility(
     };
     let rest = match rest {
         [word @ TokenTree::Ident(_), rest @ ..] if name(word).is_some() => rest,
-        _ => return Err(unexpected("the model's name", rest, &end)),
+        _ => return Err(unexpected("the model's name after `struct`", rest, &end)),
     };
     if rest.first().is_some_and(|tree| is_punct(tree, '<')) {
         let close = rest.iter().rposition(|tree| is_punct(tree, '>'));
@@ -114,15 +115,26 @@ fn visibility(
 }
 
 /// `pub`, `pub(..)` or nothing, and what is behind it.
-fn read_visibility(trees: &[TokenTree]) -> (Visibility, &[TokenTree]) {
-    for len in [2, 1] {
-        if let Some((vis, rest)) = trees.split_at_checked(len)
-            && let Ok(vis) = syn::parse2(vis.iter().cloned().collect())
+fn read_visibility(trees: &[TokenTree]) -> syn::Result<(Visibility, &[TokenTree])> {
+    let len = match trees {
+        [keyword, scope, ..]
+            if is_word(keyword, "pub") && is_group(scope, Delimiter::Parenthesis) =>
         {
-            return (vis, rest);
+            2
         }
-    }
-    (Visibility::Inherited, trees)
+        [keyword, ..] if is_word(keyword, "pub") => 1,
+        _ => 0,
+    };
+    let (vis, rest) = trees.split_at(len);
+    let vis: TokenStream = vis.iter().cloned().collect();
+    let shown = source(&vis);
+    let vis = syn::parse2(vis.clone()).map_err(|_| {
+        let message = format!(
+            "expected `pub`, `pub(crate)`, `pub(super)` or `pub(in path)`, found `{shown}`"
+        );
+        syn::Error::new_spanned(vis, message)
+    })?;
+    Ok((vis, rest))
 }
 
 /// The name in a header that may be wrong: what looks like one behind `struct`, or else the last of the words

@@ -90,7 +90,7 @@ pub fn attributes<'a>(
     (attrs, trees)
 }
 
-/// The first of `trees` with the punctuation that belongs to it: where it is, and how it is quoted.
+/// The first of `trees` with the punctuation that belongs to it: where it is, and what it is called.
 pub fn first(trees: &[TokenTree]) -> (TokenStream, String) {
     let count = trees.iter().take_while(|tree| is_joint(tree)).count() + 1;
     let trees = &trees[..count.min(trees.len())];
@@ -103,10 +103,18 @@ pub fn first(trees: &[TokenTree]) -> (TokenStream, String) {
         };
         // A group points at all that is in it, so another token stands in for its bracket.
         let stand_in = Ident::new("open", group.span_open());
-        return (stand_in.to_token_stream(), open.into());
+        return (stand_in.to_token_stream(), format!("`{open}`"));
     }
-    let shown = trees.iter().map(TokenTree::to_string).collect();
-    (trees.iter().cloned().collect(), shown)
+    let shown: String = trees.iter().map(TokenTree::to_string).collect();
+    let is_value = ["_", "true", "false"].contains(&&*shown);
+    let keyword = match trees {
+        [tree @ TokenTree::Ident(_)] if name(tree).is_none() && !is_value => "the keyword ",
+        _ => "",
+    };
+    (
+        trees.iter().cloned().collect(),
+        format!("{keyword}`{shown}`"),
+    )
 }
 
 /// An error at the first of `trees`, or at `end` if there is none: something else was expected.
@@ -117,6 +125,6 @@ pub fn unexpected(expected: &str, trees: &[TokenTree], end: &impl ToTokens) -> s
         [hash, ..] if is_punct(hash, '#') => {
             syn::Error::new_spanned(hash, "a comment begins with `//`, not `#`")
         }
-        _ => syn::Error::new_spanned(tokens, format!("expected {expected}, found `{found}`")),
+        _ => syn::Error::new_spanned(tokens, format!("expected {expected}, found {found}")),
     }
 }

@@ -35,23 +35,23 @@ pub(super) fn constants(
 pub(super) fn derived_constants(name: &Ident, values: &Values) -> TokenStream {
     let head = classifies(values).then(|| {
         quote! {
-            + p::ToLogits::<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, p::f32, p::Cpu>::PARAMETERS
+            + __::ToLogits::<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, __::f32, __::Cpu>::PARAMETERS
         }
     });
     let layer = layer(name);
     quote! {
         impl #name {
             /// The width of a token: its channels and its position encoding.
-            pub const INPUT_DIM: p::usize = p::input_dim(
+            pub const INPUT_DIM: __::usize = __::input_dim(
                 #name::INPUT_CHANNELS,
                 #name::INPUT_AXIS,
                 #name::NUM_FREQ_BANDS,
                 #name::FOURIER_ENCODE_DATA,
             );
             /// The number of trainable parameters.
-            pub const PARAMETERS: p::usize = #name::NUM_LATENTS * #name::LATENT_DIM
-                + p::stored_layers(#name::DEPTH, #name::WEIGHT_TIE_LAYERS)
-                    * p::Layer::<#layer, p::f32, p::Cpu>::PARAMETERS
+            pub const PARAMETERS: __::usize = #name::NUM_LATENTS * #name::LATENT_DIM
+                + __::stored_layers(#name::DEPTH, #name::WEIGHT_TIE_LAYERS)
+                    * __::Layer::<#layer, __::f32, __::Cpu>::PARAMETERS
                 #head;
         }
     }
