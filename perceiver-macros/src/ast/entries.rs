@@ -198,6 +198,11 @@ impl Entries<'_> {
             self.report.error(key, message);
             return (None, end);
         }
+        if is_punct(&written[0], '#') {
+            let expected = format!("the value of `{key}`");
+            self.report.push(unexpected(&expected, written, key));
+            return (None, end);
+        }
         match expression(trees) {
             Ok((value, rest))
                 if skip_entry(rest).len() == rest.len() || starts_with_entry(rest) =>

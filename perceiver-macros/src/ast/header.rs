@@ -2,12 +2,24 @@
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Attribute, Ident, Visibility};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Ident, Path, Token, Visibility};
 
 use super::entries::entries;
 use super::tokens::{attributes, is_group, is_punct, is_word, name, unexpected};
 use super::{Declaration, declaration, source, unnamed};
 use crate::report::Report;
+
+/// The traits of the standard library that a model's tensors do not have.
+const UNDERIVABLE: [&str; 7] = [
+    "Copy",
+    "Default",
+    "Eq",
+    "Hash",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+];
 
 /// Reads a declaration with a name.
 pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
@@ -20,7 +32,8 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         return declaration(group.stream().into_iter().collect(), report);
     }
 
-    let (attrs, trees) = attributes(&trees, report);
+    let (mut attrs, trees) = attributes(&trees, report);
+    attrs.retain(|attr| can_derive(attr, report));
     let keyword = trees.iter().position(|tree| is_word(tree, "struct"));
     let body = trees
         .iter()
@@ -71,6 +84,29 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         name,
         entries,
     }
+}
+
+/// Reports a trait that no model can derive, which rustc would say once for each of its parts.
+fn can_derive(attr: &Attribute, report: &mut Report) -> bool {
+    if !attr.path().is_ident("derive") {
+        return true;
+    }
+    let paths = Punctuated::<Path, Token![,]>::parse_terminated;
+    // What cannot be read here, rustc reports.
+    let paths = attr.parse_args_with(paths).unwrap_or_default();
+    let never = |path: &&Path| UNDERIVABLE.iter().any(|name| path.is_ident(name));
+    if let Some(path) = paths.iter().find(never) {
+        let name = source(path);
+        let hint = if name == "Default" {
+            ": `build_module` makes a model"
+        } else {
+            ""
+        };
+        let message = format!("a model can derive `Clone` and `Debug`, but not `{name}`{hint}");
+        report.error(path, message);
+        return false;
+    }
+    true
 }
 
 /// Reads a header with its body, of which it gives the visibility. An error is about the first thing that is

@@ -3,7 +3,7 @@
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Lit, UnOp};
+use syn::{Expr, ExprLit, Lit, Stmt, UnOp};
 
 use super::Value;
 use crate::ast::source;
@@ -83,6 +83,8 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
         _ => return opaque(kind, expr),
     };
     match (kind, lit) {
+        // Like `0o9`, which the compiler has reported.
+        (_, Lit::Verbatim(_)) => opaque(kind, expr),
         (Kind::Flag, Lit::Bool(_)) => literal(lit),
         (Kind::Count { max }, Lit::Int(int)) => match int.base10_parse::<u64>() {
             _ if !matches!(int.suffix(), "" | "usize") => wrong(expr, ": leave out the suffix"),
@@ -200,11 +202,15 @@ fn array(expr: &Expr) -> Vec<Expr> {
     }
 }
 
-/// The expression inside parentheses and invisible groups.
+/// The expression inside parentheses, braces and invisible groups.
 pub fn strip(expr: &Expr) -> &Expr {
     match expr {
         Expr::Paren(paren) => strip(&paren.expr),
         Expr::Group(group) => strip(&group.expr),
+        Expr::Block(block) if block.label.is_none() => match &block.block.stmts[..] {
+            [Stmt::Expr(expr, None)] => strip(expr),
+            _ => expr,
+        },
         other => other,
     }
 }

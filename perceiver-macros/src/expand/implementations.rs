@@ -1,10 +1,10 @@
 //! The methods of a model, and dfdx's traits.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Ident;
 
-use super::classifies;
+use super::{classifies, shown_as};
 use crate::ast::Declaration;
 use crate::check::{Value, Values};
 
@@ -46,12 +46,6 @@ fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     }
 }
 
-/// The span of code that rustc may show: as it comes from the macro, but at the model's name. It would show
-/// the whole declaration otherwise.
-fn shown_as(name: &Ident) -> Span {
-    Span::call_site().located_at(name.span())
-}
-
 /// The sentence about what the model can be given.
 fn takes(values: &Values) -> String {
     let sizes = match values.axes() {
@@ -77,7 +71,8 @@ fn takes(values: &Values) -> String {
 /// What `forward` gives, from an input `I`.
 fn output(name: &Ident, values: &Values) -> TokenStream {
     if classifies(values) {
-        quote!(__::Logits<I, { #name::NUM_CLASSES }, E, D>)
+        let span = shown_as(name);
+        quote_spanned!(span=> __::Logits<I, { #name::NUM_CLASSES }, E, D>)
     } else {
         latents(name)
     }
@@ -85,7 +80,8 @@ fn output(name: &Ident, values: &Values) -> TokenStream {
 
 /// What `embed` gives, from an input `I`.
 fn latents(name: &Ident) -> TokenStream {
-    quote!(__::Latents<I, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D>)
+    let span = shown_as(name);
+    quote_spanned!(span=> __::Latents<I, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D>)
 }
 
 pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
@@ -96,7 +92,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     let (gives, head) = if classifies(values) {
         (
             " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
-            quote!(self.to_logits.try_forward(latents)?),
+            quote_spanned!(span=> self.to_logits.try_forward(latents)?),
         )
     } else {
         (
@@ -106,7 +102,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     };
     let takes = takes(values);
     let encode = (!values.is_off("fourier_encode_data")).then(|| {
-        quote! {
+        quote_spanned! {span=>
             let tokens = __::FourierFeatures::<
                 { #name::INPUT_CHANNELS },
                 { #name::INPUT_AXIS },
@@ -241,20 +237,21 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
 
 pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
     let input = input(name, values, &quote!(#name<E, D>));
+    let span = shown_as(name);
     let output = output(name, values);
     let (head, field) = if classifies(values) {
         (
-            Some(quote!(Self::module(
+            Some(quote_spanned!(span=> Self::module(
                 "to_logits",
                 |s| &s.to_logits,
                 |s| &mut s.to_logits
             ),)),
-            Some(quote!(to_logits,)),
+            Some(quote_spanned!(span=> to_logits,)),
         )
     } else {
         (None, None)
     };
-    quote! {
+    quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Device<E>, I: #input> __::Module<I> for #name<E, D> {
             type Output = #output;
             type Error = D::Err;

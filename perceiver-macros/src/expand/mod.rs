@@ -3,8 +3,8 @@
 mod constants;
 mod implementations;
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Ident, Meta, MetaList, Path, Token};
 
@@ -37,7 +37,8 @@ pub fn expand(
         .iter()
         .filter(|attr| attr.path().is_ident("cfg"));
     let cfgs = quote!(#(#cfgs)*);
-    quote! {
+    let span = shown_as(name);
+    quote_spanned! {span=>
         #structure
         #cfgs
         #[allow(deprecated, unused_braces, unused_parens)]
@@ -57,6 +58,12 @@ pub fn expand(
     }
 }
 
+/// The span of code that rustc may show: as it comes from the macro, but at the model's name. It would show
+/// the whole declaration otherwise.
+fn shown_as(name: &Ident) -> Span {
+    Span::call_site().located_at(name.span())
+}
+
 /// Whether the declaration has a classifier head.
 fn classifies(values: &Values) -> bool {
     !values.is_off("final_classifier_head")
@@ -66,11 +73,12 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     let Declaration {
         attrs, vis, name, ..
     } = declaration;
+    let span = shown_as(name);
     let p = quote!(#krate::__private);
     let derives = missing_derives(attrs);
     let layer = layer(name);
     let to_logits = classifies(values).then(|| {
-        quote! {
+        quote_spanned! {span=>
             /// The classifier head.
             pub to_logits: #p::ToLogits<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, E, D>,
         }
@@ -78,7 +86,7 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     // A declaration without documentation of its own still has some.
     let summary = (!attrs.iter().any(|attr| attr.path().is_ident("doc")))
         .then(|| quote!(#[doc = "A Perceiver."]));
-    quote! {
+    quote_spanned! {span=>
         #summary
         #(#attrs)*
         #derives
@@ -139,7 +147,8 @@ fn derived_if(attr: &Attribute, name: &str) -> Option<TokenStream> {
 
 /// The widths and counts of a layer.
 fn layer(name: &Ident) -> TokenStream {
-    quote! {
+    let span = shown_as(name);
+    quote_spanned! {span=>
         { #name::LATENT_DIM },
         { #name::INPUT_DIM },
         { #name::CROSS_HEADS },
