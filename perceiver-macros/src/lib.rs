@@ -45,6 +45,12 @@ fn expansion(input: TokenStream) -> TokenStream {
     let error = report.last_as_expression();
     let mut tokens = report.others_as_items();
     tokens.extend(expand::expand(&krate, &declaration, &values, error));
+    if let Some(behind) = declaration.behind {
+        let name = &declaration.name;
+        let values = report.quietly(|report| check::check(&behind, report));
+        let error = quote!(#name::DECLARATION_ERROR);
+        tokens.extend(expand::expand(&krate, &behind, &values, Some(error)));
+    }
     tokens.extend(alias);
     tokens
 }

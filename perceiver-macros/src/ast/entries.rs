@@ -1,12 +1,11 @@
 //! The keys and their values.
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Attribute, Expr, Ident};
 
-use super::tokens::{
-    attributes, first, is_group, is_joint, is_punct, name, skip_attributes, unexpected, unraw,
-};
+use super::key::{expected_key, is_key, joined, separator, starts_with_entry, starts_with_key};
+use super::tokens::{attributes, is_joint, is_punct, name, skip_attributes, unexpected, unraw};
 use super::{Entry, holds_entries};
 use crate::keys;
 use crate::report::Report;
@@ -15,51 +14,14 @@ use crate::report::Report;
 pub fn entries(trees: &[TokenTree], report: &mut Report) -> Vec<Entry> {
     let mut entries = Entries {
         entries: Vec::new(),
-        habits: Vec::new(),
+        speaks_another_language: false,
         report,
     };
     let mut rest = trees;
     while !rest.is_empty() {
         rest = entries.entry(rest);
-        rest = entries.comma(rest);
     }
     entries.entries
-}
-
-/// Whether `trees` begin with `key:`, whatever the key, also if another sign is in place of the `:`.
-pub fn starts_with_entry(trees: &[TokenTree]) -> bool {
-    match skip_attributes(trees) {
-        [TokenTree::Ident(_), rest @ ..] => separator(rest).is_some(),
-        [key, rest @ ..] => is_key(key) && separator(rest).is_some(),
-        [] => false,
-    }
-}
-
-/// Whether `trees` begin with a key that there is.
-pub fn starts_with_key(trees: &[TokenTree]) -> bool {
-    matches!(trees, [key @ TokenTree::Ident(_), ..] if is_key(key))
-}
-
-/// Whether this is a key that there is, maybe in quotes.
-fn is_key(tree: &TokenTree) -> bool {
-    name(tree).is_some_and(|name| keys::find(&unraw(&name)).is_some())
-}
-
-/// What stands between a key and its value, and how many tokens it has. A sign may come right behind it.
-fn separator(trees: &[TokenTree]) -> Option<(&'static str, usize)> {
-    let [sign, rest @ ..] = trees else {
-        return None;
-    };
-    let joined = |char| is_joint(sign) && rest.first().is_some_and(|tree| is_punct(tree, char));
-    if is_punct(sign, ':') && !joined(':') && !joined('=') {
-        Some((":", 1))
-    } else if is_punct(sign, '=') && joined('>') {
-        Some(("=>", 2))
-    } else if is_punct(sign, '=') && !joined('=') {
-        Some(("=", 1))
-    } else {
-        None
-    }
 }
 
 /// Reads an expression, and gives what is behind it. The error of one that ends too early has no place.
@@ -76,36 +38,6 @@ fn expression(trees: &[TokenTree]) -> Result<(Expr, &[TokenTree]), Option<syn::E
     }
 }
 
-/// An error at the first of `trees`, where a key was expected.
-fn expected_key(trees: &[TokenTree]) -> syn::Error {
-    let (tokens, found) = first(trees);
-    let hint = match &trees[0] {
-        tree if is_punct(tree, '#') => return unexpected("a key", trees, tree),
-        tree if is_punct(tree, '.') => ": a key that is left out has its default",
-        tree if is_group(tree, Delimiter::Brace) => ": leave out these braces",
-        TokenTree::Literal(_) => ": digits are grouped by `_`, as in `1_024`",
-        _ => "",
-    };
-    let message = format!("expected a key, as in `depth: 6`, found {found}{hint}");
-    syn::Error::new_spanned(tokens, message)
-}
-
-/// Words that are written like one, `num-latents`, `num latents` or `num.latents`, as they are written and as the
-/// one, `num_latents`.
-fn joined(words: &[TokenTree]) -> Option<(String, Ident)> {
-    let first = words.first()?;
-    let is_joint = |tree: &TokenTree| ['-', '.', ':'].iter().any(|sign| is_punct(tree, *sign));
-    let signs = words.iter().filter(|tree| is_joint(tree)).count();
-    let names = words.iter().filter(|tree| !is_joint(tree));
-    let names: Option<Vec<_>> = names
-        .map(|tree| name(tree).map(|name| unraw(&name)))
-        .collect();
-    let mut name: Ident = syn::parse_str(&names?.join("_")).ok()?;
-    name.set_span(first.span());
-    let words: Vec<_> = words.iter().map(TokenTree::to_string).collect();
-    Some((words.join(if signs > 0 { "" } else { " " }), name))
-}
-
 /// Moves to the end of the entry: a comma or semicolon that is not inside brackets.
 fn skip_entry(trees: &[TokenTree]) -> &[TokenTree] {
     let is_end = |tree: &TokenTree| is_punct(tree, ',') || is_punct(tree, ';');
@@ -113,15 +45,29 @@ fn skip_entry(trees: &[TokenTree]) -> &[TokenTree] {
     &trees[end..]
 }
 
+/// How many tokens follow that can only belong to the value before them: `, 8, 3` behind `8`.
+fn more_values(trees: &[TokenTree]) -> usize {
+    let mut count = 0;
+    while let [comma, value @ TokenTree::Literal(_), rest @ ..] = &trees[count..]
+        && is_punct(comma, ',')
+        && !is_key(value)
+        && skip_entry(rest).len() == rest.len()
+    {
+        count += 2;
+    }
+    count
+}
+
 struct Entries<'a> {
     entries: Vec<Entry>,
-    /// Signs that are used in place of others: whoever does so does it throughout, and is told once.
-    habits: Vec<&'static str>,
+    /// Whether a sign, a quote or a word has been reported that belongs to another language. Whoever writes one
+    /// does so throughout, and is told once.
+    speaks_another_language: bool,
     report: &'a mut Report,
 }
 
 impl Entries<'_> {
-    /// Reads one entry, and gives what is behind it.
+    /// Reads one entry with its comma, and gives what is behind them.
     fn entry<'t>(&mut self, trees: &'t [TokenTree]) -> &'t [TokenTree] {
         let (docs, trees) = attributes(trees, self.report);
         let docs = self.documentation(docs, trees.is_empty());
@@ -132,15 +78,15 @@ impl Entries<'_> {
             if sign != ":" {
                 let written: TokenStream = rest[..len].iter().cloned().collect();
                 let message = format!("expected `:`, as in `{key}: value`, found `{sign}`");
-                self.habit(sign, || syn::Error::new_spanned(written, message));
+                self.foreign(syn::Error::new_spanned(written, message));
             }
             let (value, rest) = self.value(&key, &rest[len..]);
             self.entries.push(Entry { docs, key, value });
-            return rest;
+            return self.comma(rest);
         }
         let rest = skip_entry(trees);
         self.malformed(&trees[..trees.len() - rest.len()], rest);
-        rest
+        rest.get(1..).unwrap_or_default()
     }
 
     /// Reads the documentation of a key from its attributes.
@@ -167,22 +113,20 @@ impl Entries<'_> {
         match tree {
             TokenTree::Ident(key) => Some(key.clone()),
             TokenTree::Literal(_) if is_key(tree) => {
-                self.habit("\"", || {
-                    let message = "expected a key, which has no quotes, as in `depth: 6`";
-                    syn::Error::new_spanned(tree, message)
-                });
+                let message = "expected a key, which has no quotes, as in `depth: 6`";
+                self.foreign(syn::Error::new_spanned(tree, message));
                 name(tree)
             }
             _ => None,
         }
     }
 
-    /// Reports a sign in place of another, once.
-    fn habit(&mut self, sign: &'static str, error: impl FnOnce() -> syn::Error) {
-        if !self.habits.contains(&sign) {
-            self.habits.push(sign);
-            self.report.push(error());
+    /// Reports what belongs to another language, once.
+    fn foreign(&mut self, error: syn::Error) {
+        if !self.speaks_another_language {
+            self.report.push(error);
         }
+        self.speaks_another_language = true;
     }
 
     /// Reads the value of `key`, and gives what is behind it.
@@ -204,10 +148,26 @@ impl Entries<'_> {
             return (None, end);
         }
         match expression(trees) {
+            Ok((Expr::Assign(assign), rest)) => {
+                let message = format!("`{key}` is given no type: write `{key}: value`");
+                self.foreign(syn::Error::new_spanned(assign.left, message));
+                (None, skip_entry(rest))
+            }
             Ok((value, rest))
                 if skip_entry(rest).len() == rest.len() || starts_with_entry(rest) =>
             {
-                (Some(value), rest)
+                let more = more_values(rest);
+                if more == 0 {
+                    return (Some(value), rest);
+                }
+                let (more, rest) = rest.split_at(more);
+                let values: TokenStream = written.iter().chain(more).cloned().collect();
+                let message = format!(
+                    "`{key}` has more than one value: sizes are in brackets, as in `[224, 224, 3]`, digits are \
+                     grouped by `_`, as in `1_024`, and a fraction is behind a `.`"
+                );
+                self.report.error(&values, message);
+                (None, rest)
             }
             Ok((_, rest)) => {
                 let expected = format!("`,` after the value of `{key}`");
@@ -269,7 +229,10 @@ impl Entries<'_> {
                 _ => (None, expected_key(words)),
             },
         };
-        self.report.push(error);
+        match words {
+            [.., _, last] if is_key(last) => self.foreign(error),
+            _ => self.report.push(error),
+        }
         self.report.lost |= key.is_none() && !trees.is_empty();
         self.entries.extend(key.map(|key| Entry {
             docs: Vec::new(),
@@ -281,17 +244,16 @@ impl Entries<'_> {
     /// Reads the comma behind an entry, and gives what is behind it.
     fn comma<'t>(&mut self, trees: &'t [TokenTree]) -> &'t [TokenTree] {
         match trees {
-            [] => trees,
             [sign, rest @ ..] if is_punct(sign, ',') => rest,
             [sign, rest @ ..] if is_punct(sign, ';') => {
-                self.habit(";", || unexpected("`,` between two keys", trees, sign));
+                self.foreign(unexpected("`,` between two keys", trees, sign));
                 rest
             }
-            // The next entry.
             _ => {
+                // The next entry, if there is one.
                 if let [key, ..] = skip_attributes(trees) {
                     let message = format!("expected `,` before `{key}`");
-                    self.report.error(key, message);
+                    self.foreign(syn::Error::new_spanned(key, message));
                 }
                 trees
             }

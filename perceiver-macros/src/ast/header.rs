@@ -77,12 +77,16 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         }
     };
     let name = name.unwrap_or_else(unnamed);
+    let behind = rest.iter().any(|tree| is_word(tree, "struct"));
+    let behind = behind.then(|| report.quietly(|report| named(rest.to_vec(), report)));
+    let behind = behind.filter(|behind| behind.name != name).map(Box::new);
     Declaration {
         attrs,
         vis,
         span: name.span(),
         name,
         entries,
+        behind,
     }
 }
 
@@ -173,16 +177,20 @@ fn read_visibility(trees: &[TokenTree]) -> syn::Result<(Visibility, &[TokenTree]
     Ok((vis, rest))
 }
 
-/// The name in a header that may be wrong: what looks like one behind `struct`, or else the last of the words
-/// that it begins with, as in `class Model`.
+/// The name in a header that may be wrong: what looks like one behind `struct`; or else what is written like the
+/// name of a type, or the last of the words that it begins with, as in `class model`.
 fn find_name(header: &[TokenTree]) -> Option<Ident> {
     let mut parts: Vec<_> = header.split(|tree| is_word(tree, "struct")).collect();
     let in_front = parts.remove(0);
-    let behind = parts
-        .into_iter()
-        .rev()
-        .find_map(|part| names(part).into_iter().next());
-    behind.or_else(|| names(in_front).pop())
+    let mut behind = parts.into_iter().rev();
+    let is_type = |name: &Ident| {
+        let name = name.to_string();
+        name.starts_with(char::is_uppercase) && name != "Struct"
+    };
+    behind
+        .find_map(|part| names(part).into_iter().next())
+        .or_else(|| in_front.iter().filter_map(name).find(is_type))
+        .or_else(|| names(in_front).pop())
 }
 
 /// The first names in `trees` that nothing is between. Of a path, the last one counts.

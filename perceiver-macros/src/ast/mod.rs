@@ -12,6 +12,7 @@
 
 mod entries;
 mod header;
+mod key;
 mod source;
 mod tokens;
 
@@ -19,7 +20,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::{Attribute, Expr, Ident, Visibility};
 
 use crate::report::Report;
-use entries::{starts_with_entry, starts_with_key};
+use key::{starts_with_entry, starts_with_key};
 use tokens::{is_punct, is_word};
 
 pub use source::source;
@@ -32,6 +33,8 @@ pub struct Declaration {
     /// Where to say what is missing.
     pub span: Span,
     pub entries: Vec<Entry>,
+    /// Another declaration in the same place, which is an error; what uses it is not another.
+    pub behind: Option<Box<Declaration>>,
 }
 
 /// `key: value`.
@@ -67,6 +70,7 @@ fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         name: unnamed(),
         span: first.map_or_else(Span::call_site, TokenTree::span),
         entries: entries::entries(&trees, report),
+        behind: None,
     }
 }
 

@@ -79,7 +79,8 @@ impl Printer {
             _ => false,
         };
         let is_path = sign == ':' && (joint || self.joint);
-        let is_tight = generic || is_path || matches!(sign, '.' | '?' | '!' | '\'');
+        let is_range = sign == '=' && self.text.ends_with("..");
+        let is_tight = generic || is_path || is_range || matches!(sign, '.' | '?' | '!' | '\'');
         let is_prefix = !self.behind_value && !matches!(sign, '=' | ',' | ';');
         let is_separator = matches!(sign, ',' | ';' | ':');
         let is_between = !is_tight && !is_prefix && !is_separator;

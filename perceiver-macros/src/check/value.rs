@@ -125,7 +125,6 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
 fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
     let name = match strip(expr) {
         Expr::Array(_)
-        | Expr::Assign(_)
         | Expr::Async(_)
         | Expr::Await(_)
         | Expr::Break(_)
@@ -143,6 +142,7 @@ fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
         {
             return wrong(expr, ": leave out the `Some`");
         }
+        Expr::Macro(mac) if mac.mac.path.is_ident("vec") => return wrong(expr, ""),
         _ => None,
     };
     // Words of other languages, or of other places in this one.
