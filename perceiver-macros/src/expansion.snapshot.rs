@@ -1,7 +1,7 @@
 /// Reads a handwritten digit.
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 pub struct Digits<
-    E: perceiver::__private::Dtype = f32,
+    E: perceiver::__private::Dtype = perceiver::__private::f32,
     D: perceiver::__private::Storage<E> = perceiver::__private::Cpu,
 > {
     /// The learned latents, `(NUM_LATENTS, LATENT_DIM)`.
@@ -93,17 +93,17 @@ impl Digits {
 #[allow(deprecated)]
 const _: () = {
     #[allow(unused_imports)]
-    use perceiver::__private::{self as p, methods::*};
+    use perceiver::__private::{self as __, methods::*};
     #[allow(unexpected_cfgs)]
     const _: () = {
         #[cfg(rust_analyzer)]
-        const _: p::Keys = p::Keys {
+        const _: __::Keys = __::Keys {
             input_shape: (),
             num_freq_bands: (),
             max_freq: (),
             depth: (),
             num_classes: (),
-            ..p::Keys::NONE
+            ..__::Keys::NONE
         };
     };
     const _: () = {
@@ -111,16 +111,16 @@ const _: () = {
     };
     impl Digits {
         /// The width of a token: its channels and its position encoding.
-        pub const INPUT_DIM: p::usize = p::input_dim(
+        pub const INPUT_DIM: __::usize = __::input_dim(
             Digits::INPUT_CHANNELS,
             Digits::INPUT_AXIS,
             Digits::NUM_FREQ_BANDS,
             Digits::FOURIER_ENCODE_DATA,
         );
         /// The number of trainable parameters.
-        pub const PARAMETERS: p::usize = Digits::NUM_LATENTS * Digits::LATENT_DIM
-            + p::stored_layers(Digits::DEPTH, Digits::WEIGHT_TIE_LAYERS)
-                * p::Layer::<
+        pub const PARAMETERS: __::usize = Digits::NUM_LATENTS * Digits::LATENT_DIM
+            + __::stored_layers(Digits::DEPTH, Digits::WEIGHT_TIE_LAYERS)
+                * __::Layer::<
                     { Digits::LATENT_DIM },
                     { Digits::INPUT_DIM },
                     { Digits::CROSS_HEADS },
@@ -128,38 +128,38 @@ const _: () = {
                     { Digits::LATENT_HEADS },
                     { Digits::LATENT_DIM_HEAD },
                     { Digits::SELF_PER_CROSS_ATTN },
-                    p::f32,
-                    p::Cpu,
+                    __::f32,
+                    __::Cpu,
                 >::PARAMETERS
-            + p::ToLogits::<
+            + __::ToLogits::<
                 { Digits::LATENT_DIM },
                 { Digits::NUM_CLASSES },
-                p::f32,
-                p::Cpu,
+                __::f32,
+                __::Cpu,
             >::PARAMETERS;
     }
-    impl<E: p::Dtype, D: p::Device<E>> Digits<E, D> {
+    impl<E: __::Dtype, D: __::Device<E>> Digits<E, D> {
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
         /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
         ///
         /// # Panics
         /// Where [`try_forward`](Self::try_forward) gives an error.
-        pub fn forward<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> p::Logits<I, { Digits::NUM_CLASSES }, E, D> {
-            p::unwrap(self.try_forward(input))
+        ) -> __::Logits<I, { Digits::NUM_CLASSES }, E, D> {
+            __::unwrap(self.try_forward(input))
         }
         /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
         ///
         /// # Panics
         /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
-        pub fn forward_mut<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
-        ) -> p::Logits<I, { Digits::NUM_CLASSES }, E, D> {
-            p::unwrap(self.try_forward_mut(input))
+        ) -> __::Logits<I, { Digits::NUM_CLASSES }, E, D> {
+            __::unwrap(self.try_forward_mut(input))
         }
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
@@ -168,33 +168,33 @@ const _: () = {
         /// # Errors
         /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
         /// out of memory.
-        pub fn try_forward<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> p::Result<
-            p::Logits<I, { Digits::NUM_CLASSES }, E, D>,
-            p::ForwardError<D::Err>,
+        ) -> __::Result<
+            __::Logits<I, { Digits::NUM_CLASSES }, E, D>,
+            __::ForwardError<D::Err>,
         > {
             let latents = self.try_embed(input)?;
-            p::Ok(self.to_logits.try_forward(latents)?)
+            __::Ok(self.to_logits.try_forward(latents)?)
         }
         /// Like [`try_forward`](Self::try_forward), but drops values as declared if the input has a tape.
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
-        pub fn try_forward_mut<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
-        ) -> p::Result<
-            p::Logits<I, { Digits::NUM_CLASSES }, E, D>,
-            p::ForwardError<D::Err>,
+        ) -> __::Result<
+            __::Logits<I, { Digits::NUM_CLASSES }, E, D>,
+            __::ForwardError<D::Err>,
         > {
-            let dropout = p::Dropout {
+            let dropout = __::Dropout {
                 attention: Digits::ATTN_DROPOUT,
                 feed_forward: Digits::FF_DROPOUT,
             };
             let latents = run(self, input.into_tokens()?, dropout)?;
-            p::Ok(self.to_logits.try_forward(latents)?)
+            __::Ok(self.to_logits.try_forward(latents)?)
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
         ///
@@ -202,11 +202,11 @@ const _: () = {
         ///
         /// # Panics
         /// Where [`try_embed`](Self::try_embed) gives an error.
-        pub fn embed<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> p::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D> {
-            p::unwrap(self.try_embed(input))
+        ) -> __::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D> {
+            __::unwrap(self.try_embed(input))
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
         ///
@@ -214,19 +214,19 @@ const _: () = {
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
-        pub fn try_embed<I: p::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> p::Result<
-            p::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D>,
-            p::ForwardError<D::Err>,
+        ) -> __::Result<
+            __::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D>,
+            __::ForwardError<D::Err>,
         > {
-            p::Ok(run(self, input.into_tokens()?, p::Dropout::NONE)?)
+            __::Ok(run(self, input.into_tokens()?, __::Dropout::NONE)?)
         }
         /// The parts of the model with their shapes and parameters, to be printed.
         #[must_use]
-        pub fn summary(&self) -> p::Summary {
-            p::Summary::of(::core::stringify!(Digits), self)
+        pub fn summary(&self) -> __::Summary {
+            __::Summary::of(::core::stringify!(Digits), self)
         }
         /// Writes the parameters to a safetensors file, under the names they have in the PyTorch
         /// reference's `state_dict`. The file is either written whole or left as it was.
@@ -235,12 +235,12 @@ const _: () = {
         /// If the file cannot be written.
         pub fn save_checkpoint(
             &self,
-            path: impl p::AsRef<p::Path>,
-        ) -> p::Result<(), p::CheckpointError>
+            path: impl __::AsRef<__::Path>,
+        ) -> __::Result<(), __::CheckpointError>
         where
-            E: p::CheckpointDtype,
+            E: __::CheckpointDtype,
         {
-            p::checkpoint::save(self, Digits::DEPTH, path.as_ref())
+            __::checkpoint::save(self, Digits::DEPTH, path.as_ref())
         }
         /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
         ///
@@ -249,18 +249,18 @@ const _: () = {
         /// was before.
         pub fn load_checkpoint(
             &mut self,
-            path: impl p::AsRef<p::Path>,
-        ) -> p::Result<(), p::CheckpointError>
+            path: impl __::AsRef<__::Path>,
+        ) -> __::Result<(), __::CheckpointError>
         where
-            E: p::CheckpointDtype,
+            E: __::CheckpointDtype,
         {
-            p::checkpoint::load(self, Digits::DEPTH, path.as_ref())
+            __::checkpoint::load(self, Digits::DEPTH, path.as_ref())
         }
     }
     /// From the tokens to the latents behind the last layer.
-    fn run<B: p::Dim, E: p::Dtype, D: p::Device<E>, T: p::Tape<E, D>>(
+    fn run<B: __::Dim, E: __::Dtype, D: __::Device<E>, T: __::Tape<E, D>>(
         model: &Digits<E, D>,
-        tokens: p::Tokens<
+        tokens: __::Tokens<
             B,
             { Digits::INPUT_CHANNELS },
             { Digits::INPUT_AXIS },
@@ -268,60 +268,61 @@ const _: () = {
             D,
             T,
         >,
-        dropout: p::Dropout,
-    ) -> p::Result<
-        p::Tensor<
-            (B, p::Const<{ Digits::NUM_LATENTS }>, p::Const<{ Digits::LATENT_DIM }>),
+        dropout: __::Dropout,
+    ) -> __::Result<
+        __::Tensor<
+            (B, __::Const<{ Digits::NUM_LATENTS }>, __::Const<{ Digits::LATENT_DIM }>),
             E,
             D,
             T,
         >,
         D::Err,
     > {
-        let tokens = p::FourierFeatures::<
+        let context = __::FourierFeatures::<
             { Digits::INPUT_CHANNELS },
             { Digits::INPUT_AXIS },
             { Digits::NUM_FREQ_BANDS },
             { Digits::INPUT_DIM },
         >::declared(Digits::MAX_FREQ, Digits::FREQ_BASE)
-            .try_encode(tokens)?;
-        p::try_iterate(
+            .try_context(tokens, Digits::INVERTED_CROSS_ATTN, dropout)?;
+        __::try_iterate(
             &model.latents,
             &model.layers.modules,
             Digits::DEPTH,
-            tokens,
+            context,
             Digits::INVERTED_CROSS_ATTN,
             dropout,
         )
     }
     impl<
-        E: p::Dtype,
-        D: p::Device<E>,
-        I: p::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
-    > p::Module<I> for Digits<E, D> {
-        type Output = p::Logits<I, { Digits::NUM_CLASSES }, E, D>;
+        E: __::Dtype,
+        D: __::Device<E>,
+        I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
+    > __::Module<I> for Digits<E, D> {
+        type Output = __::Logits<I, { Digits::NUM_CLASSES }, E, D>;
         type Error = D::Err;
-        fn try_forward(&self, input: I) -> p::Result<Self::Output, D::Err> {
-            self.try_forward(input).map_err(p::ForwardError::into_device_error::<E, D>)
+        fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
+            self.try_forward(input).map_err(__::ForwardError::into_device_error::<E, D>)
         }
     }
     impl<
-        E: p::Dtype,
-        D: p::Device<E>,
-        I: p::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
-    > p::ModuleMut<I> for Digits<E, D> {
-        type Output = p::Logits<I, { Digits::NUM_CLASSES }, E, D>;
+        E: __::Dtype,
+        D: __::Device<E>,
+        I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
+    > __::ModuleMut<I> for Digits<E, D> {
+        type Output = __::Logits<I, { Digits::NUM_CLASSES }, E, D>;
         type Error = D::Err;
-        fn try_forward_mut(&mut self, input: I) -> p::Result<Self::Output, D::Err> {
+        fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
             self.try_forward_mut(input)
-                .map_err(p::ForwardError::into_device_error::<E, D>)
+                .map_err(__::ForwardError::into_device_error::<E, D>)
         }
     }
-    impl<E: p::Dtype, D: p::TensorDevice<E>> p::TensorCollection<E, D> for Digits<E, D> {
-        type To<E2: p::Dtype, D2: p::TensorDevice<E2>> = Digits<E2, D2>;
-        fn iter_tensors<V: p::ModuleVisitor<Self, E, D>>(
+    impl<E: __::Dtype, D: __::TensorDevice<E>> __::TensorCollection<E, D>
+    for Digits<E, D> {
+        type To<E2: __::Dtype, D2: __::TensorDevice<E2>> = Digits<E2, D2>;
+        fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
             visitor: &mut V,
-        ) -> p::Result<p::Option<Self::To<V::E2, V::D2>>, V::Err> {
+        ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
             visitor
                 .visit_fields(
                     (
@@ -329,7 +330,7 @@ const _: () = {
                             "latents",
                             |s| &s.latents,
                             |s| &mut s.latents,
-                            p::TensorOptions::reset_with(p::reset_to_normal),
+                            __::TensorOptions::reset_with(__::reset_to_normal),
                         ),
                         Self::module("layers", |s| &s.layers, |s| &mut s.layers),
                         Self::module("to_logits", |s| &s.to_logits, |s| &mut s.to_logits),
@@ -343,11 +344,11 @@ const _: () = {
         }
     }
     impl<
-        E: p::Dtype,
-        D: p::Storage<E>,
-        E2: p::Dtype,
-        D2: p::TensorDevice<E2>,
-    > p::BuildOnDevice<D2, E2> for Digits<E, D> {
+        E: __::Dtype,
+        D: __::Storage<E>,
+        E2: __::Dtype,
+        D2: __::TensorDevice<E2>,
+    > __::BuildOnDevice<D2, E2> for Digits<E, D> {
         type Built = Digits<E2, D2>;
     }
 };

@@ -85,9 +85,12 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// The keys that `name` may have been meant to be: those that it is a part of, or else the nearest, if one is
-/// near.
+/// The keys that `name` may have been meant to be: the one that it is, or those that it is a part of, or else the
+/// nearest, if one is near.
 pub fn near(name: &str) -> Vec<&'static Key> {
+    if let Some(key) = find(name) {
+        return vec![key];
+    }
     let name = name.to_lowercase();
     let whole: Vec<_> = KEYS.iter().filter(|key| key.name.contains(&name)).collect();
     if name.len() >= 4 && !whole.is_empty() {
@@ -100,6 +103,22 @@ pub fn near(name: &str) -> Vec<&'static Key> {
         .map(|(_, key)| key)
         .into_iter()
         .collect()
+}
+
+/// The message that there is no key `written`, which is much like `name`.
+pub fn unknown(written: &str, name: &str) -> String {
+    let quoted = |keys: &[&Key], last: &str| {
+        let names: Vec<_> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
+        names.join(last)
+    };
+    let near = near(name);
+    let help = if near.is_empty() {
+        let all: Vec<_> = KEYS.iter().collect();
+        format!("the keys are {}", quoted(&all, ", "))
+    } else {
+        format!("did you mean {}?", quoted(&near, " or "))
+    };
+    format!("there is no key `{written}`; {help}")
 }
 
 impl Key {

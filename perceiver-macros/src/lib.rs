@@ -13,6 +13,7 @@ mod report;
 mod tests;
 
 use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
 
 use report::Report;
 
@@ -26,24 +27,30 @@ pub fn declare(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 
 fn expansion(input: TokenStream) -> TokenStream {
     let mut report = Report::default();
-    let Some((krate, declaration)) = ast::parse(input, &mut report) else {
-        let mut tokens = report.others_as_items();
-        tokens.extend(report.last_as_expression());
-        return tokens;
-    };
-    let name = &declaration.name;
-    if ast::GENERICS.iter().any(|generic| name == generic) {
+    let (krate, mut declaration) = ast::parse(input, &mut report);
+    // Such a model is an error, but what uses it is not another.
+    let name = declaration.name.clone();
+    let is_generic = ast::GENERICS.iter().any(|generic| name == generic);
+    let alias = is_generic.then(|| {
         let message = format!("a model cannot be called `{name}`: a type parameter of it is");
-        report.error(name, message);
-        let errors = [
-            report.others_as_items(),
-            report.last_as_expression().unwrap_or_default(),
-        ];
-        return quote::quote!(#(#errors)* struct #name;);
-    }
+        report.error(&name, message);
+        let (vis, stub) = (&declaration.vis, format_ident!("{name}_"));
+        let p = quote!(#krate::__private);
+        let alias =
+            quote!(#vis type #name<Dtype = #p::f32, Device = #p::Cpu> = #stub<Dtype, Device>;);
+        declaration.name = stub;
+        alias
+    });
     let values = check::check(&declaration, &mut report);
     let error = report.last_as_expression();
     let mut tokens = report.others_as_items();
     tokens.extend(expand::expand(&krate, &declaration, &values, error));
+    if let Some(behind) = declaration.behind {
+        let name = &declaration.name;
+        let values = report.quietly(|report| check::check(&behind, report));
+        let error = quote!(#name::DECLARATION_ERROR);
+        tokens.extend(expand::expand(&krate, &behind, &values, Some(error)));
+    }
+    tokens.extend(alias);
     tokens
 }

@@ -23,6 +23,14 @@ impl Report {
         self.errors.push(error);
     }
 
+    /// Does what only repeats an error that has been reported.
+    pub fn quietly<T>(&mut self, repeat: impl FnOnce(&mut Self) -> T) -> T {
+        let errors = self.errors.len();
+        let result = repeat(self);
+        self.errors.truncate(errors);
+        result
+    }
+
     /// Whether nothing is wrong so far.
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()

@@ -3,6 +3,7 @@
 //! `UPDATE_EXPECT=1 cargo test -p perceiver-macros` writes the files anew.
 
 use expect_test::expect_file;
+use proc_macro2::TokenTree;
 
 use crate::keys::{self, Default, KEYS, Kind};
 
@@ -90,4 +91,48 @@ fn a_whole_number_with_the_suffix_f64_is_a_number() {
         depth: 6, num_freq_bands: 6, max_freq: 10f64,
     });
     assert!(!expansion.to_string().contains("compile_error"));
+}
+
+/// The messages that a declaration gives.
+fn messages(declaration: &str) -> Vec<String> {
+    fn collect(stream: proc_macro2::TokenStream, messages: &mut Vec<String>) {
+        let trees: Vec<_> = stream.into_iter().collect();
+        for (i, tree) in trees.iter().enumerate() {
+            let TokenTree::Group(group) = tree else {
+                continue;
+            };
+            let is_error = i > 1 && trees[i - 2].to_string() == "compile_error";
+            match syn::parse2::<syn::LitStr>(group.stream()) {
+                Ok(message) if is_error => messages.push(message.value()),
+                _ => collect(group.stream(), messages),
+            }
+        }
+    }
+    let mut messages = Vec::new();
+    let tokens = format!("perceiver; {declaration}").parse().unwrap();
+    collect(crate::expansion(tokens), &mut messages);
+    messages
+}
+
+#[test]
+fn probe() {
+    let Ok(path) = std::env::var("PROBE") else {
+        return;
+    };
+    for d in std::fs::read_to_string(path).unwrap().split("\n%%\n") {
+        if d.parse::<proc_macro2::TokenStream>().is_err() {
+            continue;
+        }
+        let m = messages(d);
+        println!(
+            "{}{}\n    => {}",
+            if m.len() == 1 { "" } else { "!!! " },
+            d.split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .replace("num_freq_bands: 6, max_freq: 10.0, ", "")
+                .replace("num_classes: 10", ""),
+            m.join("\n    => ")
+        );
+    }
 }

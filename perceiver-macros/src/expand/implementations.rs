@@ -1,10 +1,10 @@
 //! The methods of a model, and dfdx's traits.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Ident;
 
-use super::classifies;
+use super::{classifies, shown_as};
 use crate::ast::Declaration;
 use crate::check::{Value, Values};
 
@@ -23,14 +23,14 @@ fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     if let Some(axes) = values.axes() {
         let input = format_ident!("InputShape{axes}", span = span);
         let sizes = (0..=axes).map(|axis| {
-            let size = quote_spanned!(span=> { p::size_at(#name::INPUT_SHAPE, #axis) });
+            let size = quote_spanned!(span=> { __::size_at(#name::INPUT_SHAPE, #axis) });
             if values.poisoned {
                 size
             } else {
                 values.size(axis).unwrap_or(size)
             }
         });
-        return quote_spanned!(span=> p::#input<#model, #(#sizes,)* E, D>);
+        return quote_spanned!(span=> __::#input<#model, #(#sizes,)* E, D>);
     }
     let axes = value("input_axis", quote_spanned!(span=> #name::INPUT_AXIS));
     let channels = value(
@@ -40,16 +40,10 @@ fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     match axes.to_string().as_str() {
         axes @ ("1" | "2" | "3" | "4") => {
             let input = format_ident!("Input{axes}", span = span);
-            quote_spanned!(span=> p::#input<#model, #channels, E, D>)
+            quote_spanned!(span=> __::#input<#model, #channels, E, D>)
         }
-        _ => quote_spanned!(span=> p::InputAxes<#model, #axes, #channels, E, D>),
+        _ => quote_spanned!(span=> __::InputAxes<#model, #axes, #channels, E, D>),
     }
-}
-
-/// The span of code that rustc may show: as it comes from the macro, but at the model's name. It would show
-/// the whole declaration otherwise.
-fn shown_as(name: &Ident) -> Span {
-    Span::call_site().located_at(name.span())
 }
 
 /// The sentence about what the model can be given.
@@ -77,7 +71,8 @@ fn takes(values: &Values) -> String {
 /// What `forward` gives, from an input `I`.
 fn output(name: &Ident, values: &Values) -> TokenStream {
     if classifies(values) {
-        quote!(p::Logits<I, { #name::NUM_CLASSES }, E, D>)
+        let span = shown_as(name);
+        quote_spanned!(span=> __::Logits<I, { #name::NUM_CLASSES }, E, D>)
     } else {
         latents(name)
     }
@@ -85,7 +80,8 @@ fn output(name: &Ident, values: &Values) -> TokenStream {
 
 /// What `embed` gives, from an input `I`.
 fn latents(name: &Ident) -> TokenStream {
-    quote!(p::Latents<I, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D>)
+    let span = shown_as(name);
+    quote_spanned!(span=> __::Latents<I, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D>)
 }
 
 pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
@@ -96,7 +92,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     let (gives, head) = if classifies(values) {
         (
             " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
-            quote!(self.to_logits.try_forward(latents)?),
+            quote_spanned!(span=> self.to_logits.try_forward(latents)?),
         )
     } else {
         (
@@ -106,10 +102,10 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     };
     let takes = takes(values);
     let context = if values.is_off("fourier_encode_data") {
-        quote!(tokens.try_context(#name::INVERTED_CROSS_ATTN, dropout))
+        quote_spanned!(span=> tokens.try_context(#name::INVERTED_CROSS_ATTN, dropout))
     } else {
-        quote! {
-            p::FourierFeatures::<
+        quote_spanned! {span=>
+            __::FourierFeatures::<
                 { #name::INPUT_CHANNELS },
                 { #name::INPUT_AXIS },
                 { #name::NUM_FREQ_BANDS },
@@ -119,7 +115,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
         }
     };
     quote_spanned! {span=>
-        impl<E: p::Dtype, D: p::Device<E>> #name<E, D> {
+        impl<E: __::Dtype, D: __::Device<E>> #name<E, D> {
             #[doc = #gives]
             ///
             #[doc = #takes]
@@ -127,7 +123,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// # Panics
             /// Where [`try_forward`](Self::try_forward) gives an error.
             pub fn forward<I: #input>(&self, input: I) -> #output {
-                p::unwrap(self.try_forward(input))
+                __::unwrap(self.try_forward(input))
             }
 
             /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
@@ -135,7 +131,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// # Panics
             /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
             pub fn forward_mut<I: #input>(&mut self, input: I) -> #output {
-                p::unwrap(self.try_forward_mut(input))
+                __::unwrap(self.try_forward_mut(input))
             }
 
             #[doc = #gives]
@@ -147,9 +143,9 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// out of memory.
             pub fn try_forward<I: #input>(
                 &self, input: I,
-            ) -> p::Result<#output, p::ForwardError<D::Err>> {
+            ) -> __::Result<#output, __::ForwardError<D::Err>> {
                 let latents = self.try_embed(input)?;
-                p::Ok(#head)
+                __::Ok(#head)
             }
 
             /// Like [`try_forward`](Self::try_forward), but drops values as declared if the input has a tape.
@@ -158,13 +154,13 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// As [`try_forward`](Self::try_forward).
             pub fn try_forward_mut<I: #input>(
                 &mut self, input: I,
-            ) -> p::Result<#output, p::ForwardError<D::Err>> {
-                let dropout = p::Dropout {
+            ) -> __::Result<#output, __::ForwardError<D::Err>> {
+                let dropout = __::Dropout {
                     attention: #name::ATTN_DROPOUT,
                     feed_forward: #name::FF_DROPOUT,
                 };
                 let latents = run(self, input.into_tokens()?, dropout)?;
-                p::Ok(#head)
+                __::Ok(#head)
             }
 
             /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
@@ -174,7 +170,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// # Panics
             /// Where [`try_embed`](Self::try_embed) gives an error.
             pub fn embed<I: #input>(&self, input: I) -> #latents {
-                p::unwrap(self.try_embed(input))
+                __::unwrap(self.try_embed(input))
             }
 
             /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
@@ -185,14 +181,14 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// As [`try_forward`](Self::try_forward).
             pub fn try_embed<I: #input>(
                 &self, input: I,
-            ) -> p::Result<#latents, p::ForwardError<D::Err>> {
-                p::Ok(run(self, input.into_tokens()?, p::Dropout::NONE)?)
+            ) -> __::Result<#latents, __::ForwardError<D::Err>> {
+                __::Ok(run(self, input.into_tokens()?, __::Dropout::NONE)?)
             }
 
             /// The parts of the model with their shapes and parameters, to be printed.
             #[must_use]
-            pub fn summary(&self) -> p::Summary {
-                p::Summary::of(::core::stringify!(#name), self)
+            pub fn summary(&self) -> __::Summary {
+                __::Summary::of(::core::stringify!(#name), self)
             }
 
             /// Writes the parameters to a safetensors file, under the names they have in the PyTorch
@@ -200,11 +196,11 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Errors
             /// If the file cannot be written.
-            pub fn save_checkpoint(&self, path: impl p::AsRef<p::Path>) -> p::Result<(), p::CheckpointError>
+            pub fn save_checkpoint(&self, path: impl __::AsRef<__::Path>) -> __::Result<(), __::CheckpointError>
             where
-                E: p::CheckpointDtype,
+                E: __::CheckpointDtype,
             {
-                p::checkpoint::save(self, #name::DEPTH, path.as_ref())
+                __::checkpoint::save(self, #name::DEPTH, path.as_ref())
             }
 
             /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
@@ -212,25 +208,25 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// # Errors
             /// If the file cannot be read, or its tensors are not this model's. The model is then as it
             /// was before.
-            pub fn load_checkpoint(&mut self, path: impl p::AsRef<p::Path>) -> p::Result<(), p::CheckpointError>
+            pub fn load_checkpoint(&mut self, path: impl __::AsRef<__::Path>) -> __::Result<(), __::CheckpointError>
             where
-                E: p::CheckpointDtype,
+                E: __::CheckpointDtype,
             {
-                p::checkpoint::load(self, #name::DEPTH, path.as_ref())
+                __::checkpoint::load(self, #name::DEPTH, path.as_ref())
             }
         }
 
         /// From the tokens to the latents behind the last layer.
-        fn run<B: p::Dim, E: p::Dtype, D: p::Device<E>, T: p::Tape<E, D>>(
+        fn run<B: __::Dim, E: __::Dtype, D: __::Device<E>, T: __::Tape<E, D>>(
             model: &#name<E, D>,
-            tokens: p::Tokens<B, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, T>,
-            dropout: p::Dropout,
-        ) -> p::Result<
-            p::Tensor<(B, p::Const<{ #name::NUM_LATENTS }>, p::Const<{ #name::LATENT_DIM }>), E, D, T>,
+            tokens: __::Tokens<B, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, T>,
+            dropout: __::Dropout,
+        ) -> __::Result<
+            __::Tensor<(B, __::Const<{ #name::NUM_LATENTS }>, __::Const<{ #name::LATENT_DIM }>), E, D, T>,
             D::Err,
         > {
             let context = #context?;
-            p::try_iterate(
+            __::try_iterate(
                 &model.latents,
                 &model.layers.modules,
                 #name::DEPTH,
@@ -244,51 +240,52 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
 
 pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
     let input = input(name, values, &quote!(#name<E, D>));
+    let span = shown_as(name);
     let output = output(name, values);
     let (head, field) = if classifies(values) {
         (
-            Some(quote!(Self::module(
+            Some(quote_spanned!(span=> Self::module(
                 "to_logits",
                 |s| &s.to_logits,
                 |s| &mut s.to_logits
             ),)),
-            Some(quote!(to_logits,)),
+            Some(quote_spanned!(span=> to_logits,)),
         )
     } else {
         (None, None)
     };
-    quote! {
-        impl<E: p::Dtype, D: p::Device<E>, I: #input> p::Module<I> for #name<E, D> {
+    quote_spanned! {span=>
+        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::Module<I> for #name<E, D> {
             type Output = #output;
             type Error = D::Err;
 
-            fn try_forward(&self, input: I) -> p::Result<Self::Output, D::Err> {
-                self.try_forward(input).map_err(p::ForwardError::into_device_error::<E, D>)
+            fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
+                self.try_forward(input).map_err(__::ForwardError::into_device_error::<E, D>)
             }
         }
 
-        impl<E: p::Dtype, D: p::Device<E>, I: #input> p::ModuleMut<I> for #name<E, D> {
+        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::ModuleMut<I> for #name<E, D> {
             type Output = #output;
             type Error = D::Err;
 
-            fn try_forward_mut(&mut self, input: I) -> p::Result<Self::Output, D::Err> {
-                self.try_forward_mut(input).map_err(p::ForwardError::into_device_error::<E, D>)
+            fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
+                self.try_forward_mut(input).map_err(__::ForwardError::into_device_error::<E, D>)
             }
         }
 
-        impl<E: p::Dtype, D: p::TensorDevice<E>> p::TensorCollection<E, D> for #name<E, D> {
-            type To<E2: p::Dtype, D2: p::TensorDevice<E2>> = #name<E2, D2>;
+        impl<E: __::Dtype, D: __::TensorDevice<E>> __::TensorCollection<E, D> for #name<E, D> {
+            type To<E2: __::Dtype, D2: __::TensorDevice<E2>> = #name<E2, D2>;
 
-            fn iter_tensors<V: p::ModuleVisitor<Self, E, D>>(
+            fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
                 visitor: &mut V,
-            ) -> p::Result<p::Option<Self::To<V::E2, V::D2>>, V::Err> {
+            ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
                 visitor.visit_fields(
                     (
                         Self::tensor(
                             "latents",
                             |s| &s.latents,
                             |s| &mut s.latents,
-                            p::TensorOptions::reset_with(p::reset_to_normal),
+                            __::TensorOptions::reset_with(__::reset_to_normal),
                         ),
                         Self::module("layers", |s| &s.layers, |s| &mut s.layers),
                         #head
@@ -298,7 +295,7 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
             }
         }
 
-        impl<E: p::Dtype, D: p::Storage<E>, E2: p::Dtype, D2: p::TensorDevice<E2>> p::BuildOnDevice<D2, E2>
+        impl<E: __::Dtype, D: __::Storage<E>, E2: __::Dtype, D2: __::TensorDevice<E2>> __::BuildOnDevice<D2, E2>
             for #name<E, D>
         {
             type Built = #name<E2, D2>;
@@ -310,11 +307,13 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
 /// here, also one that is only half written.
 pub(super) fn completion(declaration: &Declaration) -> TokenStream {
     let keys = declaration.entries.iter().map(|entry| &entry.key);
+    // A keyword cannot be a field.
+    let keys = keys.filter(|key| syn::parse2::<Ident>(key.to_token_stream()).is_ok());
     quote! {
         #[allow(unexpected_cfgs)]
         const _: () = {
             #[cfg(rust_analyzer)]
-            const _: p::Keys = p::Keys { #(#keys: (),)* ..p::Keys::NONE };
+            const _: __::Keys = __::Keys { #(#keys: (),)* ..__::Keys::NONE };
         };
     }
 }

@@ -3,9 +3,10 @@
 mod constants;
 mod implementations;
 
-use proc_macro2::TokenStream;
-use quote::quote;
-use syn::{Attribute, Ident};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Ident, Meta, MetaList, Path, Token};
 
 use crate::ast::Declaration;
 use crate::check::Values;
@@ -36,7 +37,8 @@ pub fn expand(
         .iter()
         .filter(|attr| attr.path().is_ident("cfg"));
     let cfgs = quote!(#(#cfgs)*);
-    quote! {
+    let span = shown_as(name);
+    quote_spanned! {span=>
         #structure
         #cfgs
         #[allow(deprecated, unused_braces, unused_parens)]
@@ -44,9 +46,9 @@ pub fn expand(
         #cfgs
         #[allow(deprecated)]
         const _: () = {
-            // Behind a letter, since a model may be called like anything that is in there.
+            // Behind a name that no model has: one may be called like anything that is in there.
             #[allow(unused_imports)]
-            use #krate::__private::{self as p, methods::*};
+            use #krate::__private::{self as __, methods::*};
             #completion
             #checks
             #derived_constants
@@ -54,6 +56,12 @@ pub fn expand(
             #traits
         };
     }
+}
+
+/// The span of code that rustc may show: as it comes from the macro, but at the model's name. It would show
+/// the whole declaration otherwise.
+fn shown_as(name: &Ident) -> Span {
+    Span::call_site().located_at(name.span())
 }
 
 /// Whether the declaration has a classifier head.
@@ -65,11 +73,12 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     let Declaration {
         attrs, vis, name, ..
     } = declaration;
+    let span = shown_as(name);
     let p = quote!(#krate::__private);
     let derives = missing_derives(attrs);
     let layer = layer(name);
     let to_logits = classifies(values).then(|| {
-        quote! {
+        quote_spanned! {span=>
             /// The classifier head.
             pub to_logits: #p::ToLogits<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, E, D>,
         }
@@ -77,11 +86,11 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     // A declaration without documentation of its own still has some.
     let summary = (!attrs.iter().any(|attr| attr.path().is_ident("doc")))
         .then(|| quote!(#[doc = "A Perceiver."]));
-    quote! {
+    quote_spanned! {span=>
         #summary
         #(#attrs)*
         #derives
-        #vis struct #name<E: #p::Dtype = f32, D: #p::Storage<E> = #p::Cpu> {
+        #vis struct #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {
             /// The learned latents, `(NUM_LATENTS, LATENT_DIM)`.
             pub latents: #p::Tensor<#p::Rank2<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>, E, D>,
             /// The layers; with tied weights the last stands for all that follow.
@@ -96,32 +105,50 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
 
 /// `Clone` and `Debug`, as far as the declaration does not derive them itself.
 fn missing_derives(attrs: &[Attribute]) -> TokenStream {
-    let mut derived = Vec::new();
-    for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
-        // What cannot be read here, rustc reports.
-        let _ = attr.parse_nested_meta(|meta| {
-            derived.extend(meta.path.segments.last().map(|last| last.ident.to_string()));
-            Ok(())
-        });
-    }
-    let missing = [
+    let derives = [
         ("Clone", quote!(::core::clone::Clone)),
         ("Debug", quote!(::core::fmt::Debug)),
     ];
-    let missing = missing
-        .into_iter()
-        .filter(|(name, _)| !derived.iter().any(|other| other == name));
-    let missing: Vec<_> = missing.map(|(_, path)| path).collect();
-    if missing.is_empty() {
-        TokenStream::new()
-    } else {
-        quote!(#[derive(#(#missing),*)])
+    let (mut missing, mut conditional) = (Vec::new(), Vec::new());
+    for (name, path) in derives {
+        let conditions: Vec<_> = attrs
+            .iter()
+            .filter_map(|attr| derived_if(attr, name))
+            .collect();
+        if conditions.is_empty() {
+            missing.push(path);
+        } else {
+            conditional.push(quote!(#[cfg_attr(not(any(#(#conditions),*)), derive(#path))]));
+        }
     }
+    let missing = (!missing.is_empty()).then(|| quote!(#[derive(#(#missing),*)]));
+    quote!(#missing #(#conditional)*)
+}
+
+/// The condition under which `attr` derives the trait `name`, if it does. What cannot be read here, rustc reports.
+fn derived_if(attr: &Attribute, name: &str) -> Option<TokenStream> {
+    let derives = |list: &MetaList| {
+        let parser = Punctuated::<Path, Token![,]>::parse_terminated;
+        let paths = list.parse_args_with(parser).unwrap_or_default();
+        let mut names = paths.iter().filter_map(|path| path.segments.last());
+        list.path.is_ident("derive") && names.any(|last| last.ident == name)
+    };
+    let list = attr.meta.require_list().ok()?;
+    if derives(list) {
+        return Some(quote!(all()));
+    }
+    let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
+    let metas = list.parse_args_with(parser).unwrap_or_default();
+    let mut metas = metas.iter();
+    let condition = metas.next()?;
+    let is_derived = metas.any(|meta| matches!(meta, Meta::List(list) if derives(list)));
+    (list.path.is_ident("cfg_attr") && is_derived).then(|| condition.to_token_stream())
 }
 
 /// The widths and counts of a layer.
 fn layer(name: &Ident) -> TokenStream {
-    quote! {
+    let span = shown_as(name);
+    quote_spanned! {span=>
         { #name::LATENT_DIM },
         { #name::INPUT_DIM },
         { #name::CROSS_HEADS },

@@ -1,0 +1,104 @@
+//! A declaration as it is written: names, and values that have not been looked at.
+//!
+//! ```text
+//! declaration = attribute* visibility `struct` name `{` entries `}`    (header)
+//!             | entries
+//! entries     = (entry (`,` entry)* `,`?)?                             (entries)
+//! entry       = documentation* key `:` value
+//! ```
+//!
+//! What does not fit is reported once, where it begins. A header is then skipped up to its body, an entry up to
+//! its comma, and what can be guessed of them is kept: the less is lost, the fewer errors follow from the first.
+
+mod entries;
+mod header;
+mod key;
+mod source;
+mod tokens;
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use syn::{Attribute, Expr, Ident, Visibility};
+
+use crate::report::Report;
+use key::{starts_with_entry, starts_with_key};
+use tokens::{is_punct, is_word};
+
+pub use source::source;
+
+/// `perceiver! { .. }`, named or bare.
+pub struct Declaration {
+    pub attrs: Vec<Attribute>,
+    pub vis: Visibility,
+    pub name: Ident,
+    /// Where to say what is missing.
+    pub span: Span,
+    pub entries: Vec<Entry>,
+    /// Another declaration in the same place, which is an error; what uses it is not another.
+    pub behind: Option<Box<Declaration>>,
+}
+
+/// `key: value`.
+pub struct Entry {
+    /// Documentation of the key, which its constant gets.
+    pub docs: Vec<Attribute>,
+    pub key: Ident,
+    /// `None` where the value could not be read, which has been reported.
+    pub value: Option<Expr>,
+}
+
+/// The names that the expansion gives to type parameters.
+pub const GENERICS: [&str; 8] = ["E", "D", "I", "B", "T", "V", "E2", "D2"];
+
+/// Reads the path of the `perceiver` crate, which the outer macro puts in front with a `;`, and the declaration.
+pub fn parse(input: TokenStream, report: &mut Report) -> (TokenStream, Declaration) {
+    let mut trees = input.into_iter();
+    let krate = trees
+        .by_ref()
+        .take_while(|tree| !is_punct(tree, ';'))
+        .collect();
+    (krate, declaration(trees.collect(), report))
+}
+
+fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
+    if !is_bare(&trees) {
+        return header::named(trees, report);
+    }
+    let first = trees.first();
+    Declaration {
+        attrs: Vec::new(),
+        vis: Visibility::Inherited,
+        name: unnamed(),
+        span: first.map_or_else(Span::call_site, TokenTree::span),
+        entries: entries::entries(&trees, report),
+        behind: None,
+    }
+}
+
+/// What a model is called that is not given a name.
+fn unnamed() -> Ident {
+    Ident::new("Perceiver", Span::call_site())
+}
+
+/// Whether the declaration is just the keys, also if some of them are wrong.
+fn is_bare(trees: &[TokenTree]) -> bool {
+    let mut regions = trees.split(|tree| is_punct(tree, ','));
+    // `split` gives at least one part.
+    let first = tokens::skip_attributes(regions.next().unwrap_or_default());
+    if starts_with_key(first) || trees.is_empty() {
+        return true;
+    }
+    let is_named = first
+        .iter()
+        .any(|tree| is_word(tree, "struct") || holds_entries(tree));
+    !is_named && (starts_with_entry(first) || regions.any(starts_with_entry))
+}
+
+/// Whether this is a group of entries, as the body of a named declaration is, whatever its brackets are.
+fn holds_entries(tree: &TokenTree) -> bool {
+    let TokenTree::Group(group) = tree else {
+        return false;
+    };
+    let trees: Vec<_> = group.stream().into_iter().collect();
+    let mut regions = trees.split(|tree| is_punct(tree, ','));
+    regions.any(|region| starts_with_entry(tokens::skip_attributes(region)))
+}

@@ -1,0 +1,156 @@
+//! From what is written to a model that can be expanded: every key known, every literal in range.
+
+mod value;
+
+use std::collections::BTreeMap;
+
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::{Attribute, Expr};
+
+use crate::ast::{Declaration, Entry, source};
+use crate::keys::{self, Default, KEYS, Key, Kind};
+use crate::report::Report;
+use value::strip;
+
+/// The values of a declaration's keys, by name. A key that was left out has its default, one that was
+/// wrong a value with which the rest can still be expanded.
+pub struct Values {
+    keys: BTreeMap<&'static str, Value>,
+    /// Whether the declaration has an error, so that its counts are not to be relied on.
+    pub poisoned: bool,
+}
+
+/// The value of one key.
+pub struct Value {
+    /// The constant's value.
+    pub tokens: TokenStream,
+    /// The elements, of an array.
+    shape: Vec<Expr>,
+    /// Where the value is written.
+    pub span: Span,
+    /// Whether only the compiler can tell what it is.
+    pub opaque: bool,
+    /// Documentation from the declaration.
+    pub docs: Vec<Attribute>,
+}
+
+impl Values {
+    /// The value of the key `name`, which is one of the table's.
+    pub fn get(&self, name: &str) -> &Value {
+        &self.keys[name]
+    }
+
+    /// Whether the flag `name` is, as far as the macro can see, `false`.
+    pub fn is_off(&self, name: &str) -> bool {
+        self.get(name).tokens.to_string() == "false"
+    }
+
+    /// The number of axes in `input_shape`, if it is given.
+    pub fn axes(&self) -> Option<usize> {
+        self.get("input_shape").shape.len().checked_sub(1)
+    }
+
+    /// A size in `input_shape`, if it is written as a number.
+    pub fn size(&self, index: usize) -> Option<TokenStream> {
+        let size = self.get("input_shape").shape.get(index)?;
+        matches!(size, Expr::Lit(_)).then(|| size.to_token_stream())
+    }
+}
+
+/// Checks every entry of `declaration` and fills in what it leaves out.
+pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
+    let mut values = BTreeMap::new();
+    let mut written: BTreeMap<&str, &Entry> = BTreeMap::new();
+    // What a misspelt key was meant to be is not missing.
+    let mut meant = Vec::new();
+    for entry in &declaration.entries {
+        let name = entry.key.unraw().to_string();
+        let Some(key) = keys::find(&name) else {
+            report.error(&entry.key, keys::unknown(&name, &name));
+            meant.extend(keys::near(&name).iter().map(|key| key.name));
+            continue;
+        };
+        if written.insert(key.name, entry).is_some() {
+            report.error(&entry.key, format!("`{name}` is given twice"));
+            continue;
+        }
+        let Some(expr) = &entry.value else { continue };
+        match value::read(key, expr) {
+            Ok(value) => {
+                let docs = entry.docs.clone();
+                values.insert(key.name, Value { docs, ..value });
+            }
+            Err(error) => report.push(error),
+        }
+    }
+    conflicts(&written, report);
+
+    let encodes = written
+        .get("fourier_encode_data")
+        .and_then(|entry| entry.value.as_ref())
+        .is_none_or(|value| source(strip(value)) != "false");
+    for key in KEYS {
+        let required = match key.default {
+            Default::Required => true,
+            Default::RequiredToEncode => encodes,
+            Default::Value(_) | Default::Absent => false,
+        };
+        let given = written.contains_key(key.name) || meant.contains(&key.name);
+        if required && !given && !report.lost {
+            report.push(syn::Error::new(
+                declaration.span,
+                format!("`{}` is missing: the {}", key.name, key.doc),
+            ));
+        }
+        values.entry(key.name).or_insert_with(|| fallback(key));
+    }
+    Values {
+        keys: values,
+        poisoned: !report.is_empty(),
+    }
+}
+
+/// Reports keys that say the same thing twice.
+fn conflicts(written: &BTreeMap<&str, &Entry>, report: &mut Report) {
+    let Some(shape) = written.get("input_shape") else {
+        return;
+    };
+    let also: Vec<_> = ["input_axis", "input_channels"]
+        .into_iter()
+        .filter_map(|name| written.get(name))
+        .collect();
+    if let Some(first) = also.first() {
+        let names: Vec<_> = also
+            .iter()
+            .map(|entry| format!("`{}`", entry.key))
+            .collect();
+        let shape = shape.value.as_ref().map(source).unwrap_or_default();
+        report.error(
+            &first.key,
+            format!(
+                "`input_shape: {shape}` says this already: leave out {}",
+                names.join(" and ")
+            ),
+        );
+    }
+}
+
+/// What stands in for a key that is absent or wrong.
+fn fallback(key: &Key) -> Value {
+    let literal = match (key.default, key.kind) {
+        (Default::Value(literal), _) => literal,
+        (Default::Absent, _) => "::core::option::Option::None",
+        (Default::RequiredToEncode, Kind::Count { .. }) => "0",
+        (Default::RequiredToEncode, _) => "0.0",
+        (Default::Required, _) => "1",
+    };
+    Value {
+        tokens: literal.parse().unwrap_or_default(),
+        shape: Vec::new(),
+        span: Span::call_site(),
+        opaque: false,
+        docs: Vec::new(),
+    }
+}

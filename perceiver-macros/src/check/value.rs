@@ -1,0 +1,216 @@
+//! One value: a literal in range, or an expression that only the compiler can see.
+
+use proc_macro2::{Literal, TokenStream};
+use quote::{ToTokens, quote};
+use syn::spanned::Spanned;
+use syn::{Expr, ExprLit, Lit, Stmt, UnOp};
+
+use super::Value;
+use crate::ast::source;
+use crate::keys::{self, Key, Kind};
+
+/// Reads a value, as far as it is literal.
+pub fn read(key: &Key, expr: &Expr) -> syn::Result<Value> {
+    let checked = match key.kind {
+        Kind::Shape => shape(key, expr)?,
+        kind => scalar(kind, expr).map_err(|wrong| {
+            let what = format!("`{}` has to be {}", key.name, kind.expected());
+            wrong.error(&what)
+        })?,
+    };
+    if checked.opaque && key.structural() {
+        let message = format!(
+            "`{}` has to be written out, `true` or `false`: it decides what the model is made of",
+            key.name
+        );
+        return Err(syn::Error::new_spanned(expr, message));
+    }
+    let tokens = checked.tokens;
+    Ok(Value {
+        tokens: match key.kind {
+            Kind::Base | Kind::Shape => quote!(::core::option::Option::Some(#tokens)),
+            _ => tokens,
+        },
+        shape: array(expr),
+        span: expr.span(),
+        opaque: checked.opaque,
+        docs: Vec::new(),
+    })
+}
+
+/// A value that is in range or that only the compiler can see.
+struct Checked {
+    tokens: TokenStream,
+    opaque: bool,
+}
+
+/// A value that is wrong, with a hint that goes on behind it.
+struct Wrong {
+    tokens: TokenStream,
+    hint: &'static str,
+}
+
+impl Wrong {
+    fn error(self, expected: &str) -> syn::Error {
+        let found = source(&self.tokens);
+        let message = format!("{expected}, found `{found}`{}", self.hint);
+        syn::Error::new_spanned(self.tokens, message)
+    }
+}
+
+fn wrong(tokens: &impl ToTokens, hint: &'static str) -> Result<Checked, Wrong> {
+    Err(Wrong {
+        tokens: tokens.to_token_stream(),
+        hint,
+    })
+}
+
+fn literal(tokens: &impl ToTokens) -> Result<Checked, Wrong> {
+    Ok(Checked {
+        tokens: tokens.to_token_stream(),
+        opaque: false,
+    })
+}
+
+/// Checks one number or flag.
+fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
+    let (negative, lit) = match strip(expr) {
+        Expr::Lit(ExprLit { lit, .. }) => (false, lit),
+        Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => match strip(&unary.expr) {
+            Expr::Lit(ExprLit { lit, .. }) => (true, lit),
+            _ => return opaque(kind, expr),
+        },
+        _ => return opaque(kind, expr),
+    };
+    match (kind, lit) {
+        // Like `0o9`, which the compiler has reported.
+        (_, Lit::Verbatim(_)) => opaque(kind, expr),
+        (Kind::Flag, Lit::Bool(_)) => literal(lit),
+        (Kind::Count { max }, Lit::Int(int)) => match int.base10_parse::<u64>() {
+            _ if !matches!(int.suffix(), "" | "usize") => wrong(expr, ": leave out the suffix"),
+            Ok(value) if !negative && (1..=max).contains(&value) => literal(lit),
+            _ => wrong(expr, ""),
+        },
+        (Kind::Positive | Kind::Base | Kind::Probability, Lit::Int(_) | Lit::Float(_)) => {
+            let (digits, suffix) = match lit {
+                Lit::Int(int) => (int.base10_digits(), int.suffix()),
+                Lit::Float(float) => (float.base10_digits(), float.suffix()),
+                _ => ("", ""),
+            };
+            if !matches!(suffix, "" | "f64") {
+                return wrong(expr, ": leave out the suffix");
+            }
+            let value: f64 = digits.parse().unwrap_or(f64::NAN);
+            if value.is_infinite() {
+                return wrong(expr, ", which is more than `f64::MAX`");
+            }
+            let in_range = match kind {
+                Kind::Positive => value > 0.0,
+                Kind::Base => value > 0.0 && value != 1.0,
+                _ => (0.0..1.0).contains(&value),
+            };
+            // `-0.0` is 0, but nobody means it.
+            if !in_range || negative {
+                return wrong(expr, "");
+            }
+            let mut number = Literal::f64_unsuffixed(value);
+            number.set_span(lit.span());
+            literal(&number)
+        }
+        _ => wrong(expr, ""),
+    }
+}
+
+/// Leaves a value to the compiler, but for what no constant of this kind looks like: it would say less about it.
+fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
+    let name = match strip(expr) {
+        Expr::Array(_)
+        | Expr::Async(_)
+        | Expr::Await(_)
+        | Expr::Break(_)
+        | Expr::Closure(_)
+        | Expr::Infer(_)
+        | Expr::Let(_)
+        | Expr::Range(_)
+        | Expr::Reference(_)
+        | Expr::Repeat(_)
+        | Expr::Return(_)
+        | Expr::Try(_)
+        | Expr::Tuple(_) => return wrong(expr, ""),
+        Expr::Path(path) => path.path.get_ident().map(ToString::to_string),
+        Expr::Call(call) if matches!(&*call.func, Expr::Path(path) if path.path.is_ident("Some")) =>
+        {
+            return wrong(expr, ": leave out the `Some`");
+        }
+        Expr::Macro(mac) if mac.mac.path.is_ident("vec") => return wrong(expr, ""),
+        _ => None,
+    };
+    // Words of other languages, or of other places in this one.
+    match (kind, name.as_deref()) {
+        (_, Some("None" | "none" | "null" | "nil")) => wrong(expr, ": leave out the key"),
+        (Kind::Flag, Some("True" | "False" | "TRUE" | "FALSE" | "yes" | "no" | "on" | "off")) => {
+            wrong(expr, "")
+        }
+        (Kind::Count { .. } | Kind::Positive, Some("inf" | "nan")) => wrong(expr, ""),
+        _ => Ok(Checked {
+            tokens: expr.to_token_stream(),
+            opaque: true,
+        }),
+    }
+}
+
+/// Checks `[axis 1, .., channels]`.
+fn shape(key: &Key, expr: &Expr) -> syn::Result<Checked> {
+    let expected = format!("`{}` has to be {}", key.name, key.kind.expected());
+    let Expr::Array(array) = strip(expr) else {
+        return Err(Wrong {
+            tokens: expr.to_token_stream(),
+            hint: ": write the sizes out",
+        }
+        .error(&expected));
+    };
+    let count = array.elems.len();
+    if !(2..=5).contains(&count) {
+        let sizes = if count == 1 { "size" } else { "sizes" };
+        let message = format!("{expected}, found {count} {sizes} in `{}`", source(expr));
+        return Err(syn::Error::new_spanned(expr, message));
+    }
+    let mut opaque = false;
+    for (index, size) in array.elems.iter().enumerate() {
+        let size = scalar(keys::WIDTH, size).map_err(|wrong| {
+            let which = if index + 1 < count {
+                format!("axis {}", index + 1)
+            } else {
+                "the channels".into()
+            };
+            let what = keys::WIDTH.expected();
+            wrong.error(&format!("`{}` has to have {what} for {which}", key.name))
+        })?;
+        opaque |= size.opaque;
+    }
+    Ok(Checked {
+        tokens: array.to_token_stream(),
+        opaque,
+    })
+}
+
+/// The elements of an array.
+fn array(expr: &Expr) -> Vec<Expr> {
+    match strip(expr) {
+        Expr::Array(array) => array.elems.iter().cloned().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The expression inside parentheses, braces and invisible groups.
+pub fn strip(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Paren(paren) => strip(&paren.expr),
+        Expr::Group(group) => strip(&group.expr),
+        Expr::Block(block) if block.label.is_none() => match &block.block.stmts[..] {
+            [Stmt::Expr(expr, None)] => strip(expr),
+            _ => expr,
+        },
+        other => other,
+    }
+}
