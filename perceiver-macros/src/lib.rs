@@ -4,6 +4,8 @@
 //! checked values (`check`), with every error found; values become tokens (`expand`), which cannot fail.
 //! One table of keys (`keys`) drives all of it.
 
+#![forbid(unsafe_code)]
+
 mod ast;
 mod check;
 mod expand;

@@ -1,7 +1,13 @@
 //! The operations that decide how fast a Perceiver is, behind one device trait.
 //!
-//! An operation is a folder: what it computes, and its plain form in dfdx's own operations, which every device
-//! can run. A device that has something faster overrides the method of [`Device`].
+//! An operation is a folder: what it computes, its plain form in dfdx's own operations, which every device can run, its
+//! kernel for dfdx's `Cpu` in `f32`, and the test of one against the other. A device that has something faster overrides
+//! the method of [`Device`].
+//!
+//! The kernels choose their instructions when the program runs (AVX2, AVX-512, NEON, or none), so a plain
+//! `cargo build --release` is fast, and use rayon's threads. dfdx shows nobody a view of a tensor's numbers, so they copy
+//! what they read, about a twentieth of the time of a forward pass; the one place with unsafe code is the call of the
+//! matrix product.
 
 mod attention;
 mod context;

@@ -226,7 +226,7 @@ impl Biases {
             return (None, false);
         };
         let bias = &values[item * tokens..][..tokens];
-        if bias.iter().any(|&bias| bias == 0.0) {
+        if bias.contains(&0.0) {
             (Some(bias), false)
         } else {
             (None, true)

@@ -30,13 +30,12 @@ where
 }
 
 /// What `out` is, and the gradients of the sum of its elements times something different for each.
-pub(in crate::ops) fn backward<S: Shape, E: Dtype>(
+pub(in crate::ops) fn backward<S, E: Dtype>(
     out: Tensor<S, E, Cpu, OwnedTape<E, Cpu>>,
 ) -> (Vec<f64>, Gradients<E, Cpu>)
 where
     Cpu: dfdx::tensor_ops::Device<E>,
-    S: HasAxes<S::AllAxes> + ReduceShape<S::AllAxes>,
-    S: ReduceShapeTo<(), S::AllAxes>,
+    S: Shape + HasAxes<S::AllAxes> + ReduceShape<S::AllAxes> + ReduceShapeTo<(), S::AllAxes>,
 {
     let (out, tape) = out.split_tape();
     let found = numbers(&out);

@@ -126,7 +126,7 @@ pub(in crate::ops) fn update_all<S: Simd, const M: usize, const N: usize>(
             out.0[i] = after;
         }
     }
-    if len % S::F32_LANES > 0 {
+    if !len.is_multiple_of(S::F32_LANES) {
         let vectors = tails.map(|tail| simd.partial_load_f32s(tail));
         let before = std::array::from_fn(|m| simd.partial_load_f32s(outs[m].1));
         for (out, after) in outs.iter_mut().zip(values(before, vectors)) {
