@@ -5,6 +5,11 @@ use std::ops::Range;
 
 use gemm::Parallelism;
 
+use super::threads::take_part;
+
+/// Below this many multiplications a second thread costs more than it gives.
+const PARALLEL: usize = 1 << 20;
+
 /// A matrix that lies in a slice: row by row, a part of each row, or turned over.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct Matrix<'a> {
@@ -190,7 +195,11 @@ pub(in crate::ops) fn product(
     }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
-        Threads::All => Parallelism::Rayon(0),
+        Threads::All if m * n * k < PARALLEL => Parallelism::None,
+        Threads::All => {
+            take_part();
+            Parallelism::Rayon(0)
+        }
     };
     // A slice is no longer than `isize::MAX` bytes, and no stride of more than one element longer than its slice.
     let strides = |shape: Shape| (shape.col_stride as isize, shape.row_stride as isize);

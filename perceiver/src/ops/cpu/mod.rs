@@ -11,30 +11,33 @@ pub(super) mod compare;
 pub(super) mod math;
 pub(super) mod matrix;
 mod scratch;
+mod threads;
 
 use dfdx::prelude::*;
 pub(super) use scratch::Scratch;
+pub(super) use threads::parts;
 
 /// A tensor of the device the kernels are for.
 pub(super) type Array<S, T = NoneTape> = Tensor<S, f32, Cpu, T>;
-
-/// Below this many elementary operations a second thread costs more than it gives.
-const PARALLEL: usize = 1 << 17;
-
-/// Into how many parts work of `operations` should be cut, of which each part has its own thread.
-pub(super) fn parts(operations: usize) -> usize {
-    if operations < PARALLEL {
-        1
-    } else {
-        rayon::current_num_threads()
-    }
-}
 
 /// The numbers of a contiguous tensor, row by row.
 pub(super) fn read<S: Shape, T>(tensor: &Array<S, T>) -> Scratch {
     let mut numbers = Scratch::new(tensor.shape().num_elements());
     tensor.copy_into(&mut numbers);
     numbers
+}
+
+/// The numbers of two contiguous tensors, copied at once if that is worth a second thread.
+pub(super) fn read_both<S1: Shape, S2: Shape>(
+    first: &Array<S1>,
+    second: &Array<S2>,
+) -> (Scratch, Scratch) {
+    let numbers = first.shape().num_elements() + second.shape().num_elements();
+    if parts(numbers) == 1 {
+        (read(first), read(second))
+    } else {
+        rayon::join(|| read(first), || read(second))
+    }
 }
 
 /// A tensor whose numbers lie row by row: `tensor` itself, unless it was permuted or broadcast.

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// How many buffers a thread keeps, and how many numbers each may hold: more than the largest weight of usual models,
-/// less than a large input.
-const KEPT: usize = 6;
+/// How many buffers a thread keeps, more than any kernel has at once, and how many numbers each may hold: more than the
+/// largest weight of usual models, less than a large input.
+const KEPT: usize = 24;
 const LARGEST: usize = 1 << 24;
 
 thread_local! {

@@ -7,7 +7,9 @@ use rayon::prelude::*;
 use super::FeedForwardParameters;
 use crate::ops::cpu::math::{normal, update, update_all};
 use crate::ops::cpu::matrix::{Destination, Matrix, MatrixMut, Threads, product};
-use crate::ops::cpu::{Array, Scratch, contiguous, gradient, parts, read, with_gradient_of};
+use crate::ops::cpu::{
+    Array, Scratch, contiguous, gradient, parts, read, read_both, with_gradient_of,
+};
 use crate::ops::linear::add_column_sums;
 
 /// How many rows go through both products at once, which bounds the memory for what lies between them.
@@ -45,7 +47,8 @@ pub(in crate::ops) fn forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<f3
     let mut kept = Vec::new();
     {
         let x = read(&x);
-        let (expand, bias, contract) = (read(&expand), read(&expand_bias), read(&contract));
+        let bias = read(&expand_bias);
+        let (expand, contract) = read_both(&expand, &contract);
         let blocks = x.chunks(BLOCK * width).zip(y.chunks_mut(BLOCK * width));
         for (x, y) in blocks {
             let rows = x.len() / width;
@@ -79,6 +82,7 @@ pub(in crate::ops) fn forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<f3
     tape.add_backward_op(move |gradients| {
         with_gradient_of(gradients, &y, |dy, gradients| {
             let (x_numbers, bias) = (read(&x), read(&expand_bias));
+            let (expand_numbers, contract_numbers) = read_both(&expand, &contract);
             let dy_rows = Matrix::new(dy, sizes.rows, width);
             add_column_sums(gradient(gradients, &contract_bias)?, dy_rows, sizes.rows);
             for (block, mut gated) in kept.into_iter().enumerate() {
@@ -94,7 +98,7 @@ pub(in crate::ops) fn forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<f3
                     Destination::Overwrite,
                     1.0,
                     dy,
-                    Matrix::new(&read(&contract), width, hidden),
+                    Matrix::new(&contract_numbers, width, hidden),
                     Threads::All,
                 );
                 // Afterwards `gated` is its own gradient, and `d_hidden` the hidden values.
@@ -122,7 +126,7 @@ pub(in crate::ops) fn forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<f3
                     Destination::Add,
                     1.0,
                     d_gated,
-                    Matrix::new(&read(&expand), 2 * hidden, width),
+                    Matrix::new(&expand_numbers, 2 * hidden, width),
                     Threads::All,
                 );
             }
