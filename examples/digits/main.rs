@@ -5,18 +5,20 @@
 
 mod data;
 mod report;
+mod step;
 
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
 use perceiver::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use data::{Batch, Digit};
+use step::{Precision, Trainer};
 
 perceiver! {
     /// Reads a handwritten digit.
@@ -35,7 +37,17 @@ perceiver! {
     }
 }
 
-const SEED: u64 = 2;
+/// Trains a Perceiver on handwritten digits and tests it on others.
+#[derive(Parser)]
+struct Arguments {
+    /// What the parameters start from, how the images are shifted, and which ones are for the test.
+    #[arg(long, default_value_t = 2)]
+    seed: u64,
+    /// The numbers it computes with; `mixed` needs the feature `f16`.
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Precision,
+}
+
 const EPOCHS: usize = 28;
 const BATCH: usize = 16;
 const LEARNING_RATE: f64 = 3e-3;
@@ -43,13 +55,14 @@ const LEARNING_RATE: f64 = 3e-3;
 type Model = Digits<f32, AutoDevice>;
 
 fn main() -> Result<()> {
+    let arguments = Arguments::parse();
     let start = Instant::now();
     // Matrices this small are multiplied before a second thread has woken up.
     rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build_global()?;
-    let dev = AutoDevice::seed_from_u64(SEED);
-    let mut rng = StdRng::seed_from_u64(SEED);
+    let dev = AutoDevice::seed_from_u64(arguments.seed);
+    let mut rng = StdRng::seed_from_u64(arguments.seed);
     let (train, test) = data::split(data::load(), &mut rng);
     println!(
         "{} images to learn from, {} for the test\n",
@@ -60,10 +73,11 @@ fn main() -> Result<()> {
     let mut model = dev.build_module::<Digits, f32>();
     println!("{}\n", model.summary());
 
-    let losses = learn(&mut model, train, &dev, &mut rng)?;
+    let losses = learn(&mut model, train, arguments.precision, &dev, &mut rng)?;
     println!("\nlearnt in {:.1} s", start.elapsed().as_secs_f32());
 
-    let predicted = predict(&model, &test, &dev);
+    let predict = |model: &Model| predict_in(arguments.precision, model, &test, &dev);
+    let predicted = predict(&model);
     println!("\n{}", report::confusion(&test, &predicted));
     report::loss_curve(&losses, "digits-loss.png".as_ref())?;
     println!("loss curve: digits-loss.png");
@@ -73,7 +87,7 @@ fn main() -> Result<()> {
     let mut loaded = dev.build_module::<Digits, f32>();
     loaded.load_checkpoint(checkpoint)?;
     ensure!(
-        predict(&loaded, &test, &dev) == predicted,
+        predict(&loaded) == predicted,
         "a model loaded from {checkpoint} predicts other digits"
     );
     println!("checkpoint: {checkpoint}; loaded into a new model, it predicts the same");
@@ -94,18 +108,11 @@ fn main() -> Result<()> {
 fn learn(
     model: &mut Model,
     mut train: Vec<Digit>,
+    precision: Precision,
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<Vec<f32>> {
-    let mut grads = model.alloc_grads();
-    let mut optimizer = Adam::new(
-        model,
-        AdamConfig {
-            lr: LEARNING_RATE,
-            weight_decay: Some(WeightDecay::Decoupled(1e-2)),
-            ..AdamConfig::default()
-        },
-    );
+    let mut trainer = Trainer::new(model, precision);
     let steps = EPOCHS * train.len().div_ceil(BATCH);
     let style = "{bar:40} step {pos}/{len}, {eta} left {msg}";
     let bar = ProgressBar::new(steps as u64).with_style(ProgressStyle::with_template(style)?);
@@ -115,17 +122,11 @@ fn learn(
         train.shuffle(rng);
         let (mut loss_sum, mut right) = (0.0, 0);
         for digits in train.chunks(BATCH) {
-            optimizer.cfg.lr = learning_rate(bar.position() as f64 / steps as f64);
             let shifted: Vec<Digit> = digits.iter().map(|digit| digit.shifted(rng)).collect();
-            let Batch { images, targets } = Batch::of(&shifted, dev);
-
-            let logits = model.forward_mut(images.traced(grads));
-            right += count_right(&logits.as_vec(), &shifted);
-            let loss = cross_entropy_with_logits_loss(logits, targets);
-            loss_sum += loss.array() * digits.len() as f32;
-            grads = loss.backward();
-            optimizer.update(model, &grads)?;
-            model.zero_grads(&mut grads);
+            let rate = learning_rate(bar.position() as f64 / steps as f64);
+            let (logits, loss) = trainer.step(model, Batch::of(&shifted, dev), rate)?;
+            right += count_right(&logits, &shifted);
+            loss_sum += loss * digits.len() as f32;
             bar.inc(1);
         }
         let loss = loss_sum / train.len() as f32;
@@ -146,9 +147,22 @@ fn learning_rate(progress: f64) -> f64 {
 }
 
 /// The digit that the model sees in each image.
-fn predict(model: &Model, digits: &[Digit], dev: &AutoDevice) -> Vec<usize> {
-    let logits = model.forward(Batch::of(digits, dev).images).as_vec();
-    logits.chunks(10).map(best).collect()
+fn predict_in(
+    precision: Precision,
+    model: &Model,
+    digits: &[Digit],
+    dev: &AutoDevice,
+) -> Vec<usize> {
+    let images = Batch::of(digits, dev).images;
+    let logits = match precision {
+        Precision::F32 => model.forward(images),
+        #[cfg(feature = "f16")]
+        Precision::Mixed => {
+            let logits = step::half(model).forward(images.to_dtype());
+            logits.to_dtype()
+        }
+    };
+    logits.as_vec().chunks(10).map(best).collect()
 }
 
 fn count_right(logits: &[f32], digits: &[Digit]) -> usize {

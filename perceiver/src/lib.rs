@@ -29,12 +29,15 @@
 //! - [`perceiver!`] is the declaration: its keys, their defaults, and what it makes.
 //! - [`nn`] has the layers, to be used by hand.
 //! - [`ops`] has the device trait: the operations that a device may have a kernel of its own for.
+//! - `mixed`, with the feature `f16`, is for training in mixed precision.
 //! - [`checkpoint`] has the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;
 pub mod dims;
 mod error;
 mod keys;
+#[cfg(feature = "f16")]
+pub mod mixed;
 pub mod nn;
 pub mod ops;
 mod summary;

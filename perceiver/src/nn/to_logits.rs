@@ -3,6 +3,7 @@
 use dfdx::prelude::*;
 
 use super::{LayerNorm, linear};
+use crate::ops::Mean;
 
 /// The mean of the latents, normalised and mapped to one logit for each class; the paper's section 3.1.
 /// Takes `(batch, latents, DIM)` and gives `(batch, CLASSES)`.
@@ -32,9 +33,8 @@ where
 
     fn try_forward(&self, x: Tensor<(B, L, Const<DIM>), E, D, T>) -> Result<Self::Output, D::Err> {
         let batch = x.shape().0;
-        let mean = x
-            .try_mean::<(B, Const<DIM>), Axis<1>>()?
-            .try_reshape_like(&(batch, Const::<1>, Const::<DIM>))?;
+        let mean =
+            D::try_accumulate(x, Mean)?.try_reshape_like(&(batch, Const::<1>, Const::<DIM>))?;
         self.linear
             .try_forward(self.norm.try_forward(mean)?)?
             .try_reshape_like(&(batch, Const::<CLASSES>))

@@ -5,25 +5,34 @@
 //! the method of [`Device`].
 //!
 //! The kernels choose their instructions when the program runs (AVX2, AVX-512, NEON, or none), so a plain
-//! `cargo build --release` is fast, and use rayon's threads. dfdx shows nobody a view of a tensor's numbers, so they copy
+//! `cargo build --release` is fast. They run on as many threads as rayon is set to (`RAYON_NUM_THREADS`, or a pool that
+//! the caller is in); the first thread of a program that calls them becomes one of these, for good, so that it works
+//! instead of waiting. Numbers of half precision are computed with in `f32` and stored as they are. dfdx shows nobody a view of a tensor's numbers, so they copy
 //! what they read, about a twentieth of the time of a forward pass; the one place with unsafe code is the call of the
 //! matrix product.
 
+mod accumulation;
 mod attention;
 mod context;
 mod cpu;
 mod feed_forward;
+#[cfg(feature = "f16")]
+mod half;
 mod layer_norm;
 mod linear;
 
 use std::fmt::Debug;
 
+pub use accumulation::Accumulation;
+pub(crate) use accumulation::{Mean, Normalize};
 pub use attention::{AttentionOptions, KeyValue};
 pub use context::{CpuContext, Dense, Positioned};
 pub use feed_forward::FeedForwardParameters;
+#[cfg(feature = "f16")]
+pub(crate) use half::set_gradient;
 
 use dfdx::{
-    shapes::{Dim, Dtype},
+    shapes::{Dim, Dtype, Shape},
     tensor::{Cpu, CpuError, Tape, Tensor},
 };
 
@@ -120,6 +129,18 @@ pub trait Device<E: Dtype>: dfdx::tensor_ops::Device<E> {
         context: &Self::Context,
     ) -> Result<Tensor<(usize, usize, usize), E, Self, T>, Self::Err>;
 
+    /// Runs an operation that sums up many numbers, so that neither the sums nor what they are of leaves the range of the
+    /// numbers: those of half precision become `f32` for it, and gradients go through.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_accumulate<S: Shape, Op: Accumulation<S, Self>, T: Tape<E, Self>>(
+        x: Tensor<S, E, Self, T>,
+        op: Op,
+    ) -> Result<Tensor<Op::Output, E, Self, T>, Self::Err> {
+        op.try_apply(x)
+    }
+
     /// The device's error for data that does not fill its shape.
     fn wrong_number_of_elements() -> Self::Err;
 }
@@ -158,22 +179,10 @@ macro_rules! plain_device {
 }
 
 plain_device!(Cpu, [f64], CpuError::WrongNumElements);
-#[cfg(feature = "f16")]
-plain_device!(
-    Cpu,
-    [dfdx::dtypes::f16, dfdx::dtypes::AMP<dfdx::dtypes::f16>],
-    CpuError::WrongNumElements
-);
 #[cfg(feature = "cuda")]
 plain_device!(
     dfdx::tensor::Cuda,
     [f32, f64],
-    dfdx::tensor::CudaError::Cpu(CpuError::WrongNumElements)
-);
-#[cfg(all(feature = "cuda", feature = "f16"))]
-plain_device!(
-    dfdx::tensor::Cuda,
-    [dfdx::dtypes::f16, dfdx::dtypes::AMP<dfdx::dtypes::f16>],
     dfdx::tensor::CudaError::Cpu(CpuError::WrongNumElements)
 );
 

@@ -4,8 +4,9 @@ mod cpu;
 pub(super) mod head;
 
 use dfdx::prelude::*;
+use dfdx::tensor_ops::Device as TensorDevice;
 
-use super::Device;
+use super::{Accumulation, Device};
 use crate::dims::{Inner, Product};
 pub(super) use cpu::{Biases, forward as cpu};
 
@@ -90,35 +91,20 @@ where
     let scale = E::from_f64((DIM_HEAD as f64).powf(-0.5)).unwrap_or(E::ONE);
     let scores = query.try_mul(scale)?.try_matmul(key)?;
 
-    let shape = (batch, heads, queries, tokens);
     let allowed = match &options.mask {
         None => None,
-        // Comparing is what turns numbers into `bool`s on every device.
-        Some(mask) => Some(
-            mask.clone()
-                .try_broadcast_like::<_, Axes2<1, 2>>(&shape)?
-                .try_gt(E::default())?,
-        ),
+        Some(mask) => {
+            let shape = (batch, heads, queries, tokens);
+            Some(allowed(
+                mask.clone().try_broadcast_like::<_, Axes2<1, 2>>(&shape)?,
+            )?)
+        }
     };
-    let scores = match &allowed {
-        None => scores,
-        Some(allowed) => keep_or(allowed, scores, lowest())?,
+    let weights = Weights {
+        allowed,
+        inverted: options.inverted,
     };
-
-    let weights = if options.inverted {
-        let weights = scores.try_softmax::<Axis<2>>()?;
-        let weights = match &allowed {
-            None => weights,
-            Some(allowed) => keep_or(allowed, weights, E::default())?,
-        };
-        let sums = weights
-            .retaped::<T>()
-            .try_sum::<_, Axis<3>>()?
-            .try_clamp(INVERTED_EPSILON, f64::from(f32::MAX))?;
-        weights.try_div(sums.try_broadcast_like::<_, Axis<3>>(&shape)?)?
-    } else {
-        scores.try_softmax::<Axis<3>>()?
-    };
+    let weights = D::try_accumulate(finite(scores)?, weights)?;
     let weights = if options.dropout > 0.0 && T::OWNS_TAPE {
         weights.try_dropout(options.dropout)?
     } else {
@@ -131,23 +117,83 @@ where
         .try_reshape_like(&(batch, queries, inner))
 }
 
-/// `values` where `keep` is true, `otherwise` elsewhere.
-pub(super) fn keep_or<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
-    keep: &Tensor<S, bool, D>,
-    values: Tensor<S, E, D, T>,
-    otherwise: E,
-) -> Result<Tensor<S, E, D, T>, D::Err>
-where
-    (): BroadcastShapeTo<S, S::AllAxes>,
+/// Makes weights of scores, `(batch, heads, queries, tokens)`: the softmax, over the tokens or over the queries.
+pub(super) struct Weights<S: Shape, D: Storage<bool>> {
+    /// Which tokens may be attended to. `None`: all.
+    pub allowed: Option<Tensor<S, bool, D>>,
+    /// As in [`AttentionOptions`].
+    pub inverted: bool,
+}
+
+impl<B: Dim, H: Dim, L: Dim, M: Dim, D: Storage<bool>> Accumulation<(B, H, L, M), D>
+    for Weights<(B, H, L, M), D>
 {
-    let shape = *values.shape();
-    let otherwise: Tensor<(), E, D> = values.device().try_tensor(otherwise)?;
-    keep.clone()
-        .try_choose(values, otherwise.try_broadcast_like(&shape)?)
+    type Output = (B, H, L, M);
+
+    fn try_apply<E: Dtype, T: Tape<E, D>>(
+        self,
+        scores: Tensor<(B, H, L, M), E, D, T>,
+    ) -> Result<Tensor<(B, H, L, M), E, D, T>, D::Err>
+    where
+        D: TensorDevice<E>,
+    {
+        let shape = *scores.shape();
+        let scores = self.keep_or(scores, lowest())?;
+        if !self.inverted {
+            return scores.try_softmax::<Axis<3>>();
+        }
+        let weights = self.keep_or(scores.try_softmax::<Axis<2>>()?, E::default())?;
+        let sums = weights
+            .retaped::<T>()
+            .try_sum::<_, Axis<3>>()?
+            .try_clamp(INVERTED_EPSILON, f64::from(f32::MAX))?;
+        weights.try_div(sums.try_broadcast_like::<_, Axis<3>>(&shape)?)
+    }
+}
+
+impl<S: Shape, D: Storage<bool>> Weights<S, D> {
+    /// `values` where a token may be attended to, `otherwise` elsewhere.
+    fn keep_or<E: Dtype, T: Tape<E, D>>(
+        &self,
+        values: Tensor<S, E, D, T>,
+        otherwise: E,
+    ) -> Result<Tensor<S, E, D, T>, D::Err>
+    where
+        D: TensorDevice<E>,
+        (): BroadcastShapeTo<S, S::AllAxes>,
+    {
+        let Some(allowed) = &self.allowed else {
+            return Ok(values);
+        };
+        let shape = *values.shape();
+        let otherwise: Tensor<(), E, D> = values.device().try_tensor(otherwise)?;
+        allowed
+            .clone()
+            .try_choose(values, otherwise.try_broadcast_like(&shape)?)
+    }
+}
+
+/// Where a mask of ones and zeros is one. Comparing is what turns numbers into `bool`s on every device.
+pub(super) fn allowed<S: Shape, E: Dtype, D: TensorDevice<E>>(
+    mask: Tensor<S, E, D>,
+) -> Result<Tensor<S, bool, D>, D::Err> {
+    mask.try_gt(E::default())
+}
+
+/// Scores within the range of their data type: a softmax of infinite ones would not be a number.
+pub(super) fn finite<S: Shape, E: Dtype, D: TensorDevice<E>, T: Tape<E, D>>(
+    scores: Tensor<S, E, D, T>,
+) -> Result<Tensor<S, E, D, T>, D::Err> {
+    let lowest = lowest::<E>().to_f64().unwrap_or(f64::MIN);
+    if lowest > f64::from(f32::MIN) {
+        scores.try_clamp(lowest, -lowest)
+    } else {
+        Ok(scores)
+    }
 }
 
 /// The lowest finite number of the data type, or one far below any score.
-pub(super) fn lowest<E: Dtype>() -> E {
+fn lowest<E: Dtype>() -> E {
     // Bounds are not part of dfdx's `Dtype`: the first of f32's and f16's lowest that stays finite.
     [f64::from(f32::MIN), -65504.0]
         .into_iter()

@@ -10,7 +10,8 @@ mod separable;
 
 use dfdx::prelude::*;
 
-use super::{Device, layer_norm};
+use super::attention::{self, Weights};
+use super::{Device, Normalize, layer_norm};
 pub use cpu::CpuContext;
 pub(super) use cpu::{attend as cpu, prepare as cpu_prepare};
 
@@ -80,10 +81,10 @@ pub(super) fn plain_prepare<E: Dtype, D: Device<E>, T: Tape<E, D>>(
     mut tokens: Positioned<E, D, T>,
 ) -> Result<(Dense<E, D>, T), D::Err> {
     let mask = tokens.mask.take();
-    let (tokens, tape) = tokens
-        .try_encode()?
-        .try_normalize::<Axis<2>>(layer_norm::EPSILON)?
-        .split_tape();
+    let normalize = Normalize {
+        epsilon: layer_norm::EPSILON,
+    };
+    let (tokens, tape) = D::try_accumulate(tokens.try_encode()?, normalize)?.split_tape();
     Ok((Dense { tokens, mask }, tape))
 }
 
@@ -97,18 +98,22 @@ pub(super) fn plain<E: Dtype, D: Device<E>, T: Tape<E, D>>(
         .retaped::<T>()
         .try_permute::<_, Axes3<0, 2, 1>>()?;
     let scores = query.try_matmul(keys)?;
-    let scores = match &context.mask {
-        None => scores,
+    let (batch, queries, tokens) = *scores.shape();
+    let shape = (batch, Const::<1>, queries, tokens);
+    let allowed = match &context.mask {
+        None => None,
         Some(mask) => {
-            let allowed = mask
-                .clone()
-                .try_broadcast_like::<_, Axis<1>>(scores.shape())?
-                .try_gt(E::default())?;
-            super::attention::keep_or(&allowed, scores, super::attention::lowest())?
+            let mask = mask.clone().try_broadcast_like::<_, Axes2<1, 2>>(&shape)?;
+            Some(attention::allowed(mask)?)
         }
     };
-    scores
-        .try_softmax::<Axis<2>>()?
+    let weights = Weights {
+        allowed,
+        inverted: false,
+    };
+    let scores = attention::finite(scores)?.try_reshape_like(&shape)?;
+    D::try_accumulate(scores, weights)?
+        .try_reshape_like(&(batch, queries, tokens))?
         .try_matmul(context.tokens.clone())
 }
 

@@ -4,7 +4,7 @@ mod cpu;
 
 use dfdx::prelude::*;
 
-use super::Device;
+use super::{Device, Normalize};
 pub(super) use cpu::forward as cpu;
 
 /// What is added to the variance, as PyTorch has it.
@@ -17,7 +17,7 @@ pub(super) fn plain<B: Dim, L: Dim, C: Dim, E: Dtype, D: Device<E>, T: Tape<E, D
     bias: &Tensor<(C,), E, D>,
 ) -> Result<Tensor<(B, L, C), E, D, T>, D::Err> {
     let shape = *x.shape();
-    x.try_normalize::<Axis<2>>(EPSILON)?
+    D::try_accumulate(x, Normalize { epsilon: EPSILON })?
         .try_mul(weight.clone().try_broadcast_like(&shape)?)?
         .try_add(bias.clone().try_broadcast_like(&shape)?)
 }

@@ -1,0 +1,98 @@
+//! One step of the training, in `f32` or in mixed precision.
+
+use anyhow::Result;
+use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
+use perceiver::prelude::*;
+
+use crate::data::Batch;
+use crate::{Digits, Model};
+
+/// The numbers that a step computes with.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+pub enum Precision {
+    /// 32 bits.
+    F32,
+    /// Half precision with sums in `f32`, from parameters in `f32`.
+    #[cfg(feature = "f16")]
+    Mixed,
+}
+
+/// What a training step needs beside the model.
+pub struct Trainer {
+    optimizer: Adam<Model, f32, AutoDevice>,
+    grads: Option<Gradients<f32, AutoDevice>>,
+    precision: Precision,
+    #[cfg(feature = "f16")]
+    scaler: perceiver::mixed::GradScaler,
+}
+
+impl Trainer {
+    pub fn new(model: &Model, precision: Precision) -> Self {
+        let config = AdamConfig {
+            weight_decay: Some(WeightDecay::Decoupled(1e-2)),
+            ..AdamConfig::default()
+        };
+        Self {
+            optimizer: Adam::new(model, config),
+            grads: Some(model.alloc_grads()),
+            precision,
+            #[cfg(feature = "f16")]
+            scaler: Default::default(),
+        }
+    }
+
+    /// Lets the model learn from a batch; gives the logits and the loss of before.
+    pub fn step(
+        &mut self,
+        model: &mut Model,
+        batch: Batch,
+        learning_rate: f64,
+    ) -> Result<(Vec<f32>, f32)> {
+        self.optimizer.cfg.lr = learning_rate;
+        match self.precision {
+            Precision::F32 => self.step_in_f32(model, batch),
+            #[cfg(feature = "f16")]
+            Precision::Mixed => self.step_in_mixed_precision(model, batch),
+        }
+    }
+
+    fn step_in_f32(&mut self, model: &mut Model, batch: Batch) -> Result<(Vec<f32>, f32)> {
+        let grads = self.grads.take().unwrap_or_else(|| model.alloc_grads());
+        let logits = model.forward_mut(batch.images.traced(grads));
+        let values = logits.as_vec();
+        let loss = cross_entropy_with_logits_loss(logits, batch.targets);
+        let loss_value = loss.array();
+        let mut grads = loss.backward();
+        self.optimizer.update(model, &grads)?;
+        model.zero_grads(&mut grads);
+        self.grads = Some(grads);
+        Ok((values, loss_value))
+    }
+
+    #[cfg(feature = "f16")]
+    fn step_in_mixed_precision(
+        &mut self,
+        model: &mut Model,
+        batch: Batch,
+    ) -> Result<(Vec<f32>, f32)> {
+        let mut copy = half(model);
+        let images = batch.images.to_dtype();
+        let logits = copy.forward_mut(images.traced(copy.alloc_grads()));
+        let values = logits.retaped::<NoneTape>().to_dtype::<f32>().as_vec();
+        let loss = cross_entropy_with_logits_loss(logits, batch.targets.to_dtype());
+        let loss_value = loss.retaped::<NoneTape>().to_dtype::<f32>().array();
+        let grads = self.scaler.try_backward(loss)?;
+        if let Some(grads) = self.scaler.try_unscale(model, &copy, grads)? {
+            self.optimizer.update(model, &grads)?;
+        }
+        Ok((values, loss_value))
+    }
+}
+
+/// The model in half precision.
+#[cfg(feature = "f16")]
+pub fn half(
+    model: &Model,
+) -> Digits<perceiver::dfdx::dtypes::AMP<perceiver::dfdx::dtypes::f16>, AutoDevice> {
+    perceiver::dfdx::nn::ToDtype::to_dtype(model)
+}

@@ -1,0 +1,275 @@
+//! Training in mixed precision: parameters in `f32`, a copy of them in half precision for each step.
+//!
+//! Half precision loses what training needs: a small gradient becomes zero, a small change of a weight too, and the
+//! second moments of dfdx's Adam. The remedies are those of Micikevicius et al. 2018 (arXiv 1710.03740), which PyTorch
+//! has too: an optimizer that works on `f32`, and a loss that is scaled up before gradients are made of it.
+//!
+//! ```
+//! use perceiver::dfdx::dtypes::{AMP, f16};
+//! use perceiver::dfdx::nn::ToDtype;
+//! use perceiver::dfdx::optim::{Adam, Optimizer};
+//! use perceiver::mixed::GradScaler;
+//! use perceiver::prelude::*;
+//!
+//! perceiver! {
+//!     struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 1, num_latents: 8,
+//!         latent_dim: 32, latent_heads: 2, num_classes: 10 }
+//! }
+//!
+//! let dev = Cpu::default();
+//! let mut model = dev.build_module::<Digits, f32>();
+//! let mut optimizer = Adam::new(&model, Default::default());
+//! let mut scaler = GradScaler::default();
+//!
+//! let images: Tensor<Rank4<5, 8, 8, 1>, f32, _> = dev.sample_normal();
+//! let targets: Tensor<Rank2<5, 10>, f32, _> = dev.zeros();
+//! let (images, targets) = (images.to_dtype::<AMP<f16>>(), targets.to_dtype::<AMP<f16>>());
+//!
+//! let mut copy = model.to_dtype::<AMP<f16>>();
+//! let logits = copy.forward_mut(images.traced(copy.alloc_grads()));
+//! let loss = cross_entropy_with_logits_loss(logits, targets);
+//! let grads = scaler.try_backward(loss)?;
+//! if let Some(grads) = scaler.try_unscale(&model, &copy, grads)? {
+//!     optimizer.update(&mut model, &grads)?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use dfdx::nn::tensor_collection::{
+    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorRef,
+};
+use dfdx::prelude::*;
+use dfdx::tensor_ops::Device as TensorDevice;
+
+use crate::ops::set_gradient;
+
+/// The largest scale: the next power of two is beyond `f16`.
+const LARGEST: f64 = 32_768.0;
+/// The smallest: below it gradients are not too large but wrong.
+const SMALLEST: f64 = 1.0;
+/// After how many steps without an overflow the scale is doubled, as in PyTorch.
+const GROWTH_INTERVAL: u32 = 2000;
+
+/// Scales losses up, and gradients down again, by as much as half precision allows.
+///
+/// The scale starts at 1,024 unless it is given. It is halved when a gradient overflows, and doubled after 2,000 steps
+/// in which none did; at most 32,768, since `f16` ends there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GradScaler {
+    scale: f64,
+    steps: u32,
+}
+
+impl Default for GradScaler {
+    fn default() -> Self {
+        Self::new(1024.0)
+    }
+}
+
+impl GradScaler {
+    /// Starts with a scale; it is brought into the range from 1 to 32,768.
+    #[must_use]
+    pub fn new(scale: f64) -> Self {
+        let scale = if scale.is_nan() { SMALLEST } else { scale };
+        Self {
+            scale: scale.clamp(SMALLEST, LARGEST),
+            steps: 0,
+        }
+    }
+
+    /// What a loss is multiplied with at present.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// The gradients of the scaled loss.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    pub fn try_backward<E: Dtype, D: TensorDevice<E>>(
+        &self,
+        loss: Tensor<Rank0, E, D, OwnedTape<E, D>>,
+    ) -> Result<Gradients<E, D>, D::Err> {
+        let scale = E::from_f64(self.scale).unwrap_or(E::ONE);
+        loss.try_mul(scale)?.try_backward()
+    }
+
+    /// Makes of the gradients of `copy`, from [`try_backward`](Self::try_backward), those of `model`: in `f32`, and not
+    /// scaled. `copy` is what `model.to_dtype()` gave. A parameter that the loss does not depend on has the gradient 0.
+    ///
+    /// Gives `None` where a gradient is infinite or not a number: the step is to be left out, and the next one has a
+    /// smaller scale.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    pub fn try_unscale<M, C, E, D>(
+        &mut self,
+        model: &M,
+        copy: &C,
+        gradients: Gradients<E, D>,
+    ) -> Result<Option<Gradients<f32, D>>, D::Err>
+    where
+        M: TensorCollection<f32, D>,
+        C: TensorCollection<E, D, To<f32, D> = M>,
+        E: Dtype,
+        D: TensorDevice<E> + TensorDevice<f32>,
+    {
+        let mut widen = Widen {
+            gradients,
+            scale: self.scale,
+        };
+        let widened = C::iter_tensors(&mut RecursiveWalker {
+            m: copy,
+            f: &mut widen,
+        })?;
+        let mut collect = Collect {
+            gradients: Gradients::leaky(),
+            check: None,
+        };
+        if let Some(widened) = &widened {
+            M::iter_tensors(&mut RecursiveWalker {
+                m: (model, widened),
+                f: &mut collect,
+            })?;
+        }
+        let check: Option<Vec<f32>> = collect.check.map(|check| check.as_vec());
+        let finite = check.is_none_or(|check| check == [0.0]);
+        self.adapt(finite);
+        Ok(finite.then_some(collect.gradients))
+    }
+
+    fn adapt(&mut self, finite: bool) {
+        if !finite {
+            *self = Self::new(self.scale / 2.0);
+            return;
+        }
+        self.steps += 1;
+        if self.steps == GROWTH_INTERVAL {
+            *self = Self::new(self.scale * 2.0);
+        }
+    }
+}
+
+/// Makes a module of the gradients of one.
+struct Widen<E: Dtype, D: TensorDevice<E>> {
+    gradients: Gradients<E, D>,
+    scale: f64,
+}
+
+impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> TensorVisitor<E, D> for Widen<E, D> {
+    type Viewer = ViewTensorRef;
+    type Err = D::Err;
+    type E2 = f32;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _options: TensorOptions<S, E, D>,
+        parameter: &Tensor<S, E, D>,
+    ) -> Result<Option<Tensor<S, f32, D>>, D::Err> {
+        self.gradients.try_alloc_for(parameter)?;
+        let gradient = self.gradients.get(parameter).try_to_dtype::<f32>()?;
+        Ok(Some(gradient.try_div(self.scale as f32)?))
+    }
+}
+
+/// Collects gradients that a module has as its tensors.
+struct Collect<D: TensorDevice<f32>> {
+    gradients: Gradients<f32, D>,
+    /// 0, or not a number if one of the gradients is none or infinite; read once, since each reading waits for the
+    /// device.
+    check: Option<Tensor<Rank0, f32, D>>,
+}
+
+impl<D: TensorDevice<f32>> TensorVisitor<f32, D> for Collect<D> {
+    type Viewer = (ViewTensorRef, ViewTensorRef);
+    type Err = D::Err;
+    type E2 = f32;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        options: TensorOptions<S, f32, D>,
+        (parameter, gradient): (&Tensor<S, f32, D>, &Tensor<S, f32, D>),
+    ) -> Result<Option<Tensor<S, f32, D>>, D::Err> {
+        if !options.do_gradient_update {
+            return Ok(None);
+        }
+        let count = parameter.shape().num_elements();
+        let check = gradient
+            .clone()
+            .try_mul(0.0)?
+            .try_reshape_like(&(count,))?
+            .try_sum::<Rank0, _>()?;
+        self.check = Some(match self.check.take() {
+            None => check,
+            Some(sum) => sum.try_add(check)?,
+        });
+        set_gradient(&mut self.gradients, parameter, gradient.clone())?;
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::dtypes::{AMP, f16};
+    use dfdx::nn::{BuildModule, Module, ToDtype};
+
+    use super::*;
+    use crate::nn::Linear;
+
+    type Layer = Linear<Const<3>, Const<2>, f32, Cpu>;
+    type Mixed = AMP<f16>;
+
+    fn gradients(layer: &Layer, scaler: &mut GradScaler, size: f32) -> Option<Gradients<f32, Cpu>> {
+        let dev = Cpu::default();
+        let copy = layer.to_dtype::<Mixed>();
+        let x = dev
+            .tensor([[[size, 2.0 * size, -size]]])
+            .to_dtype::<Mixed>();
+        let y = copy.forward(x.leaky_trace()).sum::<Rank0, _>();
+        let gradients = scaler.try_backward(y).unwrap();
+        scaler.try_unscale(layer, &copy, gradients).unwrap()
+    }
+
+    #[test]
+    fn small_gradients_survive_and_are_scaled_back() {
+        let layer = Layer::build(&Cpu::default());
+        // Below the smallest f16, 6e-8, and so 0 without a scale.
+        let size = 1e-5;
+        let mut scaler = GradScaler::new(4096.0);
+        let found = gradients(&layer, &mut scaler, size).unwrap();
+        let weight = found.get(&layer.weight).array();
+        for row in weight {
+            for (found, factor) in row.into_iter().zip([1.0, 2.0, -1.0]) {
+                assert!((found - factor * size).abs() < 1e-2 * size, "{found}");
+            }
+        }
+        assert_eq!(found.get(&layer.bias).array(), [1.0; 2]);
+        assert_eq!(scaler.scale(), 4096.0);
+    }
+
+    #[test]
+    fn an_overflow_leaves_the_step_out_and_halves_the_scale() {
+        let layer = Layer::build(&Cpu::default());
+        let mut scaler = GradScaler::new(1e9);
+        assert_eq!(scaler.scale(), 32_768.0);
+        assert!(gradients(&layer, &mut scaler, 3.0).is_none());
+        assert_eq!(scaler.scale(), 16_384.0);
+        assert!(gradients(&layer, &mut scaler, 1.5).is_some());
+        assert_eq!(scaler.scale(), 16_384.0);
+    }
+
+    #[test]
+    fn the_scale_grows_when_nothing_overflows_for_long() {
+        let mut scaler = GradScaler::new(8.0);
+        for _ in 1..GROWTH_INTERVAL {
+            scaler.adapt(true);
+        }
+        assert_eq!(scaler.scale(), 8.0);
+        scaler.adapt(true);
+        assert_eq!(scaler.scale(), 16.0);
+        assert_eq!(GradScaler::new(f64::NAN).scale(), 1.0);
+    }
+}

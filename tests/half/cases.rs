@@ -1,0 +1,202 @@
+//! Tests for one data type, `E`.
+
+use perceiver::dfdx::nn::ToDtype;
+use perceiver::ops::AttentionOptions;
+use perceiver::prelude::*;
+
+use super::E;
+
+perceiver! {
+    /// Some of everything, 32 latents of 64.
+    struct Small {
+        input_channels: 3,
+        num_freq_bands: 6,
+        max_freq: 10.0,
+        depth: 2,
+        num_latents: 32,
+        latent_dim: 64,
+        cross_dim_head: 32,
+        latent_heads: 4,
+        latent_dim_head: 16,
+        num_classes: 10,
+    }
+}
+
+perceiver! {
+    struct Inverted {
+        input_channels: 3,
+        num_freq_bands: 6,
+        max_freq: 10.0,
+        depth: 2,
+        num_latents: 32,
+        latent_dim: 64,
+        cross_dim_head: 32,
+        latent_heads: 4,
+        latent_dim_head: 16,
+        num_classes: 10,
+        inverted_cross_attn: true,
+    }
+}
+
+/// What a number of half precision is in `f32`.
+fn wide<S: Shape, E: Dtype>(x: &Tensor<S, E, Cpu>) -> Vec<f32> {
+    x.as_vec()
+        .into_iter()
+        .map(|x| x.to_f32().expect("a number"))
+        .collect()
+}
+
+fn assert_finite(name: &str, numbers: &[f32]) {
+    let finite = numbers.iter().filter(|x| x.is_finite()).count();
+    assert_eq!(finite, numbers.len(), "finite numbers of {name}");
+}
+
+/// The largest difference, by the largest number.
+fn difference(found: &[f32], expected: &[f32]) -> f32 {
+    let largest = |numbers: &mut dyn Iterator<Item = f32>| numbers.fold(0.0, f32::max);
+    let differences = found.iter().zip(expected).map(|(x, y)| (x - y).abs());
+    largest(&mut differences.into_iter()) / largest(&mut expected.iter().map(|x| x.abs()))
+}
+
+/// The gradients that are compared: those far from the logits, and the input's.
+fn gradients<F: Dtype>(
+    model: &Small<F, Cpu>,
+    image: &Tensor<Rank4<2, 24, 20, 3>, F, Cpu>,
+) -> Vec<(&'static str, Vec<f32>)>
+where
+    Cpu: Device<F>,
+{
+    let loss = model.forward(image.leaky_trace()).square().mean();
+    let gradients = loss.backward();
+    let layer = &model.layers.modules[0];
+    vec![
+        ("latents", wide(&gradients.get(&model.latents))),
+        (
+            "to_q",
+            wide(&gradients.get(&layer.cross_attn.inner.to_q.weight)),
+        ),
+        (
+            "to_kv",
+            wide(&gradients.get(&layer.cross_attn.inner.to_kv.weight)),
+        ),
+        (
+            "norm_context",
+            wide(&gradients.get(&layer.cross_attn.norm_context.weight)),
+        ),
+        (
+            "cross_ff",
+            wide(&gradients.get(&layer.cross_ff.inner.expand.weight)),
+        ),
+        (
+            "bias",
+            wide(&gradients.get(&layer.cross_ff.inner.expand.bias)),
+        ),
+        ("norm", wide(&gradients.get(&model.to_logits.norm.weight))),
+        ("image", wide(&gradients.get(image))),
+    ]
+}
+
+#[test]
+fn logits_and_gradients_are_those_of_f32() {
+    let dev = Cpu::seed_from_u64(1);
+    let model = dev.build_module::<Small, f32>().to_dtype::<E>();
+    let image: Tensor<Rank4<2, 24, 20, 3>, f32, _> = dev.sample_normal();
+    let image = image.to_dtype::<E>();
+    // What half precision makes of parameters and input is not what is compared.
+    let reference = model.to_dtype::<f32>();
+    let reference_image = image.clone().to_dtype::<f32>();
+
+    let found = wide(&model.forward(image.clone()));
+    let expected = reference.forward(reference_image.clone()).as_vec();
+    let apart = difference(&found, &expected);
+    assert!(apart < 1e-2, "logits are {apart} apart");
+
+    let found = gradients(&model, &image);
+    let expected = gradients(&reference, &reference_image);
+    for ((name, found), (_, expected)) in found.iter().zip(&expected) {
+        let apart = difference(found, expected);
+        assert!(apart < 3e-2, "gradients of {name} are {apart} apart");
+    }
+}
+
+/// A model whose weights give scores of about ±10,000, and its gradients.
+fn extreme(mask: bool) {
+    let dev = Cpu::seed_from_u64(2);
+    let mut model = dev.build_module::<Small, f32>();
+    for layer in &mut model.layers.modules {
+        let attention = &mut layer.cross_attn.inner;
+        attention.to_q.weight = attention.to_q.weight.clone() * 150.0;
+        attention.to_kv.weight = attention.to_kv.weight.clone() * 150.0;
+        let attention = &mut layer.self_attns.modules[0].0.inner;
+        attention.to_q.weight = attention.to_q.weight.clone() * 150.0;
+        attention.to_kv.weight = attention.to_kv.weight.clone() * 150.0;
+    }
+    let model = model.to_dtype::<E>();
+    let image: Tensor<Rank4<1, 224, 224, 3>, f32, _> = dev.sample_normal();
+    let image = image.to_dtype::<E>();
+    let known = dev.tensor_from_vec(vec![!mask; 224 * 224], (Const, Const, Const));
+
+    let logits = model.forward((image.leaky_trace(), known));
+    assert_finite("logits", &wide(&logits.with_empty_tape().split_tape().0));
+    let gradients = logits.square().mean().backward();
+    assert_finite("the image's gradient", &wide(&gradients.get(&image)));
+    let weight = &model.layers.modules[0].cross_attn.inner.to_kv.weight;
+    assert_finite("a weight's gradient", &wide(&gradients.get(weight)));
+}
+
+#[test]
+fn large_scores_and_many_tokens_stay_numbers() {
+    extreme(false);
+}
+
+#[test]
+fn nothing_to_attend_to_is_no_division_by_zero() {
+    extreme(true);
+}
+
+#[test]
+fn scores_of_ten_thousand_choose_a_token() {
+    const TOKENS: usize = 600;
+    let dev = Cpu::default();
+    // A score is 25 · 50 · 64 / √64 = 10,000, with the sign of the token.
+    let sign = |token: usize| if token == 123 { 1.0 } else { -1.0 };
+    let key_value: Vec<f32> = (0..TOKENS)
+        .flat_map(|token| [[50.0 * sign(token); 64], [token as f32; 64]])
+        .flatten()
+        .collect();
+    let query: Tensor<Rank3<1, 3, 64>, f32, _> = dev.ones() * 25.0;
+    let query = query
+        .to_dtype::<E>()
+        .reshape_like(&(1, 3, Default::default()));
+    let key_value = dev
+        .tensor_from_vec(key_value, (1, TOKENS, Default::default()))
+        .to_dtype::<E>();
+    let out = <Cpu as Device<E>>::try_attention::<_, _, _, 1, 64, _>(
+        query,
+        key_value,
+        &AttentionOptions::default(),
+    );
+    assert_eq!(wide(&out.unwrap()), [123.0; 3 * 64]);
+}
+
+#[test]
+fn competing_latents_divide_by_small_sums() {
+    let dev = Cpu::seed_from_u64(3);
+    let model = dev.build_module::<Inverted, f32>().to_dtype::<E>();
+    let image: Tensor<Rank4<1, 60, 60, 3>, f32, _> = dev.sample_normal();
+    let image = image.to_dtype::<E>();
+    let unknown = dev.tensor_from_vec(vec![false; 60 * 60], (Const, Const, Const));
+    for input in [None, Some(unknown)] {
+        let traced = image.leaky_trace();
+        let logits = match input {
+            None => model.forward(traced),
+            Some(mask) => model.forward((traced, mask)),
+        };
+        assert_finite("logits", &wide(&logits.with_empty_tape().split_tape().0));
+        let gradients = logits.square().mean().backward();
+        assert_finite(
+            "the latents' gradient",
+            &wide(&gradients.get(&model.latents)),
+        );
+    }
+}

@@ -1,0 +1,6 @@
+//! `f16`.
+
+type E = perceiver::dfdx::dtypes::f16;
+
+#[path = "cases.rs"]
+mod cases;
