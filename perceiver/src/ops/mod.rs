@@ -7,9 +7,10 @@
 //! The kernels choose their instructions when the program runs (AVX2, AVX-512, NEON, or none), so a plain
 //! `cargo build --release` is fast. They run on as many threads as rayon is set to (`RAYON_NUM_THREADS`, or a pool that
 //! the caller is in); the first thread of a program that calls them becomes one of these, for good, so that it works
-//! instead of waiting. Numbers of half precision are computed with in `f32` and stored as they are. dfdx shows nobody a view of a tensor's numbers, so they copy
-//! what they read, about a twentieth of the time of a forward pass; the one place with unsafe code is the call of the
-//! matrix product.
+//! instead of waiting. Numbers of half precision are computed with in `f32` and stored as they are.
+//!
+//! dfdx shows nobody a view of a tensor's numbers, so the kernels copy what they read, about a twentieth of the time of
+//! a forward pass. The one place with unsafe code is the call of the matrix product.
 
 mod accumulation;
 mod attention;
