@@ -1,4 +1,4 @@
-//! Views of matrices, and their product: the one place with unsafe code.
+//! Views of matrices, and their product: the one place with unsafe code. Its tests run under Miri too: `tests/miri`.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -7,8 +7,9 @@ use gemm::Parallelism;
 
 use super::threads::take_part;
 
-/// Below this many multiplications a second thread costs more than it gives.
-const PARALLEL: usize = 1 << 20;
+/// Below this many multiplications a second thread costs more than it gives. Tests, which have matrices that Miri can
+/// multiply, need all threads sooner.
+const PARALLEL: usize = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
 /// A matrix that lies in a slice: row by row, a part of each row, or turned over.
 #[derive(Clone, Copy, Debug)]
