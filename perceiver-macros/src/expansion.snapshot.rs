@@ -67,10 +67,9 @@ impl Digits {
     /// The number of logits.
     pub const NUM_CLASSES: ::core::primitive::usize = {
         const __VALUE: ::core::primitive::usize = labels::COUNT;
-        ::core::assert!(
-            __VALUE >= 1 && __VALUE <= 268435456,
-            "`num_classes` has to be a whole number from 1 to 268435456"
-        );
+        let () = <perceiver::__private::ranges::InRange<
+            { perceiver::__private::ranges::count(__VALUE, 268435456) },
+        > as perceiver::__private::ranges::NumClasses<{ __VALUE }>>::HOLDS;
         __VALUE
     };
     /// The probability with which training drops an attention weight.
@@ -105,9 +104,6 @@ const _: () = {
             num_classes: (),
             ..__::Keys::NONE
         };
-    };
-    const _: () = {
-        let _ = Digits::NUM_CLASSES;
     };
     impl Digits {
         /// The width of a token: its channels and its position encoding.

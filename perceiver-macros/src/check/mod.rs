@@ -27,7 +27,7 @@ pub struct Value {
     /// The constant's value.
     pub tokens: TokenStream,
     /// The elements, of an array.
-    shape: Vec<Expr>,
+    pub shape: Vec<Expr>,
     /// Where the value is written.
     pub span: Span,
     /// Whether only the compiler can tell what it is.

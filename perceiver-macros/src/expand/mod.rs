@@ -10,7 +10,7 @@ use syn::{Attribute, Ident, Meta, MetaList, Path, Token};
 
 use crate::ast::Declaration;
 use crate::check::Values;
-use constants::{checks, constants, derived_constants};
+use constants::{constants, derived_constants};
 use implementations::{completion, methods, traits};
 
 /// The expansion: the struct, its constants, and the implementations over the layers of `krate`.
@@ -23,11 +23,10 @@ pub fn expand(
     values: &Values,
     error: Option<TokenStream>,
 ) -> TokenStream {
-    let name = &declaration.name;
     let structure = structure(krate, declaration, values);
+    let name = &used(&declaration.name);
     let constants = constants(krate, name, values, error);
     let completion = completion(declaration);
-    let checks = checks(values, name);
     let derived_constants = derived_constants(name, values);
     let methods = methods(name, values);
     let traits = traits(name, values);
@@ -50,7 +49,6 @@ pub fn expand(
             #[allow(unused_imports)]
             use #krate::__private::{self as __, methods::*};
             #completion
-            #checks
             #derived_constants
             #methods
             #traits
@@ -62,6 +60,14 @@ pub fn expand(
 /// the whole declaration otherwise.
 fn shown_as(name: &Ident) -> Span {
     Span::call_site().located_at(name.span())
+}
+
+/// The model's name where the expansion uses it. With its own span, what it is part of would be shown as the whole
+/// declaration: it is the user's, the rest is the macro's.
+fn used(name: &Ident) -> Ident {
+    let mut used = name.clone();
+    used.set_span(shown_as(name));
+    used
 }
 
 /// Whether the declaration has a classifier head.
@@ -76,11 +82,12 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     let span = shown_as(name);
     let p = quote!(#krate::__private);
     let derives = missing_derives(attrs);
-    let layer = layer(name);
+    let this = &used(name);
+    let layer = layer(this);
     let to_logits = classifies(values).then(|| {
         quote_spanned! {span=>
             /// The classifier head.
-            pub to_logits: #p::ToLogits<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, E, D>,
+            pub to_logits: #p::ToLogits<{ #this::LATENT_DIM }, { #this::NUM_CLASSES }, E, D>,
         }
     });
     // A declaration without documentation of its own still has some.
@@ -92,11 +99,11 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
         #derives
         #vis struct #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {
             /// The learned latents, `(NUM_LATENTS, LATENT_DIM)`.
-            pub latents: #p::Tensor<#p::Rank2<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>, E, D>,
+            pub latents: #p::Tensor<#p::Rank2<{ #this::NUM_LATENTS }, { #this::LATENT_DIM }>, E, D>,
             /// The layers; with tied weights the last stands for all that follow.
             pub layers: #p::Repeated<
                 #p::Layer<#layer, E, D>,
-                { #p::stored_layers(#name::DEPTH, #name::WEIGHT_TIE_LAYERS) },
+                { #p::stored_layers(#this::DEPTH, #this::WEIGHT_TIE_LAYERS) },
             >,
             #to_logits
         }
