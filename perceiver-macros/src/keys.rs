@@ -213,9 +213,9 @@ pub fn module() -> String {
         } else {
             ("", "")
         };
+        let range = key.range();
         module += &format!(
-            "    range!(\n        {}{parameter},\n        \"{each}`{name}` has to be {expected}{found}\"\n    );\n",
-            key.range()
+            "    range! {{ {range}{parameter}, \"{each}`{name}` has to be {expected}{found}\" }}\n"
         );
     }
     module + "}\n"

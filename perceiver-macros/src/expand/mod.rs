@@ -4,11 +4,10 @@ mod constants;
 mod implementations;
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
-use syn::punctuated::Punctuated;
-use syn::{Attribute, Ident, Meta, MetaList, Path, Token};
+use quote::{quote, quote_spanned};
+use syn::{Attribute, Ident, Path};
 
-use crate::ast::Declaration;
+use crate::ast::{Declaration, derived};
 use crate::check::Values;
 use constants::{constants, derived_constants};
 use implementations::{completion, methods, traits};
@@ -80,7 +79,7 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
         attrs, vis, name, ..
     } = declaration;
     let span = shown_as(name);
-    let p = quote!(#krate::__private);
+    let p = quote_spanned!(span=> #krate::__private);
     let derives = missing_derives(attrs);
     let this = &used(name);
     let layer = layer(this);
@@ -118,10 +117,9 @@ fn missing_derives(attrs: &[Attribute]) -> TokenStream {
     ];
     let (mut missing, mut conditional) = (Vec::new(), Vec::new());
     for (name, path) in derives {
-        let conditions: Vec<_> = attrs
-            .iter()
-            .filter_map(|attr| derived_if(attr, name))
-            .collect();
+        let derived = attrs.iter().flat_map(derived);
+        let derived = derived.filter(|(_, path)| is_named(path, name));
+        let conditions: Vec<_> = derived.map(|(condition, _)| condition).collect();
         if conditions.is_empty() {
             missing.push(path);
         } else {
@@ -132,24 +130,9 @@ fn missing_derives(attrs: &[Attribute]) -> TokenStream {
     quote!(#missing #(#conditional)*)
 }
 
-/// The condition under which `attr` derives the trait `name`, if it does. What cannot be read here, rustc reports.
-fn derived_if(attr: &Attribute, name: &str) -> Option<TokenStream> {
-    let derives = |list: &MetaList| {
-        let parser = Punctuated::<Path, Token![,]>::parse_terminated;
-        let paths = list.parse_args_with(parser).unwrap_or_default();
-        let mut names = paths.iter().filter_map(|path| path.segments.last());
-        list.path.is_ident("derive") && names.any(|last| last.ident == name)
-    };
-    let list = attr.meta.require_list().ok()?;
-    if derives(list) {
-        return Some(quote!(all()));
-    }
-    let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
-    let metas = list.parse_args_with(parser).unwrap_or_default();
-    let mut metas = metas.iter();
-    let condition = metas.next()?;
-    let is_derived = metas.any(|meta| matches!(meta, Meta::List(list) if derives(list)));
-    (list.path.is_ident("cfg_attr") && is_derived).then(|| condition.to_token_stream())
+/// Whether `path` ends in `name`.
+fn is_named(path: &Path, name: &str) -> bool {
+    path.segments.last().is_some_and(|last| last.ident == name)
 }
 
 /// The widths and counts of a layer.
