@@ -92,18 +92,16 @@ fn mutations(stream: &TokenStream) -> Vec<TokenStream> {
 fn one_changed_token_gives_a_program_and_few_errors() {
     let valid = VALID.parse().unwrap();
     let mutations = mutations(&valid);
+    // All of them would take a minute, since the parser is not optimised in tests.
+    let some: Vec<_> = mutations.iter().step_by(7).collect();
     let mut single = 0;
-    for mutation in &mutations {
+    for mutation in &some {
         let errors = errors(&mutation.to_string());
         // A lost brace takes three keys with it.
         assert!(errors.len() <= 3, "{mutation}\n{errors:#?}");
         single += usize::from(errors.len() <= 1);
     }
-    assert!(
-        single * 100 > mutations.len() * 90,
-        "{single} of {}",
-        mutations.len()
-    );
+    assert!(single * 100 > some.len() * 90, "{single} of {}", some.len());
 }
 
 #[test]
@@ -112,8 +110,7 @@ fn two_changed_tokens_give_a_program() {
         .parse()
         .unwrap();
     for (i, first) in mutations(&valid).iter().enumerate() {
-        // All pairs would take minutes.
-        for second in mutations(first).iter().skip(i % 499).step_by(499) {
+        for second in mutations(first).iter().skip(i % 1999).step_by(1999) {
             errors(&second.to_string());
         }
     }
