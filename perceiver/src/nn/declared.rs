@@ -6,7 +6,7 @@
 
 use dfdx::prelude::*;
 
-use super::{AnyInput, Input, Mask};
+use super::Input;
 
 macro_rules! declared {
     (
@@ -26,36 +26,12 @@ macro_rules! declared {
         }
 
         #[diagnostic::do_not_recommend]
-        impl<S, X, V, T, Model, $(const $size: usize,)+ E, D> $name<Model, $($size,)+ E, D> for Tensor<S, X, V, T>
+        impl<I, Model, $(const $size: usize,)+ E: Dtype, D: Device<E>> $name<Model, $($size,)+ E, D> for I
         where
-            S: Shape,
-            X: Unit,
-            V: Storage<X>,
-            E: Dtype,
-            D: Device<E>,
-            Self: Input<$axes, CHANNELS, E, D $(, Axes = $shape)?>,
-        {
-        }
-
-        // Where one of a pair is wrong, the error is about that one.
-        impl<X: AnyInput<$axes> + $name<Model, $($size,)+ E, D>, M: MaskOf<Model, X, X::Batch, E, D>,
-            Model, $(const $size: usize,)+ E: Dtype, D: Device<E>> $name<Model, $($size,)+ E, D> for (X, M)
+            I: Input<$axes, CHANNELS, E, D $(, Axes = $shape)?>
         {
         }
     };
-}
-
-/// A mask over an input `X` of a model.
-#[diagnostic::on_unimplemented(
-    message = "`{Model}` cannot take this mask: a mask is a `bool` tensor of the same batch and axes as the input",
-    label = "expected a `bool` tensor of the batch and axes of `{X}`, found `{Self}`"
-)]
-pub trait MaskOf<Model, X, B: Dim, E: Dtype, D: Device<E>>: Mask<X, B, E, D> {}
-
-#[diagnostic::do_not_recommend]
-impl<M, Model, X, B: Dim, E: Dtype, D: Device<E>> MaskOf<Model, X, B, E, D> for M where
-    M: Mask<X, B, E, D>
-{
 }
 
 declared!(

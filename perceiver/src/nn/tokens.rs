@@ -130,14 +130,11 @@ pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>
     ) -> Result<Tokens<Self::Batch, CHANNELS, AXES, E, D, Self::Tape>, ForwardError<D::Err>>;
 }
 
-/// A mask over an input `X` with the batch `B`: a `bool` tensor of its batch and axes, true where a position may be
-/// attended to. Whether the channels and the dtype of the input are right is not what it asks.
-pub trait Mask<X, B: Dim, E: Dtype, D: Device<E>> {
-    /// Compares the sizes of both.
-    ///
-    /// # Errors
-    /// If they are of different sizes.
-    fn check(&self, input: &X) -> Result<(), ForwardError<D::Err>>;
+/// A mask over an input with the batch `B` and the axes `Axes`: a `bool` tensor, true where a position may be attended
+/// to.
+pub trait Mask<Axes, B: Dim, E: Dtype, D: Device<E>> {
+    /// The sizes of the batch and the axes.
+    fn sizes(&self) -> Vec<usize>;
 
     /// Flattens the axes, with 1 for true and 0 for false.
     ///
@@ -151,7 +148,7 @@ where
     E: Dtype,
     D: Device<E>,
     X: Input<AXES, CHANNELS, E, D>,
-    M: Mask<X, X::Batch, E, D>,
+    M: Mask<X::Axes, X::Batch, E, D>,
 {
     type Axes = X::Axes;
 
@@ -159,8 +156,15 @@ where
         self,
     ) -> Result<Tokens<X::Batch, CHANNELS, AXES, E, D, X::Tape>, ForwardError<D::Err>> {
         let (input, mask) = self;
-        mask.check(&input)?;
         let tokens = input.into_tokens()?;
+        let mut sizes = vec![tokens.data.shape().0.size()];
+        sizes.extend(tokens.axes);
+        if mask.sizes() != sizes {
+            return Err(ForwardError::MaskShape {
+                mask: mask.sizes(),
+                input: sizes,
+            });
+        }
         let mask = Some(mask.into_numbers()?);
         Ok(Tokens { mask, ..tokens })
     }
@@ -195,30 +199,15 @@ macro_rules! input {
             }
         }
 
-        impl<B, $($Axis,)+ C, X, V, T, E, D> Mask<Tensor<(B, $($Axis,)+ C), X, V, T>, B, E, D>
-            for Tensor<(B, $($Axis,)+), bool, D>
+        impl<B, $($Axis,)+ E, D> Mask<($($Axis,)+), B, E, D> for Tensor<(B, $($Axis,)+), bool, D>
         where
             B: Dim,
             $($Axis: Dim,)+
-            C: Dim,
-            X: Unit,
-            V: Storage<X>,
             E: Dtype,
             D: Device<E>,
         {
-            fn check(
-                &self,
-                input: &Tensor<(B, $($Axis,)+ C), X, V, T>,
-            ) -> Result<(), ForwardError<D::Err>> {
-                let (batch, $($axis,)+ _) = *input.shape();
-                let shape = (batch, $($axis,)+);
-                if *self.shape() == shape {
-                    return Ok(());
-                }
-                Err(ForwardError::MaskShape {
-                    mask: self.shape().concrete().into(),
-                    input: shape.concrete().into(),
-                })
+            fn sizes(&self) -> Vec<usize> {
+                self.shape().concrete().into()
             }
 
             fn into_numbers(self) -> Result<Tensor<(B, usize), E, D>, D::Err> {
