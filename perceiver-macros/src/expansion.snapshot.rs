@@ -67,10 +67,9 @@ impl Digits {
     /// The number of logits.
     pub const NUM_CLASSES: ::core::primitive::usize = {
         const __VALUE: ::core::primitive::usize = labels::COUNT;
-        ::core::assert!(
-            __VALUE >= 1 && __VALUE <= 268435456,
-            "`num_classes` has to be a whole number from 1 to 268435456"
-        );
+        let () = <perceiver::__private::ranges::InRange<
+            { perceiver::__private::ranges::count(__VALUE, 268435456) },
+        > as perceiver::__private::ranges::NumClasses<{ __VALUE }>>::HOLDS;
         __VALUE
     };
     /// The probability with which training drops an attention weight.
@@ -105,9 +104,6 @@ const _: () = {
             num_classes: (),
             ..__::Keys::NONE
         };
-    };
-    const _: () = {
-        let _ = Digits::NUM_CLASSES;
     };
     impl Digits {
         /// The width of a token: its channels and its position encoding.
@@ -148,7 +144,7 @@ const _: () = {
         pub fn forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __::Logits<I, { Digits::NUM_CLASSES }, E, D> {
+        ) -> __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D> {
             __::unwrap(self.try_forward(input))
         }
         /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
@@ -158,7 +154,7 @@ const _: () = {
         pub fn forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
-        ) -> __::Logits<I, { Digits::NUM_CLASSES }, E, D> {
+        ) -> __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D> {
             __::unwrap(self.try_forward_mut(input))
         }
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
@@ -172,7 +168,7 @@ const _: () = {
             &self,
             input: I,
         ) -> __::Result<
-            __::Logits<I, { Digits::NUM_CLASSES }, E, D>,
+            __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D>,
             __::ForwardError<D::Err>,
         > {
             let latents = self.try_embed(input)?;
@@ -186,7 +182,7 @@ const _: () = {
             &mut self,
             input: I,
         ) -> __::Result<
-            __::Logits<I, { Digits::NUM_CLASSES }, E, D>,
+            __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D>,
             __::ForwardError<D::Err>,
         > {
             let dropout = __::Dropout {
@@ -205,7 +201,14 @@ const _: () = {
         pub fn embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D> {
+        ) -> __::Latents<
+            I,
+            2usize,
+            { Digits::NUM_LATENTS },
+            { Digits::LATENT_DIM },
+            E,
+            D,
+        > {
             __::unwrap(self.try_embed(input))
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
@@ -218,7 +221,14 @@ const _: () = {
             &self,
             input: I,
         ) -> __::Result<
-            __::Latents<I, { Digits::NUM_LATENTS }, { Digits::LATENT_DIM }, E, D>,
+            __::Latents<
+                I,
+                2usize,
+                { Digits::NUM_LATENTS },
+                { Digits::LATENT_DIM },
+                E,
+                D,
+            >,
             __::ForwardError<D::Err>,
         > {
             __::Ok(run(self, input.into_tokens()?, __::Dropout::NONE)?)
@@ -299,7 +309,7 @@ const _: () = {
         D: __::Device<E>,
         I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
     > __::Module<I> for Digits<E, D> {
-        type Output = __::Logits<I, { Digits::NUM_CLASSES }, E, D>;
+        type Output = __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D>;
         type Error = D::Err;
         fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
             self.try_forward(input).map_err(__::ForwardError::into_device_error::<E, D>)
@@ -310,7 +320,7 @@ const _: () = {
         D: __::Device<E>,
         I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
     > __::ModuleMut<I> for Digits<E, D> {
-        type Output = __::Logits<I, { Digits::NUM_CLASSES }, E, D>;
+        type Output = __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D>;
         type Error = D::Err;
         fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
             self.try_forward_mut(input)

@@ -135,6 +135,18 @@ impl Key {
         }
     }
 
+    /// The name of the trait of what is in range.
+    pub fn range(&self) -> String {
+        let words = self.name.split('_');
+        let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+        words.map(capital).collect()
+    }
+
+    /// Whether the value is made of whole numbers, which types can show.
+    pub fn is_counted(&self) -> bool {
+        matches!(self.kind, Kind::Count { .. } | Kind::Shape)
+    }
+
     /// The name of the associated constant.
     pub fn constant(&self) -> String {
         self.name.to_uppercase()
@@ -174,18 +186,37 @@ pub fn table() -> String {
     table + "\n¹ unless `fourier_encode_data: false`\n"
 }
 
-/// The keys as the fields of a struct, which rust-analyzer completes and explains.
+/// The keys as Rust: the fields of a struct, which rust-analyzer completes and explains, and what the compiler says
+/// about constants that are out of range.
 #[cfg(test)]
-pub fn fields() -> String {
-    let mut fields =
+pub fn module() -> String {
+    let mut module =
         String::from("//! Written by the tests of `perceiver-macros`, from the table of keys.\n\n");
-    fields += "/// What rust-analyzer sees in place of a declaration's keys.\npub struct Keys {\n";
+    module += "/// What rust-analyzer sees in place of a declaration's keys.\npub struct Keys {\n";
     for key in KEYS {
-        fields += &format!("    /// {}\n    pub {}: (),\n", key.sentence(), key.name);
+        module += &format!("    /// {}\n    pub {}: (),\n", key.sentence(), key.name);
     }
-    fields += "}\n\nimpl Keys {\n    /// No key.\n    pub const NONE: Self = Self {\n";
+    module += "}\n\nimpl Keys {\n    /// No key.\n    pub const NONE: Self = Self {\n";
     for key in KEYS {
-        fields += &format!("        {}: (),\n", key.name);
+        module += &format!("        {}: (),\n", key.name);
     }
-    fields + "    };\n}\n"
+    module += "    };\n}\n\n/// What the compiler says about constants.\npub mod ranges {\n";
+    module += "    pub use crate::ranges::*;\n\n";
+    for key in KEYS.iter().filter(|key| key.kind != Kind::Flag) {
+        let Key { name, kind, .. } = key;
+        let (each, expected) = match kind {
+            Kind::Shape => ("each size of ", WIDTH.expected()),
+            kind => ("", kind.expected()),
+        };
+        let (parameter, found) = if key.is_counted() {
+            ("<FOUND>", ", found `{FOUND}`")
+        } else {
+            ("", "")
+        };
+        let range = key.range();
+        module += &format!(
+            "    range! {{ {range}{parameter}, \"{each}`{name}` has to be {expected}{found}\" }}\n"
+        );
+    }
+    module + "}\n"
 }

@@ -2,8 +2,11 @@
 //!
 //! `UPDATE_EXPECT=1 cargo test -p perceiver-macros` writes the files anew.
 
+mod mistakes;
+mod mutations;
+
 use expect_test::expect_file;
-use proc_macro2::TokenTree;
+use proc_macro2::{TokenStream, TokenTree};
 
 use crate::keys::{self, Default, KEYS, Kind};
 
@@ -11,7 +14,7 @@ use crate::keys::{self, Default, KEYS, Kind};
 fn documentation_has_the_table_of_keys() {
     let table = keys::table();
     expect_file!["../../perceiver/src/keys.md"].assert_eq(&table);
-    expect_file!["../../perceiver/src/keys.rs"].assert_eq(&keys::fields());
+    expect_file!["../../perceiver/src/keys.rs"].assert_eq(&keys::module());
     let readme = include_str!("../../README.md");
     assert!(
         readme.contains(&table),
@@ -84,55 +87,32 @@ fn expansion_of_a_small_declaration() {
     expect_file!["expansion.snapshot.rs"].assert_eq(&prettyplease::unparse(&file));
 }
 
-#[test]
-fn a_whole_number_with_the_suffix_f64_is_a_number() {
-    let expansion = crate::expansion(quote::quote! {
-        perceiver;
-        depth: 6, num_freq_bands: 6, max_freq: 10f64,
-    });
-    assert!(!expansion.to_string().contains("compile_error"));
-}
-
-/// The messages that a declaration gives.
-fn messages(declaration: &str) -> Vec<String> {
-    fn collect(stream: proc_macro2::TokenStream, messages: &mut Vec<String>) {
+/// The errors that a declaration gives: each with what it points at.
+fn errors(declaration: &str) -> Vec<(String, String)> {
+    fn collect(source: &str, stream: TokenStream, errors: &mut Vec<(String, String)>) {
         let trees: Vec<_> = stream.into_iter().collect();
         for (i, tree) in trees.iter().enumerate() {
             let TokenTree::Group(group) = tree else {
                 continue;
             };
-            let is_error = i > 1 && trees[i - 2].to_string() == "compile_error";
-            match syn::parse2::<syn::LitStr>(group.stream()) {
-                Ok(message) if is_error => messages.push(message.value()),
-                _ => collect(group.stream(), messages),
+            // `compile_error! { .. }`: the word begins where the error does, the braces end with it.
+            match trees[..i] {
+                [.., ref word, _] if word.to_string() == "compile_error" => {
+                    let place = word.span().byte_range().start..group.span().byte_range().end;
+                    let message: syn::LitStr = syn::parse2(group.stream()).unwrap();
+                    errors.push((source[place].into(), message.value()));
+                }
+                _ => collect(source, group.stream(), errors),
             }
         }
     }
-    let mut messages = Vec::new();
-    let tokens = format!("perceiver; {declaration}").parse().unwrap();
-    collect(crate::expansion(tokens), &mut messages);
-    messages
-}
-
-#[test]
-fn probe() {
-    let Ok(path) = std::env::var("PROBE") else {
-        return;
-    };
-    for d in std::fs::read_to_string(path).unwrap().split("\n%%\n") {
-        if d.parse::<proc_macro2::TokenStream>().is_err() {
-            continue;
-        }
-        let m = messages(d);
-        println!(
-            "{}{}\n    => {}",
-            if m.len() == 1 { "" } else { "!!! " },
-            d.split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
-                .replace("num_freq_bands: 6, max_freq: 10.0, ", "")
-                .replace("num_classes: 10", ""),
-            m.join("\n    => ")
-        );
-    }
+    let source = format!("perceiver; {declaration}");
+    let expansion = crate::expansion(source.parse().unwrap());
+    syn::parse2::<syn::File>(expansion.clone())
+        .unwrap_or_else(|error| panic!("{declaration}: {error}"));
+    let mut errors = Vec::new();
+    collect(&source, expansion, &mut errors);
+    // Every source that has been read would be kept and searched.
+    proc_macro2::extra::invalidate_current_thread_spans();
+    errors
 }

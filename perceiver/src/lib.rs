@@ -35,6 +35,8 @@
 pub mod checkpoint;
 pub mod dims;
 mod error;
+#[macro_use]
+mod ranges;
 mod keys;
 #[cfg(feature = "f16")]
 pub mod mixed;
@@ -86,7 +88,7 @@ pub mod __private {
     pub use perceiver_macros::declare;
 
     pub use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
-    pub use crate::keys::Keys;
+    pub use crate::keys::{Keys, ranges};
     pub use crate::nn::declared::*;
     pub use crate::nn::{
         Dropout, FourierFeatures, Latents, Layer, Logits, ToLogits, Tokens, reset_to_normal,
@@ -126,29 +128,6 @@ pub mod __private {
             Some(shape) => shape[index],
             None => 0,
         }
-    }
-
-    /// Whether `freq_base` is a base.
-    #[must_use]
-    pub const fn in_range_base(base: Option<f64>) -> bool {
-        match base {
-            None => true,
-            Some(base) => base > 0.0 && base < f64::INFINITY && base != 1.0,
-        }
-    }
-
-    /// Whether all sizes of `input_shape` are in range.
-    #[must_use]
-    pub const fn all_counts<const N: usize>(shape: Option<[usize; N]>, max: usize) -> bool {
-        let Some(shape) = shape else { return true };
-        let mut i = 0;
-        while i < N {
-            if shape[i] == 0 || shape[i] > max {
-                return false;
-            }
-            i += 1;
-        }
-        true
     }
 
     /// `forward` is `try_forward` that panics, with the error's own words.

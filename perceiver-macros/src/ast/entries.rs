@@ -1,6 +1,6 @@
 //! The keys and their values.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Attribute, Expr, Ident};
 
@@ -12,11 +12,7 @@ use crate::report::Report;
 
 /// Reads entries to the end.
 pub fn entries(trees: &[TokenTree], report: &mut Report) -> Vec<Entry> {
-    let mut entries = Entries {
-        entries: Vec::new(),
-        speaks_another_language: false,
-        report,
-    };
+    let mut entries = Entries::new(report);
     let mut rest = trees;
     while !rest.is_empty() {
         rest = entries.entry(rest);
@@ -24,18 +20,21 @@ pub fn entries(trees: &[TokenTree], report: &mut Report) -> Vec<Entry> {
     entries.entries
 }
 
-/// Reads an expression, and gives what is behind it. The error of one that ends too early has no place.
-fn expression(trees: &[TokenTree]) -> Result<(Expr, &[TokenTree]), Option<syn::Error>> {
-    let mut is_end = false;
+/// Reads an expression, and gives what is behind it.
+fn expression(trees: &[TokenTree]) -> syn::Result<(Expr, &[TokenTree])> {
     let parser = |input: ParseStream| {
-        let value = Expr::parse(input).inspect_err(|_| is_end = input.is_empty())?;
+        let value = Expr::parse(input)?;
         Ok((value, input.parse::<TokenStream>()?.into_iter().count()))
     };
-    match parser.parse2(trees.iter().cloned().collect()) {
-        Ok((value, rest)) => Ok((value, &trees[trees.len().saturating_sub(rest)..])),
-        Err(_) if is_end => Err(None),
-        Err(error) => Err(Some(error)),
-    }
+    let (value, rest) = parser.parse2(trees.iter().cloned().collect())?;
+    Ok((value, &trees[trees.len().saturating_sub(rest)..]))
+}
+
+/// Whether one more word makes an expression of `trees`.
+fn is_begun(trees: &[TokenTree]) -> bool {
+    let word = TokenTree::Ident(Ident::new("word", Span::call_site()));
+    let whole = trees.iter().chain([&word]).cloned().collect();
+    syn::parse2::<Expr>(whole).is_ok()
 }
 
 /// Moves to the end of the entry: a comma or semicolon that is not inside brackets.
@@ -66,7 +65,15 @@ struct Entries<'a> {
     report: &'a mut Report,
 }
 
-impl Entries<'_> {
+impl<'a> Entries<'a> {
+    fn new(report: &'a mut Report) -> Self {
+        Self {
+            entries: Vec::new(),
+            speaks_another_language: false,
+            report,
+        }
+    }
+
     /// Reads one entry with its comma, and gives what is behind them.
     fn entry<'t>(&mut self, trees: &'t [TokenTree]) -> &'t [TokenTree] {
         let (docs, trees) = attributes(trees, self.report);
@@ -80,7 +87,13 @@ impl Entries<'_> {
                 let message = format!("expected `:`, as in `{key}: value`, found `{sign}`");
                 self.foreign(syn::Error::new_spanned(written, message));
             }
-            let (value, rest) = self.value(&key, &rest[len..]);
+            let (value, rest) = if is_key(&TokenTree::Ident(key.clone())) {
+                self.value(&key, &rest[len..])
+            } else {
+                // That the key is unknown is reported; how its value is written does not matter then.
+                let value = |report: &mut Report| Entries::new(report).value(&key, &rest[len..]);
+                self.report.quietly(value)
+            };
             self.entries.push(Entry { docs, key, value });
             return self.comma(rest);
         }
@@ -174,15 +187,15 @@ impl Entries<'_> {
                 self.report.push(unexpected(&expected, rest, key));
                 (None, skip_entry(rest))
             }
-            Err(Some(error)) => {
-                let message = format!("`{key}` has a value that cannot be read: {error}");
-                self.report.push(syn::Error::new(error.span(), message));
-                (None, end)
-            }
-            Err(None) => {
+            Err(_) if is_begun(written) => {
                 let written: TokenStream = written.iter().cloned().collect();
                 self.report
                     .error(&written, format!("the value of `{key}` is not complete"));
+                (None, end)
+            }
+            Err(error) => {
+                let message = format!("`{key}` has a value that cannot be read: {error}");
+                self.report.push(syn::Error::new(error.span(), message));
                 (None, end)
             }
         }

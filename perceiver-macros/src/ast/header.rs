@@ -2,12 +2,11 @@
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::punctuated::Punctuated;
-use syn::{Attribute, Ident, Path, Token, Visibility};
+use syn::{Attribute, Ident, Path, Visibility};
 
 use super::entries::entries;
 use super::tokens::{attributes, is_group, is_punct, is_word, name, unexpected};
-use super::{Declaration, declaration, source, unnamed};
+use super::{Declaration, declaration, derived, source, unnamed};
 use crate::report::Report;
 
 /// The traits of the standard library that a model's tensors do not have.
@@ -29,7 +28,9 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
     {
         let message = "leave out these braces: those of `perceiver! { .. }` are enough";
         report.push(syn::Error::new(group.span_open(), message));
-        return declaration(group.stream().into_iter().collect(), report);
+        let trees = group.stream().into_iter().collect();
+        report.lost = true;
+        return report.quietly(|report| declaration(trees, report));
     }
 
     let (mut attrs, trees) = attributes(&trees, report);
@@ -53,6 +54,7 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
             let rest: TokenStream = rest.iter().cloned().collect();
             let message = "one `perceiver!` declares one model: nothing may follow it";
             report.error(&rest, message.into());
+            report.lost = true;
             vis
         }
         Err(error) => {
@@ -92,25 +94,19 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
 
 /// Reports a trait that no model can derive, which rustc would say once for each of its parts.
 fn can_derive(attr: &Attribute, report: &mut Report) -> bool {
-    if !attr.path().is_ident("derive") {
+    let never = |(_, path): &(_, Path)| UNDERIVABLE.iter().any(|name| path.is_ident(name));
+    let Some((_, path)) = derived(attr).into_iter().find(never) else {
         return true;
-    }
-    let paths = Punctuated::<Path, Token![,]>::parse_terminated;
-    // What cannot be read here, rustc reports.
-    let paths = attr.parse_args_with(paths).unwrap_or_default();
-    let never = |path: &&Path| UNDERIVABLE.iter().any(|name| path.is_ident(name));
-    if let Some(path) = paths.iter().find(never) {
-        let name = source(path);
-        let hint = if name == "Default" {
-            ": `build_module` makes a model"
-        } else {
-            ""
-        };
-        let message = format!("a model can derive `Clone` and `Debug`, but not `{name}`{hint}");
-        report.error(path, message);
-        return false;
-    }
-    true
+    };
+    let name = source(&path);
+    let hint = if name == "Default" {
+        ": `build_module` makes a model"
+    } else {
+        ""
+    };
+    let message = format!("a model can derive `Clone` and `Debug`, but not `{name}`{hint}");
+    report.error(&path, message);
+    false
 }
 
 /// Reads a header with its body, of which it gives the visibility. An error is about the first thing that is

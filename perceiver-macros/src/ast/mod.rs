@@ -10,6 +10,7 @@
 //! What does not fit is reported once, where it begins. A header is then skipped up to its body, an entry up to
 //! its comma, and what can be guessed of them is kept: the less is lost, the fewer errors follow from the first.
 
+mod derive;
 mod entries;
 mod header;
 mod key;
@@ -23,6 +24,7 @@ use crate::report::Report;
 use key::{starts_with_entry, starts_with_key};
 use tokens::{is_punct, is_word};
 
+pub use derive::derived;
 pub use source::source;
 
 /// `perceiver! { .. }`, named or bare.
@@ -64,6 +66,11 @@ fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         return header::named(trees, report);
     }
     let first = trees.first();
+    if first.is_none() {
+        let message = "nothing is declared: write `struct Name { key: value, .. }`";
+        report.push(syn::Error::new(Span::call_site(), message));
+        report.lost = true;
+    }
     Declaration {
         attrs: Vec::new(),
         vis: Visibility::Inherited,
@@ -84,13 +91,12 @@ fn is_bare(trees: &[TokenTree]) -> bool {
     let mut regions = trees.split(|tree| is_punct(tree, ','));
     // `split` gives at least one part.
     let first = tokens::skip_attributes(regions.next().unwrap_or_default());
-    if starts_with_key(first) || trees.is_empty() {
-        return true;
+    if trees.is_empty() || first.iter().any(|tree| is_word(tree, "struct")) {
+        return trees.is_empty();
     }
-    let is_named = first
-        .iter()
-        .any(|tree| is_word(tree, "struct") || holds_entries(tree));
-    !is_named && (starts_with_entry(first) || regions.any(starts_with_entry))
+    let is_named = || first.iter().any(holds_entries);
+    starts_with_key(first)
+        || !is_named() && (starts_with_entry(first) || regions.any(starts_with_entry))
 }
 
 /// Whether this is a group of entries, as the body of a named declaration is, whatever its brackets are.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Attribute, Expr};
+use syn::{Attribute, Expr, Ident};
 
 use crate::ast::{Declaration, Entry, source};
 use crate::keys::{self, Default, KEYS, Key, Kind};
@@ -27,7 +27,7 @@ pub struct Value {
     /// The constant's value.
     pub tokens: TokenStream,
     /// The elements, of an array.
-    shape: Vec<Expr>,
+    pub shape: Vec<Expr>,
     /// Where the value is written.
     pub span: Span,
     /// Whether only the compiler can tell what it is.
@@ -77,6 +77,11 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
             continue;
         }
         let Some(expr) = &entry.value else { continue };
+        if is_itself(expr, &declaration.name, key) {
+            let message = format!("`{name}` cannot be its own value");
+            report.error(expr, message);
+            continue;
+        }
         match value::read(key, expr) {
             Ok(value) => {
                 let docs = entry.docs.clone();
@@ -110,6 +115,20 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
         keys: values,
         poisoned: !report.is_empty(),
     }
+}
+
+/// Whether `expr` is the constant that it is the value of, which rustc would call a cycle.
+fn is_itself(expr: &Expr, model: &Ident, key: &Key) -> bool {
+    let Expr::Path(path) = strip(expr) else {
+        return false;
+    };
+    let names: Vec<_> = path
+        .path
+        .segments
+        .iter()
+        .map(|segment| &segment.ident)
+        .collect();
+    matches!(&names[..], [of, name] if (*of == model || *of == "Self") && **name == key.constant())
 }
 
 /// Reports keys that say the same thing twice.

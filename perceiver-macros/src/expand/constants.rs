@@ -1,12 +1,13 @@
 //! The constants: one for each key, and those that follow from them.
 
-use proc_macro2::{Literal, Span, TokenStream};
+use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::Ident;
+use syn::spanned::Spanned;
+use syn::{Expr, Ident};
 
 use super::{classifies, layer, shown_as};
 use crate::check::{Value, Values};
-use crate::keys::{KEYS, Key, Kind, MAX_WIDTH};
+use crate::keys::{self, KEYS, Key, Kind};
 
 /// One constant for each key. These are outside the block of implementations, so that a value sees just the
 /// names that it sees where it is written.
@@ -62,10 +63,6 @@ pub(super) fn derived_constants(name: &Ident, values: &Values) -> TokenStream {
 fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> TokenStream {
     let value = values.get(key.name);
     let ty = match key.kind {
-        Kind::Count { .. } => quote_spanned!(span=> ::core::primitive::usize),
-        Kind::Positive | Kind::Probability => quote_spanned!(span=> ::core::primitive::f64),
-        Kind::Base => quote_spanned!(span=> ::core::option::Option<::core::primitive::f64>),
-        Kind::Flag => quote_spanned!(span=> ::core::primitive::bool),
         Kind::Shape => {
             let len = values.axes().map_or_else(
                 || quote_spanned!(span=> Self::INPUT_AXIS + 1),
@@ -73,6 +70,7 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
             );
             quote_spanned!(span=> ::core::option::Option<[::core::primitive::usize; #len]>)
         }
+        kind => scalar(kind, span),
     };
     let tokens = match (key.name, values.axes()) {
         _ if values.poisoned && matches!(key.kind, Kind::Count { .. }) => {
@@ -82,7 +80,7 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
         ("input_channels", Some(axes)) => {
             quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #axes))
         }
-        _ if value.opaque => checked(krate, key, value, &ty),
+        _ if value.opaque => checked(krate, key, value),
         _ => value.tokens.clone(),
     };
     let constant = format_ident!("{}", key.constant(), span = span);
@@ -94,64 +92,68 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
     quote_spanned!(span=> #doc #(#docs)* pub const #constant: #ty = #tokens;)
 }
 
-/// The value of a key that the macro could not read. The compiler checks a count where it is made, so that all
-/// types that it is part of are wrong with it, and nothing more is said about them.
-fn checked(krate: &TokenStream, key: &Key, value: &Value, ty: &TokenStream) -> TokenStream {
-    let tokens = &value.tokens;
-    if !matches!(key.kind, Kind::Count { .. } | Kind::Shape) {
-        return tokens.clone();
+/// The type of a number or flag.
+fn scalar(kind: Kind, span: Span) -> TokenStream {
+    match kind {
+        Kind::Count { .. } | Kind::Shape => quote_spanned!(span=> ::core::primitive::usize),
+        Kind::Positive | Kind::Probability => quote_spanned!(span=> ::core::primitive::f64),
+        Kind::Base => quote_spanned!(span=> ::core::option::Option<::core::primitive::f64>),
+        Kind::Flag => quote_spanned!(span=> ::core::primitive::bool),
     }
-    let span = shown_at(value);
-    let check = in_range(&quote!(#krate::__private), key, &quote!(__VALUE), span);
+}
+
+/// The value of a key that the macro could not read.
+fn checked(krate: &TokenStream, key: &Key, value: &Value) -> TokenStream {
+    if key.kind != Kind::Shape {
+        return in_range(krate, key, key.kind, &value.tokens, value.span);
+    }
+    let sizes = value.shape.iter().map(|size| match size {
+        Expr::Lit(_) => size.to_token_stream(),
+        _ => in_range(krate, key, keys::WIDTH, size, size.span()),
+    });
+    quote!(::core::option::Option::Some([#(#sizes),*]))
+}
+
+/// `value`, in a block that has an error if it is out of range. A trait does not hold then, and that is an error of
+/// types: to one of evaluation, rustc would add a note wherever the constant is used.
+fn in_range(
+    krate: &TokenStream,
+    key: &Key,
+    kind: Kind,
+    value: &impl ToTokens,
+    span: Span,
+) -> TokenStream {
+    // At the value, but without making it the user's code that lints look at.
+    let span = Span::call_site().located_at(span);
+    let ty = scalar(kind, span);
+    let condition = match kind {
+        Kind::Count { max } => {
+            let max = Literal::u64_unsuffixed(max);
+            quote_spanned!(span=> count(__VALUE, #max))
+        }
+        Kind::Positive => quote_spanned!(span=> positive(__VALUE)),
+        Kind::Base => quote_spanned!(span=> base(__VALUE)),
+        Kind::Probability => quote_spanned!(span=> probability(__VALUE)),
+        Kind::Flag | Kind::Shape => return value.to_token_stream(),
+    };
+    let found = key
+        .is_counted()
+        .then(|| quote_spanned!(span=> <{ __VALUE }>));
+    let range = Ident::new(&key.range(), span);
+    let krate = located_at(krate, span);
     quote_spanned! {span=> {
-        const __VALUE: #ty = #tokens;
-        #check;
+        const __VALUE: #ty = #value;
+        let () = <#krate::__private::ranges::InRange<{ #krate::__private::ranges::#condition }>
+            as #krate::__private::ranges::#range #found>::HOLDS;
         __VALUE
     }}
 }
 
-/// Has the compiler check what the macro could not read, whether it is used or not.
-pub(super) fn checks(values: &Values, name: &Ident) -> TokenStream {
-    let opaque = KEYS.iter().map(|key| (key, values.get(key.name)));
-    let checks = opaque.filter(|(_, value)| value.opaque && !values.poisoned);
-    let checks = checks.map(|(key, value)| {
-        let constant = format_ident!("{}", key.constant());
-        match key.kind {
-            Kind::Count { .. } | Kind::Shape | Kind::Flag => {
-                let span = shown_as(name);
-                quote_spanned!(span=> const _: () = { let _ = #name::#constant; };)
-            }
-            Kind::Positive | Kind::Base | Kind::Probability => {
-                let span = shown_at(value);
-                let check = in_range(&quote!(__), key, &quote!(#name::#constant), span);
-                quote_spanned!(span=> const _: () = #check;)
-            }
-        }
-    });
-    quote!(#(#checks)*)
-}
-
-/// The assertion that `value` is what `key` has to be.
-fn in_range(p: &TokenStream, key: &Key, value: &TokenStream, span: Span) -> TokenStream {
-    let condition = match key.kind {
-        Kind::Count { max } => {
-            let max = Literal::u64_unsuffixed(max);
-            quote_spanned!(span=> #value >= 1 && #value <= #max)
-        }
-        Kind::Positive => quote_spanned!(span=> #value > 0.0 && #value < #p::f64::INFINITY),
-        Kind::Probability => quote_spanned!(span=> #value >= 0.0 && #value < 1.0),
-        Kind::Base => quote_spanned!(span=> #p::in_range_base(#value)),
-        Kind::Shape => {
-            let max = Literal::u64_unsuffixed(MAX_WIDTH);
-            quote_spanned!(span=> #p::all_counts(#value, #max))
-        }
-        Kind::Flag => quote_spanned!(span=> true),
+/// `tokens` that mean what they did, but are shown at `span`.
+fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {
+    let located = |mut tree: TokenTree| {
+        tree.set_span(tree.span().located_at(span));
+        tree
     };
-    let message = format!("`{}` has to be {}", key.name, key.kind.expected());
-    quote_spanned!(span=> ::core::assert!(#condition, #message))
-}
-
-/// At the value, but without making it the user's code that lints look at.
-fn shown_at(value: &Value) -> Span {
-    Span::call_site().located_at(value.span)
+    tokens.clone().into_iter().map(located).collect()
 }

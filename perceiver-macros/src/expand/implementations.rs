@@ -6,20 +6,11 @@ use syn::Ident;
 
 use super::{classifies, shown_as};
 use crate::ast::Declaration;
-use crate::check::{Value, Values};
+use crate::check::Values;
 
 /// The trait of what the model can be given, which has a message for what it cannot.
 fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     let span = shown_as(name);
-    let value = |key: &str, constant: TokenStream| {
-        let Value { tokens, opaque, .. } = values.get(key);
-        // A number says more than the name of a constant.
-        if *opaque || values.poisoned {
-            quote_spanned!(span=> { #constant })
-        } else {
-            tokens.clone()
-        }
-    };
     if let Some(axes) = values.axes() {
         let input = format_ident!("InputShape{axes}", span = span);
         let sizes = (0..=axes).map(|axis| {
@@ -32,17 +23,34 @@ fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
         });
         return quote_spanned!(span=> __::#input<#model, #(#sizes,)* E, D>);
     }
-    let axes = value("input_axis", quote_spanned!(span=> #name::INPUT_AXIS));
-    let channels = value(
-        "input_channels",
-        quote_spanned!(span=> #name::INPUT_CHANNELS),
-    );
+    let axes = axes(name, values);
+    let channels = number(name, values, "input_channels");
     match axes.to_string().as_str() {
         axes @ ("1" | "2" | "3" | "4") => {
             let input = format_ident!("Input{axes}", span = span);
             quote_spanned!(span=> __::#input<#model, #channels, E, D>)
         }
         _ => quote_spanned!(span=> __::InputAxes<#model, #axes, #channels, E, D>),
+    }
+}
+
+/// The number of axes.
+fn axes(name: &Ident, values: &Values) -> TokenStream {
+    match values.axes() {
+        Some(axes) if !values.poisoned => axes.to_token_stream(),
+        _ => number(name, values, "input_axis"),
+    }
+}
+
+/// The value of a count: as a number, which says more than the name of its constant, if it is written as one.
+fn number(name: &Ident, values: &Values, key: &str) -> TokenStream {
+    let value = values.get(key);
+    if value.opaque || values.poisoned {
+        let span = shown_as(name);
+        let constant = format_ident!("{}", key.to_uppercase(), span = span);
+        quote_spanned!(span=> { #name::#constant })
+    } else {
+        value.tokens.clone()
     }
 }
 
@@ -72,23 +80,25 @@ fn takes(values: &Values) -> String {
 fn output(name: &Ident, values: &Values) -> TokenStream {
     if classifies(values) {
         let span = shown_as(name);
-        quote_spanned!(span=> __::Logits<I, { #name::NUM_CLASSES }, E, D>)
+        let axes = axes(name, values);
+        quote_spanned!(span=> __::Logits<I, #axes, { #name::NUM_CLASSES }, E, D>)
     } else {
-        latents(name)
+        latents(name, values)
     }
 }
 
 /// What `embed` gives, from an input `I`.
-fn latents(name: &Ident) -> TokenStream {
+fn latents(name: &Ident, values: &Values) -> TokenStream {
     let span = shown_as(name);
-    quote_spanned!(span=> __::Latents<I, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D>)
+    let axes = axes(name, values);
+    quote_spanned!(span=> __::Latents<I, #axes, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D>)
 }
 
 pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
-    let input = input(name, values, &quote!(Self));
     let span = shown_as(name);
+    let input = input(name, values, &quote_spanned!(span=> Self));
     let output = output(name, values);
-    let latents = latents(name);
+    let latents = latents(name, values);
     let (gives, head) = if classifies(values) {
         (
             " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
@@ -97,7 +107,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     } else {
         (
             " Gives the latents, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.",
-            quote!(latents),
+            quote_spanned!(span=> latents),
         )
     };
     let takes = takes(values);
@@ -239,8 +249,8 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
 }
 
 pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
-    let input = input(name, values, &quote!(#name<E, D>));
     let span = shown_as(name);
+    let input = input(name, values, &quote_spanned!(span=> #name<E, D>));
     let output = output(name, values);
     let (head, field) = if classifies(values) {
         (

@@ -4,13 +4,12 @@ mod constants;
 mod implementations;
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
-use syn::punctuated::Punctuated;
-use syn::{Attribute, Ident, Meta, MetaList, Path, Token};
+use quote::{quote, quote_spanned};
+use syn::{Attribute, Ident, Path};
 
-use crate::ast::Declaration;
+use crate::ast::{Declaration, derived};
 use crate::check::Values;
-use constants::{checks, constants, derived_constants};
+use constants::{constants, derived_constants};
 use implementations::{completion, methods, traits};
 
 /// The expansion: the struct, its constants, and the implementations over the layers of `krate`.
@@ -23,11 +22,10 @@ pub fn expand(
     values: &Values,
     error: Option<TokenStream>,
 ) -> TokenStream {
-    let name = &declaration.name;
     let structure = structure(krate, declaration, values);
+    let name = &used(&declaration.name);
     let constants = constants(krate, name, values, error);
     let completion = completion(declaration);
-    let checks = checks(values, name);
     let derived_constants = derived_constants(name, values);
     let methods = methods(name, values);
     let traits = traits(name, values);
@@ -50,7 +48,6 @@ pub fn expand(
             #[allow(unused_imports)]
             use #krate::__private::{self as __, methods::*};
             #completion
-            #checks
             #derived_constants
             #methods
             #traits
@@ -64,6 +61,14 @@ fn shown_as(name: &Ident) -> Span {
     Span::call_site().located_at(name.span())
 }
 
+/// The model's name where the expansion uses it. With its own span, what it is part of would be shown as the whole
+/// declaration: it is the user's, the rest is the macro's.
+fn used(name: &Ident) -> Ident {
+    let mut used = name.clone();
+    used.set_span(shown_as(name));
+    used
+}
+
 /// Whether the declaration has a classifier head.
 fn classifies(values: &Values) -> bool {
     !values.is_off("final_classifier_head")
@@ -74,13 +79,14 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
         attrs, vis, name, ..
     } = declaration;
     let span = shown_as(name);
-    let p = quote!(#krate::__private);
+    let p = quote_spanned!(span=> #krate::__private);
     let derives = missing_derives(attrs);
-    let layer = layer(name);
+    let this = &used(name);
+    let layer = layer(this);
     let to_logits = classifies(values).then(|| {
         quote_spanned! {span=>
             /// The classifier head.
-            pub to_logits: #p::ToLogits<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, E, D>,
+            pub to_logits: #p::ToLogits<{ #this::LATENT_DIM }, { #this::NUM_CLASSES }, E, D>,
         }
     });
     // A declaration without documentation of its own still has some.
@@ -92,11 +98,11 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
         #derives
         #vis struct #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {
             /// The learned latents, `(NUM_LATENTS, LATENT_DIM)`.
-            pub latents: #p::Tensor<#p::Rank2<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>, E, D>,
+            pub latents: #p::Tensor<#p::Rank2<{ #this::NUM_LATENTS }, { #this::LATENT_DIM }>, E, D>,
             /// The layers; with tied weights the last stands for all that follow.
             pub layers: #p::Repeated<
                 #p::Layer<#layer, E, D>,
-                { #p::stored_layers(#name::DEPTH, #name::WEIGHT_TIE_LAYERS) },
+                { #p::stored_layers(#this::DEPTH, #this::WEIGHT_TIE_LAYERS) },
             >,
             #to_logits
         }
@@ -111,10 +117,9 @@ fn missing_derives(attrs: &[Attribute]) -> TokenStream {
     ];
     let (mut missing, mut conditional) = (Vec::new(), Vec::new());
     for (name, path) in derives {
-        let conditions: Vec<_> = attrs
-            .iter()
-            .filter_map(|attr| derived_if(attr, name))
-            .collect();
+        let derived = attrs.iter().flat_map(derived);
+        let derived = derived.filter(|(_, path)| is_named(path, name));
+        let conditions: Vec<_> = derived.map(|(condition, _)| condition).collect();
         if conditions.is_empty() {
             missing.push(path);
         } else {
@@ -125,24 +130,9 @@ fn missing_derives(attrs: &[Attribute]) -> TokenStream {
     quote!(#missing #(#conditional)*)
 }
 
-/// The condition under which `attr` derives the trait `name`, if it does. What cannot be read here, rustc reports.
-fn derived_if(attr: &Attribute, name: &str) -> Option<TokenStream> {
-    let derives = |list: &MetaList| {
-        let parser = Punctuated::<Path, Token![,]>::parse_terminated;
-        let paths = list.parse_args_with(parser).unwrap_or_default();
-        let mut names = paths.iter().filter_map(|path| path.segments.last());
-        list.path.is_ident("derive") && names.any(|last| last.ident == name)
-    };
-    let list = attr.meta.require_list().ok()?;
-    if derives(list) {
-        return Some(quote!(all()));
-    }
-    let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
-    let metas = list.parse_args_with(parser).unwrap_or_default();
-    let mut metas = metas.iter();
-    let condition = metas.next()?;
-    let is_derived = metas.any(|meta| matches!(meta, Meta::List(list) if derives(list)));
-    (list.path.is_ident("cfg_attr") && is_derived).then(|| condition.to_token_stream())
+/// Whether `path` ends in `name`.
+fn is_named(path: &Path, name: &str) -> bool {
+    path.segments.last().is_some_and(|last| last.ident == name)
 }
 
 /// The widths and counts of a layer.

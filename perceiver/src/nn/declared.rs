@@ -6,7 +6,7 @@
 
 use dfdx::prelude::*;
 
-use super::{AnyInput, Input};
+use super::Input;
 
 macro_rules! declared {
     (
@@ -32,20 +32,6 @@ macro_rules! declared {
         {
         }
     };
-}
-
-// Two more of the likes of a tensor that fit no model, and are there so that this is said once.
-
-#[diagnostic::do_not_recommend]
-impl<X: AnyInput> AnyInput for Box<X> {
-    type Batch = X::Batch;
-    type Tape = X::Tape;
-}
-
-#[diagnostic::do_not_recommend]
-impl<X: AnyInput, Mask, Other> AnyInput for (X, Mask, Other) {
-    type Batch = X::Batch;
-    type Tape = X::Tape;
 }
 
 declared!(
