@@ -160,10 +160,12 @@ macro_rules! input {
                     });
                 }
                 let tokens = input.into_tokens()?;
-                // As numbers, since dfdx cannot reshape `bool`s; made on the device.
+                // As numbers, since dfdx cannot reshape `bool`s; made on the device, where dfdx's `ones_like` copies
+                // them from the host.
                 let device = tokens.data.device();
+                let ones = device.try_zeros_like(&shape)?.try_add(E::ONE)?;
                 let mask = mask
-                    .try_choose(device.try_ones_like(&shape)?, device.try_zeros_like(&shape)?)?
+                    .try_choose(ones, device.try_zeros_like(&shape)?)?
                     .try_reshape_like(&(batch, tokens.data.shape().1))?;
                 Ok(Tokens { mask: Some(mask), ..tokens })
             }
