@@ -114,8 +114,12 @@ int cuGetErrorString(int error, const char **out) { *out = error == OUT_OF_MEMOR
 static int modules, launches;
 
 int cuModuleLoadData(Handle *out, const char *ptx) {
+  /* One file for each text, however often it is loaded. */
+  uint64_t hash = 14695981039346656037u;
+  for (const char *c = ptx; *c; c++) hash = (hash ^ (unsigned char)*c) * 1099511628211u;
   char path[4096];
-  snprintf(path, sizeof path, "%s/%03d.ptx", getenv("FAKE_PTX"), modules++);
+  snprintf(path, sizeof path, "%s/%016lx.ptx", getenv("FAKE_PTX"), hash);
+  modules++;
   FILE *file = fopen(path, "w");
   if (!file) return INVALID;
   fputs(ptx, file);

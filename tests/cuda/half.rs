@@ -6,7 +6,7 @@ use perceiver::ops::{AttentionOptions, KeyValue};
 use perceiver::prelude::*;
 
 use crate::gpu;
-use crate::model::{ImageNet, Images};
+use crate::model::{ImageNet, images};
 
 fn numbers<S: Shape, E: Dtype, D: Device<E>, T>(tensor: &Tensor<S, E, D, T>) -> Vec<f64> {
     let numbers = tensor.as_vec();
@@ -28,8 +28,7 @@ where
     let gpu = gpu();
     let cpu = Cpu::seed_from_u64(3);
     let model = cpu.build_module::<ImageNet, f32>();
-    let images: Images<f32, Cpu> = cpu.sample_normal_like(&(1, 224, 224, Const));
-    let images = images.to_dtype::<E>().to_device(&*gpu);
+    let images = images(&cpu, 1, 224, 224).to_dtype::<E>().to_device(&*gpu);
     let model = model.to_dtype::<E>().to_device(&*gpu);
     let logits = model.forward(images.leaky_trace());
     assert!(numbers(&logits).iter().all(|x| x.is_finite()), "logits");
@@ -60,7 +59,10 @@ where
     let options = AttentionOptions::default();
     let out = Cuda::try_attention(query.leaky_trace(), key_value.clone(), &options).unwrap();
     let found = numbers(&out);
-    assert!(found.iter().all(|x| (x - 7.0 / 64.0).abs() < 1e-2), "{found:?}");
+    assert!(
+        found.iter().all(|x| (x - 7.0 / 64.0).abs() < 1e-2),
+        "{found:?}"
+    );
     let gradients = out.mean().backward();
     assert_no_nan("query", &gradients.get(&query));
     assert_no_nan("key_value", &gradients.get(&key_value));
@@ -75,7 +77,7 @@ where
     let gpu = gpu();
     let cpu = Cpu::seed_from_u64(4);
     let model = cpu.build_module::<ImageNet, f32>();
-    let images: Images<f32, Cpu> = cpu.sample_normal_like(&(2, 32, 32, Const));
+    let images = images(&cpu, 2, 32, 32);
     let expected = numbers(&model.forward(images.clone()));
     let model = model.to_dtype::<E>().to_device(&*gpu);
     let found = numbers(&model.forward(images.to_dtype::<E>().to_device(&*gpu)));

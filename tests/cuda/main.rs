@@ -10,19 +10,36 @@ mod memory;
 mod model;
 
 use std::fs;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use perceiver::cuda::CudaDeviceError;
 use perceiver::prelude::*;
 
 use cases::{Tolerance, assert_state_dict};
 
-/// The GPU, for one test at a time: its memory is part of what is tested.
-fn gpu() -> MutexGuard<'static, Cuda> {
-    static GPU: LazyLock<Result<Mutex<Cuda>, CudaDeviceError>> =
-        LazyLock::new(|| perceiver::cuda::device(0).map(Mutex::new));
-    match &*GPU {
-        Ok(gpu) => gpu.lock().unwrap_or_else(PoisonError::into_inner),
+/// The GPU, for one test at a time: its memory is part of what is tested. Each test makes the device anew, since dfdx's
+/// stays on the thread that made it.
+struct Gpu {
+    device: Cuda,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Gpu {
+    type Target = Cuda;
+
+    fn deref(&self) -> &Cuda {
+        &self.device
+    }
+}
+
+fn gpu() -> Gpu {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    match perceiver::cuda::device(0) {
+        Ok(device) => Gpu {
+            device,
+            _turn: turn,
+        },
         Err(error) => panic!("these tests need a GPU: {error}"),
     }
 }

@@ -22,6 +22,11 @@ perceiver! {
 /// A batch of RGB images.
 pub type Images<E, D, T = NoneTape> = Tensor<(usize, usize, usize, Const<3>), E, D, T>;
 
+/// Random images.
+pub fn images(cpu: &Cpu, batch: usize, height: usize, width: usize) -> Images<f32, Cpu> {
+    cpu.sample_normal_like(&(batch, height, width, Const))
+}
+
 fn assert_close(name: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len(), "{name}");
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -40,7 +45,7 @@ fn cpu_and_gpu_agree() {
     let on_cpu = cpu.build_module::<ImageNet, f32>();
     let on_gpu = on_cpu.to_device(&*gpu);
     for (batch, height, width) in [(2, 24, 20), (1, 224, 224)] {
-        let images: Images<f32, Cpu> = cpu.sample_normal_like(&(batch, height, width, Const));
+        let images = images(&cpu, batch, height, width);
         let expected = on_cpu.forward(images.clone()).as_vec();
         let found = on_gpu.forward(images.to_device(&*gpu)).as_vec();
         assert_close("logits", &found, &expected, 1e-3);
@@ -49,7 +54,10 @@ fn cpu_and_gpu_agree() {
 
 #[test]
 fn cpu_and_gpu_agree_on_gradients() {
-    fn gradients<D: Device<f32>>(model: &ImageNet<f32, D>, images: Images<f32, D>) -> [Vec<f32>; 3] {
+    fn gradients<D: Device<f32>>(
+        model: &ImageNet<f32, D>,
+        images: Images<f32, D>,
+    ) -> [Vec<f32>; 3] {
         let loss = model.forward(images.leaky_trace()).square().sum();
         let gradients = loss.backward();
         let last = &model.layers.modules[5].cross_attn.inner.to_kv.weight;
@@ -62,7 +70,7 @@ fn cpu_and_gpu_agree_on_gradients() {
     let gpu = gpu();
     let cpu = Cpu::seed_from_u64(2);
     let on_cpu = cpu.build_module::<ImageNet, f32>();
-    let images: Images<f32, Cpu> = cpu.sample_normal_like(&(2, 24, 20, Const));
+    let images = images(&cpu, 2, 24, 20);
     let found = gradients(&on_cpu.to_device(&*gpu), images.to_device(&*gpu));
     let expected = gradients(&on_cpu, images);
     for (name, (found, expected)) in ["latents", "images", "to_kv"]
@@ -83,5 +91,8 @@ fn a_gpu_that_is_not_there_is_an_error() {
     };
     assert_eq!(*ordinal, 1000);
     assert_eq!(*found, perceiver::cuda::count().unwrap());
-    assert!(error.to_string().contains("there is no GPU 1000"), "{error}");
+    assert!(
+        error.to_string().contains("there is no GPU 1000"),
+        "{error}"
+    );
 }

@@ -140,6 +140,7 @@ macro_rules! case {
             pub fn model<D: Device<f32>>(dev: &D) -> Model<f32, D> {
                 let mut model = Model::<f32, D>::build(dev);
                 model.load_checkpoint(file(CHECKPOINT)).unwrap();
+                assert_eq!(model.num_trainable_params(), PARAMETERS);
                 model
             }
 
