@@ -1,4 +1,5 @@
-//! The README's model looks at a photo: `cargo run --release --example imagenet -- PHOTO`.
+//! The README's model looks at a photo: `cargo run --release --example imagenet -- PHOTO`; on a GPU with
+//! `--features cuda`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -41,7 +42,7 @@ const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let dev = AutoDevice::default();
+    let dev = device()?;
     let image = read(&arguments.photo, &dev)?;
 
     let mut model = dev.build_module::<ImageNet, f32>();
@@ -51,7 +52,7 @@ fn main() -> Result<()> {
     }
 
     let start = Instant::now();
-    let logits: Tensor<Rank2<1, 1000>, f32, _> = model.forward(image);
+    let logits: Tensor<Rank2<1, 1000>, f32, _> = model.try_forward(image)?;
     println!("forward pass: {:.2} s", start.elapsed().as_secs_f32());
 
     let mut classes: Vec<(usize, f32)> = logits.as_vec().into_iter().enumerate().collect();
@@ -65,6 +66,15 @@ fn main() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The first GPU with the feature `cuda`, else the CPU.
+fn device() -> Result<AutoDevice> {
+    #[cfg(feature = "cuda")]
+    let dev = perceiver::cuda::device(0)?;
+    #[cfg(not(feature = "cuda"))]
+    let dev = Cpu::default();
+    Ok(dev)
 }
 
 /// The photo's largest centred square, scaled to 224 × 224 and normalised as ImageNet is.

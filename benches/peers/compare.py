@@ -59,12 +59,26 @@ class Contender:
         self.process.wait()
 
 
-def build():
+def build(device):
     """Builds this project's side and gives the program's path."""
     command = ["cargo", "bench", "--bench", "peers", "--no-run", "--message-format=json"]
+    command += ["--features", "cuda"] if device == "cuda" else []
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     artifacts = (json.loads(line) for line in lines)
     return next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == "peers")
+
+
+def describe(arguments):
+    """What everything runs on."""
+    if arguments.device == "cpu":
+        return f"{arguments.threads} threads"
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return "a GPU"
+    name, driver = found[0].split(", ")
+    return f"{name}, driver {driver}"
 
 
 def available():
@@ -92,7 +106,8 @@ def turn(contender, runs):
 
 def compare(name, arguments, program, environment):
     """A row of the table for each contender."""
-    workload = WORKLOADS[name]
+    device = arguments.device
+    workload = WORKLOADS[device][name]
 
     def start(contender, memory=False):
         if contender == OURS:
@@ -100,7 +115,7 @@ def compare(name, arguments, program, environment):
         else:
             if available() < workload.peer_memory:
                 raise RuntimeError(f"asks for {workload.peer_memory} MB of free memory")
-            command = [sys.executable, HERE / "worker.py", contender, name, arguments.data]
+            command = [sys.executable, HERE / "worker.py", contender, device, name, arguments.data]
             command += ["--random"] if memory else []
         return Contender(command, environment)
 
@@ -108,8 +123,10 @@ def compare(name, arguments, program, environment):
     failed, peaks, differences, running = {}, {}, {}, {}
     for contender in contenders:
         try:
-            with start(contender, memory=True) as process:
-                peaks[contender] = process.ask("run 1")["peak_mb"]
+            # Of a GPU's memory a process sees only what its own library took.
+            if device == "cpu":
+                with start(contender, memory=True) as process:
+                    peaks[contender] = process.ask("run 1")["peak_mb"]
             running[contender] = start(contender)
             differences[contender] = running[contender].ask("check")["difference"]
         except (RuntimeError, BrokenPipeError) as error:
@@ -132,7 +149,7 @@ def compare(name, arguments, program, environment):
         row["elsewhere"] = statistics.median(turns[contender][1] for turns in rounds)
         if OURS in running:
             row["ratios"] = [turns[OURS][0] / turns[contender][0] for turns in rounds]
-        row["peak_mb"] = peaks[contender]
+        row["peak_mb"] = peaks.get(contender)
         row["difference"] = differences[contender]
         if contender == OURS:
             row["memory_goal"] = workload.memory_goal
@@ -160,7 +177,7 @@ def cells(row):
         spread(row["ms"], ".1f"),
         ratio,
         goal,
-        f"{row['peak_mb']:.0f}",
+        f"{row['peak_mb']:.0f}" if row["peak_mb"] else "",
         f"{row['difference']:.1e}",
         f"{row['elsewhere']:.0%}",
     ]
@@ -168,29 +185,32 @@ def cells(row):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}; all without")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="all of the device's without")
+    parser.add_argument("--device", choices=WORKLOADS, default="cpu")
+    parser.add_argument("--program", type=pathlib.Path, help="this project's side, if it is built already")
     parser.add_argument("--peers", nargs="*", default=["eager", "compile", "openvino"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / "target" / "peers", help="folder of the weights")
     parser.add_argument("--json", type=pathlib.Path, help="also write every round to this file")
     arguments = parser.parse_args()
+    workloads = WORKLOADS[arguments.device]
     for name in arguments.workloads:
-        if name not in WORKLOADS:
-            parser.error(f"there is no workload `{name}`; there are {', '.join(WORKLOADS)}")
+        if name not in workloads:
+            parser.error(f"there is no workload `{name}`; there are {', '.join(workloads)}")
 
-    program = build()
+    program = arguments.program or build(arguments.device)
     threads = str(arguments.threads)
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
     environment = dict(os.environ, **dict.fromkeys(variables, threads))
     head = ["workload", "contender", "ms", "ratio", "goal", "peak/MB", "difference", "elsewhere"]
-    print(f"{threads} threads, f32, {arguments.rounds} rounds: median (least to most)\n")
+    print(f"{describe(arguments)}, f32, {arguments.rounds} rounds: median (least to most)\n")
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     # OpenVINO's way in is one that PyTorch would have replaced.
     prepare = [sys.executable, "-W", "ignore::FutureWarning", HERE / "prepare.py"]
     rows = []
-    for name in arguments.workloads or WORKLOADS:
-        subprocess.run(prepare + [name, arguments.data], env=environment, check=True)
+    for name in arguments.workloads or workloads:
+        subprocess.run(prepare + [arguments.device, name, arguments.data], env=environment, check=True)
         for row in compare(name, arguments, program, environment):
             rows.append(row)
             print(f"| {' | '.join(cells(row))} |", flush=True)

@@ -1,4 +1,4 @@
-"""Makes the data of one workload: `prepare.py WORKLOAD FOLDER`. What exists is left alone.
+"""Makes the data of one workload: `prepare.py cpu|cuda WORKLOAD FOLDER`. What exists is left alone.
 
 MODEL.safetensors has the weights, WORKLOAD.io.safetensors the input and what is expected of it, computed in float64
 (the logits, or the losses of the first steps), and WORKLOAD.xml the model as OpenVINO reads it.
@@ -18,16 +18,19 @@ def targets(workload):
     return torch.arange(workload.shape[0]) % classes
 
 
-def stepper(model, x, target):
-    """A function that trains for a step and gives the loss from before it."""
+def stepper(model, x, target, parts=1):
+    """A function that trains for a step and gives the loss from before it. In parts a step takes less memory."""
     adam = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
 
     def step():
-        loss = torch.nn.functional.cross_entropy(model(x), target)
         adam.zero_grad()
-        loss.backward()
+        total = 0.0
+        for part, labels in zip(x.chunk(parts), target.chunk(parts)):
+            loss = torch.nn.functional.cross_entropy(model(part), labels) * (len(part) / len(x))
+            loss.backward()
+            total += loss.detach()
         adam.step()
-        return loss.detach()
+        return total
 
     return step
 
@@ -38,9 +41,9 @@ def load(workload, folder):
     return model
 
 
-def prepare(name, folder):
+def prepare(device, name, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    workload = WORKLOADS[name]
+    workload = WORKLOADS[device][name]
     weights = folder / f"{workload.model}.safetensors"
     if not weights.exists():
         torch.manual_seed(0)
@@ -50,14 +53,15 @@ def prepare(name, folder):
     if not data.exists():
         torch.manual_seed(1)
         x = torch.randn(*workload.shape)
-        model = load(workload, folder).double()
+        wide = x.to(device).double()
+        model = load(workload, folder).to(device).double()
         if workload.training:
-            step = stepper(model, x.double(), targets(workload))
+            step = stepper(model, wide, targets(workload).to(device), len(x))
             expected = torch.stack([step() for _ in range(STEPS)])
         else:
             with torch.inference_mode():
-                expected = model(x.double()).flatten()
-        save_file(dict(input=x, expected=expected.float().clone()), data)
+                expected = torch.cat([model(part) for part in wide.split(1)]).flatten()
+        save_file(dict(input=x, expected=expected.float().cpu().clone()), data)
 
     network = folder / f"{name}.xml"
     if "openvino" in workload.peers and not network.exists():
@@ -72,4 +76,4 @@ def prepare(name, folder):
 
 
 if __name__ == "__main__":
-    prepare(sys.argv[1], pathlib.Path(sys.argv[2]))
+    prepare(sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]))

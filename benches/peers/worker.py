@@ -1,4 +1,4 @@
-"""A peer, to be asked by compare.py: `worker.py PEER WORKLOAD FOLDER [--random]`.
+"""A peer, to be asked by compare.py: `worker.py PEER cpu|cuda WORKLOAD FOLDER [--random]`.
 
 It answers as this project's side does; main.rs says how. With --random, weights and input are random, and only
 OpenVINO reads its network, which is the only model it can have.
@@ -16,23 +16,30 @@ from workloads import MODELS, WORKLOADS
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 
 
-def torch_run(peer, workload, folder, x):
+def torch_run(peer, device, workload, folder, x):
     import torch
     from perceiver_pytorch import Perceiver
     from prepare import load, stepper, targets
 
     torch.set_num_threads(THREADS)
-    x = torch.from_numpy(x)
+    x = torch.from_numpy(x).to(device)
     model = load(workload, folder) if folder else Perceiver(**MODELS[workload.model])
-    if workload.training:
-        step = stepper(model, x, targets(workload))
-        return lambda: step().numpy()
-    model.eval()
+    model = model.to(device).train(workload.training)
     call = torch.compile(model) if peer == "compile" else model
+    # A GPU runs on after the call; a run that is timed has to be over.
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    if workload.training:
+        step = stepper(call, x, targets(workload).to(device))
 
-    def run():
-        with torch.inference_mode():
-            return call(x).numpy()
+        def run():
+            loss = step()
+            wait()
+            return loss.cpu().numpy()
+    else:
+
+        def run():
+            with torch.inference_mode():
+                return call(x).cpu().numpy()
 
     return run
 
@@ -74,8 +81,16 @@ def timed(run, count):
     return dict(ms=times, peak_mb=peak())
 
 
-def main(peer, name, folder, random):
-    workload = WORKLOADS[name]
+def release(device):
+    """Gives back the GPU's memory that PyTorch keeps for later: others have their turn now."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+
+
+def main(peer, device, name, folder, random):
+    workload = WORKLOADS[device][name]
     folder = pathlib.Path(folder)
     if random:
         x = numpy.random.default_rng(0).standard_normal(workload.shape, dtype=numpy.float32)
@@ -87,13 +102,14 @@ def main(peer, name, folder, random):
     if peer == "openvino":
         run = openvino_run(folder / f"{name}.xml", x)
     else:
-        run = torch_run(peer, workload, None if random else folder, x)
+        run = torch_run(peer, device, workload, None if random else folder, x)
     print(json.dumps({}), flush=True)
     for line in sys.stdin:
         command, *count = line.split()
         answer = check(run, expected) if command == "check" else timed(run, int(*count))
+        release(device)
         print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], random="--random" in sys.argv)
+    main(*sys.argv[1:5], random="--random" in sys.argv)

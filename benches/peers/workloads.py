@@ -58,7 +58,7 @@ class Workload:
 
 
 IMAGE = (1, 224, 224, 3)
-WORKLOADS = {
+CPU = {
     "readme-forward": Workload("ReadMe", IMAGE, 2, dict(eager=0.30, compile=0.47, openvino=0.60), 300),
     "paper-forward": Workload("Paper", IMAGE, 1, dict(eager=0.40)),
     "readme-training": Workload("ReadMe", IMAGE, 1, dict(eager=0.42), 1000, ("eager",), True),
@@ -66,3 +66,19 @@ WORKLOADS = {
     "small-forward": Workload("Small", (1, 28, 28, 1), 30, dict(eager=0.35)),
     "million-forward": Workload("ReadMe", (1, 1024, 1024, 3), 1, {}, 400, peer_memory=6000),
 }
+
+
+def gpu(batch, runs, goals, training=False):
+    peers = ("eager", "compile")
+    return Workload("ReadMe", (batch, *IMAGE[1:]), runs, goals, None, peers, training)
+
+
+CUDA = {
+    "readme-forward": gpu(1, 20, {}),
+    "readme-forward-8": gpu(8, 10, dict(eager=1.0)),
+    "readme-forward-32": gpu(32, 5, {}),
+    "readme-training": gpu(1, 10, {}, True),
+    "readme-training-8": gpu(8, 5, dict(eager=1.0), True),
+    "readme-training-32": gpu(32, 3, {}, True),
+}
+WORKLOADS = dict(cpu=CPU, cuda=CUDA)

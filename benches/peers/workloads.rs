@@ -6,7 +6,6 @@ use ::safetensors::SafeTensors;
 use anyhow::{Context, Result, bail};
 use perceiver::dfdx::data::OneHotEncode;
 use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer};
-use perceiver::dfdx::tensor::CpuError;
 use perceiver::prelude::*;
 
 perceiver! {
@@ -69,9 +68,20 @@ perceiver! {
 const LEARNING_RATE: f64 = 1e-6;
 
 type Image<const CHANNELS: usize, T = NoneTape> =
-    Tensor<(usize, usize, usize, Const<CHANNELS>), f32, Cpu, T>;
-type Logits<const CLASSES: usize, T = NoneTape> = Tensor<(usize, Const<CLASSES>), f32, Cpu, T>;
-type Taped = OwnedTape<f32, Cpu>;
+    Tensor<(usize, usize, usize, Const<CHANNELS>), f32, AutoDevice, T>;
+type Logits<const CLASSES: usize, T = NoneTape> =
+    Tensor<(usize, Const<CLASSES>), f32, AutoDevice, T>;
+type Taped = OwnedTape<f32, AutoDevice>;
+type DeviceError = <AutoDevice as HasErr>::Err;
+
+/// The GPU with the feature `cuda`, else the CPU.
+fn device() -> Result<AutoDevice> {
+    #[cfg(feature = "cuda")]
+    let dev = perceiver::cuda::device(0)?;
+    #[cfg(not(feature = "cuda"))]
+    let dev = Cpu::seed_from_u64(0);
+    Ok(dev)
+}
 
 /// A workload that is ready to run.
 pub struct Workload {
@@ -83,20 +93,25 @@ pub struct Workload {
 
 /// The workload of that name, with weights and input from the folder that `compare.py` prepared, or random ones.
 pub fn load(name: &str, folder: Option<&Path>) -> Result<Workload> {
+    let dev = device()?;
     /// A model with the weights of the folder, if there is one.
     macro_rules! model {
         ($Model:ident) => {{
-            let mut model = Cpu::seed_from_u64(0).build_module::<$Model, f32>();
+            let mut model = dev.build_module::<$Model, f32>();
             if let Some(folder) = folder {
                 model.load_checkpoint(folder.join(concat!(stringify!($Model), ".safetensors")))?;
             }
             model
         }};
     }
-    let data = Data::read(name, folder)?;
+    let data = Data::read(name, folder, dev.clone())?;
     Ok(match name {
         "readme-forward" => forward(model!(ReadMe), data, (1, 224, 224, Const::<3>)),
+        "readme-forward-8" => forward(model!(ReadMe), data, (8, 224, 224, Const::<3>)),
+        "readme-forward-32" => forward(model!(ReadMe), data, (32, 224, 224, Const::<3>)),
         "readme-training" => training(model!(ReadMe), data, (1, 224, 224, Const::<3>)),
+        "readme-training-8" => training(model!(ReadMe), data, (8, 224, 224, Const::<3>)),
+        "readme-training-32" => training(model!(ReadMe), data, (32, 224, 224, Const::<3>)),
         "paper-forward" => forward(model!(Paper), data, (1, 224, 224, Const::<3>)),
         "small-forward" => forward(model!(Small), data, (1, 28, 28, Const::<1>)),
         "small-training" => training(model!(Small), data, (32, 28, 28, Const::<1>)),
@@ -111,7 +126,7 @@ fn forward<M, const CHANNELS: usize, const CLASSES: usize>(
     shape: (usize, usize, usize, Const<CHANNELS>),
 ) -> Workload
 where
-    M: Module<Image<CHANNELS>, Output = Logits<CLASSES>, Error = CpuError> + 'static,
+    M: Module<Image<CHANNELS>, Output = Logits<CLASSES>, Error = DeviceError> + 'static,
 {
     let image = data.input(shape);
     Workload {
@@ -126,8 +141,8 @@ fn training<M, const CHANNELS: usize, const CLASSES: usize>(
     shape: (usize, usize, usize, Const<CHANNELS>),
 ) -> Workload
 where
-    M: ModuleMut<Image<CHANNELS, Taped>, Output = Logits<CLASSES, Taped>, Error = CpuError>
-        + TensorCollection<f32, Cpu>
+    M: ModuleMut<Image<CHANNELS, Taped>, Output = Logits<CLASSES, Taped>, Error = DeviceError>
+        + TensorCollection<f32, AutoDevice>
         + 'static,
 {
     let images = data.input(shape);
@@ -143,13 +158,15 @@ where
     );
     let mut grads = Some(model.alloc_grads());
     let run = move || {
-        let images = images.clone().traced(grads.take().unwrap());
-        let loss = cross_entropy_with_logits_loss(model.forward_mut(images), target.clone());
+        let traced = images.clone().traced(grads.take().unwrap());
+        let loss = cross_entropy_with_logits_loss(model.forward_mut(traced), target.clone());
         let value = loss.array();
         let mut gradients = loss.backward();
         optimizer.update(&mut model, &gradients).unwrap();
         model.zero_grads(&mut gradients);
         grads = Some(gradients);
+        // A GPU runs on while the next step is prepared; a step that is timed has to be over.
+        images.device().synchronize();
         vec![value]
     };
     Workload {
@@ -160,14 +177,16 @@ where
 
 /// The input of a workload and what it has to give.
 struct Data {
+    dev: AutoDevice,
     input: Option<Vec<f32>>,
     expected: Vec<f32>,
 }
 
 impl Data {
-    fn read(name: &str, folder: Option<&Path>) -> Result<Self> {
+    fn read(name: &str, folder: Option<&Path>, dev: AutoDevice) -> Result<Self> {
         let Some(folder) = folder else {
             return Ok(Self {
+                dev,
                 input: None,
                 expected: Vec::new(),
             });
@@ -181,6 +200,7 @@ impl Data {
             Ok(values.iter().copied().map(f32::from_le_bytes).collect())
         };
         Ok(Self {
+            dev,
             input: Some(floats("input")?),
             expected: floats("expected")?,
         })
@@ -190,10 +210,9 @@ impl Data {
         &self,
         shape: (usize, usize, usize, Const<CHANNELS>),
     ) -> Image<CHANNELS> {
-        let dev = Cpu::seed_from_u64(0);
         match &self.input {
-            Some(values) => dev.tensor_from_vec(values.clone(), shape),
-            None => dev.sample_normal_like(&shape),
+            Some(values) => self.dev.tensor_from_vec(values.clone(), shape),
+            None => self.dev.sample_normal_like(&shape),
         }
     }
 }

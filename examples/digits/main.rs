@@ -1,4 +1,5 @@
-//! A declared Perceiver learns to read handwritten digits: `cargo run --release --example digits`.
+//! A declared Perceiver learns to read handwritten digits: `cargo run --release --example digits`; on a GPU with
+//! `--features cuda`.
 //!
 //! 1,797 images of 8 × 8 grey values (Alpaydin and Kaynak 1998, embedded in the crate `smartcore`), of
 //! which a fifth of each digit's, the same ones every time, is kept for the test.
@@ -61,7 +62,7 @@ fn main() -> Result<()> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build_global()?;
-    let dev = AutoDevice::seed_from_u64(arguments.seed);
+    let dev = device(arguments.seed)?;
     let mut rng = StdRng::seed_from_u64(arguments.seed);
     let (train, test) = data::split(data::load(), &mut rng);
     println!(
@@ -102,6 +103,15 @@ fn main() -> Result<()> {
         100.0 * right as f32 / test.len() as f32
     );
     Ok(())
+}
+
+/// The first GPU with the feature `cuda`, else the CPU.
+fn device(seed: u64) -> Result<AutoDevice> {
+    #[cfg(feature = "cuda")]
+    let dev = perceiver::cuda::device_from_seed(0, seed)?;
+    #[cfg(not(feature = "cuda"))]
+    let dev = Cpu::seed_from_u64(seed);
+    Ok(dev)
 }
 
 /// Trains the model and gives the mean loss of each epoch.

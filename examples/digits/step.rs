@@ -1,5 +1,7 @@
 //! One step of the training, in `f32` or in mixed precision.
 
+#[cfg(feature = "f16")]
+use anyhow::Error;
 use anyhow::Result;
 use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
 use perceiver::prelude::*;
@@ -81,8 +83,13 @@ impl Trainer {
         let values = logits.retaped::<NoneTape>().to_dtype::<f32>().as_vec();
         let loss = cross_entropy_with_logits_loss(logits, batch.targets.to_dtype());
         let loss_value = loss.retaped::<NoneTape>().to_dtype::<f32>().array();
-        let grads = self.scaler.try_backward(loss)?;
-        if let Some(grads) = self.scaler.try_unscale(model, &copy, grads)? {
+        // The error of dfdx's `Cuda` is not one of the standard library's.
+        let scaler = &mut self.scaler;
+        let grads = scaler.try_backward(loss).map_err(Error::msg)?;
+        let grads = scaler
+            .try_unscale(model, &copy, grads)
+            .map_err(Error::msg)?;
+        if let Some(grads) = grads {
             self.optimizer.update(model, &grads)?;
         }
         Ok((values, loss_value))

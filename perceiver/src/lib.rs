@@ -33,6 +33,8 @@
 //! - [`checkpoint`] has the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod dims;
 mod error;
 #[macro_use]

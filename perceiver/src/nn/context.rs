@@ -3,6 +3,7 @@
 use dfdx::prelude::*;
 
 use super::{Dropout, FourierFeatures, Tokens};
+use crate::error::memory_is_an_error;
 use crate::ops::Positioned;
 
 /// What the latents attend to: tokens, encoded and normalised, made ready once for all layers.
@@ -81,7 +82,8 @@ where
 {
     let batch = tokens.data.shape().0;
     let drops = dropout.attention > 0.0 && T::OWNS_TAPE;
-    let (prepared, tape) = D::try_context(tokens.try_positioned(features)?, inverted || drops)?;
+    let (prepared, tape) =
+        memory_is_an_error(|| D::try_context(tokens.try_positioned(features)?, inverted || drops))?;
     Ok(Context {
         prepared,
         batch,

@@ -3,6 +3,7 @@
 use dfdx::prelude::*;
 
 use super::{Attention, Context, CrossPreNorm, FeedForward, LayerNorm, PreNorm};
+use crate::error::memory_is_an_error;
 use crate::ops::AttentionOptions;
 
 /// The probabilities with which a forward pass drops values; in `[0, 1)`, and 0 by default. They act only where
@@ -232,7 +233,7 @@ pub fn try_iterate<
         .try_broadcast_like::<_, Axis<0>>(&(context.batch, Const, Const))?;
     let tied = layers.last().into_iter().cycle();
     for layer in layers.iter().chain(tied).take(depth) {
-        x = layer.try_update(x, &context, inverted, dropout)?;
+        x = memory_is_an_error(|| layer.try_update(x, &context, inverted, dropout))?;
     }
     Ok(x)
 }

@@ -214,9 +214,12 @@ macro_rules! input {
                 let shape = *self.shape();
                 let (batch, $($axis,)+) = shape;
                 let tokens = [$($axis.size()),+].iter().product::<usize>();
-                // As numbers, since dfdx cannot reshape `bool`s; made on the device.
+                // As numbers, since dfdx cannot reshape `bool`s; made on the device, where dfdx's `ones_like` copies
+                // them from the host.
                 let device = self.device().clone();
-                self.try_choose(device.try_ones_like(&shape)?, device.try_zeros_like(&shape)?)?
+                let zeros: Tensor<_, E, D> = device.try_zeros_like(&shape)?;
+                let ones = zeros.clone().try_add(E::ONE)?;
+                self.try_choose(ones, zeros)?
                     .try_reshape_like(&(batch, tokens))
             }
         }

@@ -1,0 +1,117 @@
+//! Half precision: `f16` and `AMP<f16>`.
+
+use perceiver::dfdx::dtypes::{AMP, f16};
+use perceiver::dims::Inner;
+use perceiver::ops::{AttentionOptions, KeyValue};
+use perceiver::prelude::*;
+
+use crate::gpu;
+use crate::model::{ImageNet, images};
+
+fn numbers<S: Shape, E: Dtype, D: Device<E>, T>(tensor: &Tensor<S, E, D, T>) -> Vec<f64> {
+    let numbers = tensor.as_vec();
+    numbers.iter().map(|x| x.to_f64().unwrap()).collect()
+}
+
+fn assert_no_nan<S: Shape, E: Dtype, D: Device<E>, T>(name: &str, tensor: &Tensor<S, E, D, T>) {
+    let numbers = numbers(tensor);
+    let nans = numbers.iter().filter(|x| x.is_nan()).count();
+    assert_eq!(nans, 0, "{name}: NaN in {nans} of {} places", numbers.len());
+}
+
+/// An image of 50,176 tokens, forward and backward.
+fn many_tokens<E: Dtype>()
+where
+    Cuda: Device<E>,
+    Cpu: Device<E>,
+{
+    let gpu = gpu();
+    let cpu = Cpu::seed_from_u64(3);
+    let model = cpu.build_module::<ImageNet, f32>();
+    let images = images(&cpu, 1, 224, 224).to_dtype::<E>().to_device(&*gpu);
+    let model = model.to_dtype::<E>().to_device(&*gpu);
+    let logits = model.forward(images.leaky_trace());
+    assert!(numbers(&logits).iter().all(|x| x.is_finite()), "logits");
+    let gradients = logits.mean().backward();
+    assert_no_nan("latents", &gradients.get(&model.latents));
+    assert_no_nan("images", &gradients.get(&images));
+    let to_q = &model.layers.modules[0].cross_attn.inner.to_q.weight;
+    assert_no_nan("to_q", &gradients.get(to_q));
+}
+
+/// Attention with scores of ±1e4, of which each query has one that is the largest.
+fn extreme_scores<E: Dtype>()
+where
+    Cuda: Device<E>,
+{
+    const DIM: usize = 64;
+    const TOKENS: usize = 300;
+    let gpu = gpu();
+    let number = |x: f64| E::from_f64(x).unwrap();
+    // 64 · 35.36² / √64 is 1e4.
+    let query = gpu.tensor_from_vec(vec![number(35.36); DIM], (1, 1, Inner::<1, DIM>::default()));
+    let rows = (0..TOKENS).flat_map(|token| {
+        let key = if token == 7 { 35.36 } else { -35.36 };
+        std::iter::repeat_n(key, DIM).chain(std::iter::repeat_n(token as f64 / 64.0, DIM))
+    });
+    let key_value = rows.map(number).collect();
+    let key_value = gpu.tensor_from_vec(key_value, (1, TOKENS, KeyValue::<1, DIM>::default()));
+    let options = AttentionOptions::default();
+    let out = Cuda::try_attention(query.leaky_trace(), key_value.clone(), &options).unwrap();
+    let found = numbers(&out);
+    assert!(
+        found.iter().all(|x| (x - 7.0 / 64.0).abs() < 1e-2),
+        "{found:?}"
+    );
+    let gradients = out.mean().backward();
+    assert_no_nan("query", &gradients.get(&query));
+    assert_no_nan("key_value", &gradients.get(&key_value));
+}
+
+/// Half precision is as far from f32 as its digits allow.
+fn logits_are_close<E: Dtype>(tolerance: f64)
+where
+    Cuda: Device<E>,
+    Cpu: Device<E>,
+{
+    let gpu = gpu();
+    let cpu = Cpu::seed_from_u64(4);
+    let model = cpu.build_module::<ImageNet, f32>();
+    let images = images(&cpu, 2, 32, 32);
+    let expected = numbers(&model.forward(images.clone()));
+    let model = model.to_dtype::<E>().to_device(&*gpu);
+    let found = numbers(&model.forward(images.to_dtype::<E>().to_device(&*gpu)));
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let difference = (found - expected).abs();
+        assert!(
+            difference <= tolerance,
+            "logit {i} is {found}, in f32 {expected}: {difference:e} apart"
+        );
+    }
+}
+
+macro_rules! tests {
+    ($name:ident, $E:ty, $tolerance:literal) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn many_tokens_give_no_nan() {
+                many_tokens::<$E>();
+            }
+
+            #[test]
+            fn extreme_scores_give_no_nan() {
+                extreme_scores::<$E>();
+            }
+
+            #[test]
+            fn logits_are_close_to_those_in_f32() {
+                logits_are_close::<$E>($tolerance);
+            }
+        }
+    };
+}
+
+tests!(in_f16, f16, 0.1);
+tests!(in_amp_f16, AMP<f16>, 0.05);

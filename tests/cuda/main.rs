@@ -1,0 +1,92 @@
+//! What has to hold on a GPU. README.md beside this file says how to run it where there is one; where there is none,
+//! every test fails and says so.
+
+#[macro_use]
+#[path = "../parity/cases.rs"]
+mod cases;
+#[cfg(feature = "f16")]
+mod half;
+mod memory;
+mod model;
+
+use std::fs;
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use perceiver::prelude::*;
+
+use cases::{Tolerance, assert_state_dict};
+
+/// The GPU, for one test at a time: its memory is part of what is tested. Each test makes the device anew, since dfdx's
+/// stays on the thread that made it.
+struct Gpu {
+    device: Cuda,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Gpu {
+    type Target = Cuda;
+
+    fn deref(&self) -> &Cuda {
+        &self.device
+    }
+}
+
+fn gpu() -> Gpu {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    match perceiver::cuda::device(0) {
+        Ok(device) => Gpu {
+            device,
+            _turn: turn,
+        },
+        Err(error) => panic!("these tests need a GPU: {error}"),
+    }
+}
+
+const TOLERANCE: Tolerance = Tolerance {
+    forward: 1e-3,
+    gradients: 1e-3,
+    step: 1e-3,
+};
+
+macro_rules! parity {
+    ($($case:ident)*) => { $(
+        mod $case {
+            use super::*;
+            use cases::$case::{CHECKPOINT, Model, assert_parity, model};
+
+            #[test]
+            fn in_f32() {
+                let gpu = gpu();
+                assert_parity(model(&*gpu), &*gpu, TOLERANCE);
+            }
+
+            #[test]
+            fn in_f64() {
+                let gpu = gpu();
+                assert_parity(model(&*gpu).to_dtype::<f64>(), &*gpu, TOLERANCE);
+            }
+
+            #[test]
+            fn checkpoints_move_between_devices() {
+                let gpu = gpu();
+                let [from_gpu, from_cpu, back] = [(); 3].map(|()| cases::file(&[]));
+                model(&*gpu).save_checkpoint(&from_gpu).unwrap();
+                assert_state_dict(from_gpu.path(), CHECKPOINT);
+
+                let mut on_cpu = Cpu::default().build_module::<Model, f32>();
+                on_cpu.load_checkpoint(&from_gpu).unwrap();
+                on_cpu.save_checkpoint(&from_cpu).unwrap();
+                let mut on_gpu = gpu.build_module::<Model, f32>();
+                on_gpu.load_checkpoint(&from_cpu).unwrap();
+                on_gpu.save_checkpoint(&back).unwrap();
+                let bytes = fs::read(&from_gpu).unwrap();
+                assert!(fs::read(&from_cpu).unwrap() == bytes, "the CPU's file differs");
+                assert!(fs::read(&back).unwrap() == bytes, "the GPU's second file differs");
+            }
+        }
+    )* };
+}
+
+each_case!(parity);

@@ -1,0 +1,85 @@
+//! Too little memory on the GPU.
+
+use perceiver::ForwardError;
+use perceiver::prelude::*;
+
+use crate::gpu;
+use crate::model::{ImageNet, Images};
+
+const MIB: usize = 1 << 20;
+
+/// Tensors that leave no memory for others; the last of them are small.
+fn ballast(gpu: &Cuda) -> Vec<Tensor<(usize,), u8, Cuda>> {
+    let mut ballast = Vec::new();
+    for size in [16_384, 2_048, 256, 16, 4].map(|size| size * MIB) {
+        while let Ok(tensor) = gpu.try_zeros_like(&(size,)) {
+            ballast.push(tensor);
+        }
+    }
+    ballast
+}
+
+/// Calls `run` with more and more memory, until it gives something; gives that, and how often it failed.
+fn until_there_is_enough<T>(
+    gpu: &Cuda,
+    mut run: impl FnMut() -> Result<T, CudaError>,
+) -> (T, usize) {
+    let mut ballast = ballast(gpu);
+    let mut failures = 0;
+    loop {
+        match run() {
+            Ok(value) => return (value, failures),
+            Err(error) => {
+                let message = error.to_string();
+                let expected = ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"];
+                assert!(expected.iter().any(|e| message.contains(e)), "{message}");
+                failures += 1;
+                assert!(ballast.pop().is_some(), "{error}, with all memory free");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_forward_pass_gives_an_error_and_the_model_stays_usable() {
+    let gpu = gpu();
+    let model = gpu.build_module::<ImageNet, f32>();
+    let images: Images<f32, Cuda> = gpu.sample_normal_like(&(1, 224, 224, Const));
+    let expected = model.forward(images.clone()).as_vec();
+    let (logits, failures) = until_there_is_enough(&gpu, || {
+        model
+            .try_forward(images.clone())
+            .map_err(|error| match error {
+                ForwardError::Device(error) => error,
+                other => panic!("{other}"),
+            })
+    });
+    assert!(failures > 1, "it never failed");
+    assert_eq!(logits.as_vec(), expected);
+}
+
+#[test]
+fn a_backward_pass_gives_an_error_and_the_model_stays_usable() {
+    let gpu = gpu();
+    let model = gpu.build_module::<ImageNet, f32>();
+    let images: Images<f32, Cuda> = gpu.sample_normal_like(&(1, 64, 64, Const));
+    let backward = || {
+        let logits = model.try_forward(images.leaky_trace());
+        let logits = logits.map_err(|error| match error {
+            ForwardError::Device(error) => error,
+            other => panic!("{other}"),
+        })?;
+        logits.try_square()?.try_sum::<Rank0, _>()?.try_backward()
+    };
+    let expected = backward().unwrap().get(&images).as_vec();
+    let (gradients, failures) = until_there_is_enough(&gpu, backward);
+    assert!(failures > 1, "it never failed");
+    let found = gradients.get(&images).as_vec();
+    // Sums run in any order on a GPU.
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!(
+            (found - expected).abs() <= 1e-3,
+            "{found} is not {expected}"
+        );
+    }
+}

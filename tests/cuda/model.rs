@@ -1,0 +1,98 @@
+//! The README's model on the CPU and on the GPU.
+
+use perceiver::cuda::CudaDeviceError;
+use perceiver::prelude::*;
+
+use crate::gpu;
+
+perceiver! {
+    /// The README's model: 45,187,140 parameters.
+    pub struct ImageNet {
+        input_channels: 3,
+        input_axis: 2,
+        num_freq_bands: 6,
+        max_freq: 10.0,
+        depth: 6,
+        num_latents: 256,
+        latent_dim: 512,
+        num_classes: 1000,
+    }
+}
+
+/// A batch of RGB images.
+pub type Images<E, D, T = NoneTape> = Tensor<(usize, usize, usize, Const<3>), E, D, T>;
+
+/// Random images.
+pub fn images(cpu: &Cpu, batch: usize, height: usize, width: usize) -> Images<f32, Cpu> {
+    cpu.sample_normal_like(&(batch, height, width, Const))
+}
+
+fn assert_close(name: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{name}");
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let difference = (found - expected).abs();
+        assert!(
+            difference <= tolerance,
+            "{name}[{i}] is {found} on the GPU, {expected} on the CPU: {difference:e} apart"
+        );
+    }
+}
+
+#[test]
+fn cpu_and_gpu_agree() {
+    let gpu = gpu();
+    let cpu = Cpu::seed_from_u64(1);
+    let on_cpu = cpu.build_module::<ImageNet, f32>();
+    let on_gpu = on_cpu.to_device(&*gpu);
+    for (batch, height, width) in [(2, 24, 20), (1, 224, 224)] {
+        let images = images(&cpu, batch, height, width);
+        let expected = on_cpu.forward(images.clone()).as_vec();
+        let found = on_gpu.forward(images.to_device(&*gpu)).as_vec();
+        assert_close("logits", &found, &expected, 1e-3);
+    }
+}
+
+#[test]
+fn cpu_and_gpu_agree_on_gradients() {
+    fn gradients<D: Device<f32>>(
+        model: &ImageNet<f32, D>,
+        images: Images<f32, D>,
+    ) -> [Vec<f32>; 3] {
+        let loss = model.forward(images.leaky_trace()).square().sum();
+        let gradients = loss.backward();
+        let last = &model.layers.modules[5].cross_attn.inner.to_kv.weight;
+        [
+            gradients.get(&model.latents).as_vec(),
+            gradients.get(&images).as_vec(),
+            gradients.get(last).as_vec(),
+        ]
+    }
+    let gpu = gpu();
+    let cpu = Cpu::seed_from_u64(2);
+    let on_cpu = cpu.build_module::<ImageNet, f32>();
+    let images = images(&cpu, 2, 24, 20);
+    let found = gradients(&on_cpu.to_device(&*gpu), images.to_device(&*gpu));
+    let expected = gradients(&on_cpu, images);
+    for (name, (found, expected)) in ["latents", "images", "to_kv"]
+        .iter()
+        .zip(found.iter().zip(&expected))
+    {
+        let largest = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+        assert_close(name, found, expected, 1e-3 * largest.max(1.0));
+    }
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_an_error() {
+    drop(gpu());
+    let error = perceiver::cuda::device(1000).unwrap_err();
+    let CudaDeviceError::NoSuchDevice { ordinal, found } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*ordinal, 1000);
+    assert_eq!(*found, perceiver::cuda::count().unwrap());
+    assert!(
+        error.to_string().contains("there is no GPU 1000"),
+        "{error}"
+    );
+}
