@@ -6,8 +6,8 @@ use anyhow::Result;
 use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
 use perceiver::prelude::*;
 
+use crate::Model;
 use crate::data::Batch;
-use crate::{Digits, Model};
 
 /// The numbers that a step computes with.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
@@ -100,6 +100,6 @@ impl Trainer {
 #[cfg(feature = "f16")]
 pub fn half(
     model: &Model,
-) -> Digits<perceiver::dfdx::dtypes::AMP<perceiver::dfdx::dtypes::f16>, AutoDevice> {
+) -> crate::Digits<perceiver::dfdx::dtypes::AMP<perceiver::dfdx::dtypes::f16>, AutoDevice> {
     perceiver::dfdx::nn::ToDtype::to_dtype(model)
 }
