@@ -166,7 +166,9 @@ impl<S: Shape, D: Storage<bool>> Weights<S, D> {
             return Ok(values);
         };
         let shape = *values.shape();
-        let otherwise: Tensor<(), E, D> = values.device().try_tensor(otherwise)?;
+        // Made on the device: a number of ours would be copied to it.
+        let zero: Tensor<(), E, D> = values.device().try_zeros_like(&())?;
+        let otherwise = zero.try_add(otherwise)?;
         allowed
             .clone()
             .try_choose(values, otherwise.try_broadcast_like(&shape)?)
