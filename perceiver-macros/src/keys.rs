@@ -85,24 +85,59 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// The keys that `name` may have been meant to be: the one that it is, or those that it is a part of, or else the
-/// nearest, if one is near.
+/// What else keys are called: in papers, and in other libraries.
+pub const ALSO_CALLED: &[(&str, &str)] = &[
+    ("layers", "depth"),
+    ("num_layers", "depth"),
+    ("n_layers", "depth"),
+    ("num_blocks", "depth"),
+    ("axes", "input_axis"),
+    ("num_axes", "input_axis"),
+    ("image_size", "input_shape"),
+    ("dim", "latent_dim"),
+    ("d_model", "latent_dim"),
+    ("hidden_dim", "latent_dim"),
+    ("head_dim", "cross_dim_head"),
+    ("head_dim", "latent_dim_head"),
+    ("self_attn", "self_per_cross_attn"),
+];
+
+/// The keys that `name` may have been meant to be: the one that it is, those that it is another name or a part of, or
+/// else the nearest, if one is near.
 pub fn near(name: &str) -> Vec<&'static Key> {
     if let Some(key) = find(name) {
         return vec![key];
     }
     let name = name.to_lowercase();
-    let whole: Vec<_> = KEYS.iter().filter(|key| key.name.contains(&name)).collect();
-    if name.len() >= 4 && !whole.is_empty() {
+    let others = ALSO_CALLED.iter().filter(|(other, _)| *other == name);
+    let others: Vec<_> = others.filter_map(|(_, key)| find(key)).collect();
+    if !others.is_empty() {
+        return others;
+    }
+    let with = |part: &str| -> Vec<_> {
+        let keys = KEYS.iter().filter(|key| key.name.contains(part));
+        keys.filter(|_| part.len() >= 4).collect()
+    };
+    let whole = with(&name);
+    if !whole.is_empty() {
         return whole;
     }
-    KEYS.iter()
-        .map(|key| (strsim::jaro_winkler(&name, key.name), key))
+    // That both are numbers of something does not make them alike.
+    let number_of = |name: &'_ str| name.strip_prefix("num_").map(str::to_owned);
+    let similarity = |key: &Key| match (number_of(&name), number_of(key.name)) {
+        (Some(what), Some(key)) => strsim::jaro_winkler(&what, &key),
+        _ => strsim::jaro_winkler(&name, key.name),
+    };
+    let nearest = KEYS
+        .iter()
+        .map(|key| (similarity(key), key))
         .filter(|(similarity, _)| *similarity > 0.85)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, key)| key)
-        .into_iter()
-        .collect()
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match (nearest, number_of(&name)) {
+        (Some((_, key)), _) => vec![key],
+        (None, Some(what)) => with(&what),
+        (None, None) => Vec::new(),
+    }
 }
 
 /// The message that there is no key `written`, which is much like `name`.

@@ -56,10 +56,18 @@ fn a_misspelt_key_is_near_the_one_that_was_meant() {
         ("num_class", "num_classes"),
         ("attention_dropout", "attn_dropout"),
         ("weight_tie", "weight_tie_layers"),
+        ("num_layers", "depth"),
+        ("num_axes", "input_axis"),
+        ("dim", "latent_dim"),
     ] {
         assert_eq!(near(misspelt), [meant], "{misspelt}");
     }
     assert_eq!(near("dropout"), ["attn_dropout", "ff_dropout"]);
+    for (other, key) in keys::ALSO_CALLED {
+        assert!(keys::find(other).is_none() && keys::find(key).is_some());
+    }
+    assert_eq!(near("num_heads"), ["cross_heads", "latent_heads"]);
+    assert_eq!(near("head_dim"), ["cross_dim_head", "latent_dim_head"]);
     for unknown in ["batch_size", "x", "learning_rate", "optimizer", "epochs"] {
         assert!(near(unknown).is_empty(), "{unknown}");
     }
