@@ -30,6 +30,7 @@
 //! - [`nn`] has the layers, to be used by hand.
 //! - [`ops`] has the device trait: the operations that a device may have a kernel of its own for.
 //! - `mixed`, with the feature `f16`, is for training in mixed precision.
+//! - `cuda`, with the feature `cuda`, gives a GPU, or an error that says what is missing.
 //! - [`checkpoint`] has the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;

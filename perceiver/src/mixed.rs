@@ -54,6 +54,9 @@ const GROWTH_INTERVAL: u32 = 2000;
 ///
 /// The scale starts at 1,024 unless it is given. It is halved when a gradient overflows, and doubled after 2,000 steps
 /// in which none did; at most 32,768, since `f16` ends there.
+///
+/// What goes back through dfdx's cross entropy is first the scale times the number of classes. With 1,000 classes a
+/// scale above 64 overflows there: the first steps are left out until it fits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradScaler {
     scale: f64,
@@ -67,12 +70,13 @@ impl Default for GradScaler {
 }
 
 impl GradScaler {
-    /// Starts with a scale; it is brought into the range from 1 to 32,768.
+    /// Starts with a scale; it becomes the nearest power of two from 1 to 32,768, with which half precision multiplies
+    /// without rounding.
     #[must_use]
     pub fn new(scale: f64) -> Self {
         let scale = if scale.is_nan() { SMALLEST } else { scale };
         Self {
-            scale: scale.clamp(SMALLEST, LARGEST),
+            scale: scale.clamp(SMALLEST, LARGEST).log2().round().exp2(),
             steps: 0,
         }
     }
@@ -222,32 +226,36 @@ mod tests {
     type Layer = Linear<Const<3>, Const<2>, f32, Cpu>;
     type Mixed = AMP<f16>;
 
-    fn gradients(layer: &Layer, scaler: &mut GradScaler, size: f32) -> Option<Gradients<f32, Cpu>> {
+    fn gradients(
+        layer: &Layer,
+        scaler: &mut GradScaler,
+        size: f32,
+        factor: f32,
+    ) -> Option<Gradients<f32, Cpu>> {
         let dev = Cpu::default();
         let copy = layer.to_dtype::<Mixed>();
         let x = dev
             .tensor([[[size, 2.0 * size, -size]]])
             .to_dtype::<Mixed>();
         let y = copy.forward(x.leaky_trace()).sum::<Rank0, _>();
-        let gradients = scaler.try_backward(y).unwrap();
+        let loss = y * AMP(f16::from_f32(factor));
+        let gradients = scaler.try_backward(loss).unwrap();
         scaler.try_unscale(layer, &copy, gradients).unwrap()
     }
 
     #[test]
     fn small_gradients_survive_and_are_scaled_back() {
         let layer = Layer::build(&Cpu::default());
-        // Below the smallest f16, 6e-8, and so 0 without a scale.
-        let size = 1e-5;
         let mut scaler = GradScaler::new(4096.0);
-        let found = gradients(&layer, &mut scaler, size).unwrap();
-        let weight = found.get(&layer.weight).array();
-        for row in weight {
-            for (found, factor) in row.into_iter().zip([1.0, 2.0, -1.0]) {
-                assert!((found - factor * size).abs() < 1e-2 * size, "{found}");
-            }
+        let found = gradients(&layer, &mut scaler, 1e-4, 1e-4).unwrap();
+        for (i, found) in found.get(&layer.weight).as_vec().into_iter().enumerate() {
+            let expected = [1e-8, 2e-8, -1e-8][i % 3];
+            assert!((found - expected).abs() < 1e-10, "{found}");
         }
-        assert_eq!(found.get(&layer.bias).array(), [1.0; 2]);
         assert_eq!(scaler.scale(), 4096.0);
+        // Below the smallest f16, 6e-8.
+        let lost = gradients(&layer, &mut GradScaler::new(1.0), 1e-4, 1e-4).unwrap();
+        assert_eq!(lost.get(&layer.weight).as_vec(), [0.0; 6]);
     }
 
     #[test]
@@ -255,9 +263,9 @@ mod tests {
         let layer = Layer::build(&Cpu::default());
         let mut scaler = GradScaler::new(1e9);
         assert_eq!(scaler.scale(), 32_768.0);
-        assert!(gradients(&layer, &mut scaler, 3.0).is_none());
+        assert!(gradients(&layer, &mut scaler, 3.0, 1.0).is_none());
         assert_eq!(scaler.scale(), 16_384.0);
-        assert!(gradients(&layer, &mut scaler, 1.5).is_some());
+        assert!(gradients(&layer, &mut scaler, 1.5, 1.0).is_some());
         assert_eq!(scaler.scale(), 16_384.0);
     }
 
@@ -271,5 +279,6 @@ mod tests {
         scaler.adapt(true);
         assert_eq!(scaler.scale(), 16.0);
         assert_eq!(GradScaler::new(f64::NAN).scale(), 1.0);
+        assert_eq!(GradScaler::new(1000.0).scale(), 1024.0);
     }
 }

@@ -217,9 +217,8 @@ macro_rules! input {
                 // As numbers, since dfdx cannot reshape `bool`s; made on the device, where dfdx's `ones_like` copies
                 // them from the host.
                 let device = self.device().clone();
-                let zeros: Tensor<_, E, D> = device.try_zeros_like(&shape)?;
-                let ones = zeros.clone().try_add(E::ONE)?;
-                self.try_choose(ones, zeros)?
+                let zeros = || -> Result<Tensor<_, E, D>, D::Err> { device.try_zeros_like(&shape) };
+                self.try_choose(zeros()?.try_add(E::ONE)?, zeros()?)?
                     .try_reshape_like(&(batch, tokens))
             }
         }

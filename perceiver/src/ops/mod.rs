@@ -7,7 +7,9 @@
 //! The kernels choose their instructions when the program runs (AVX2, AVX-512, NEON, or none), so a plain
 //! `cargo build --release` is fast. They run on as many threads as rayon is set to (`RAYON_NUM_THREADS`, or a pool that
 //! the caller is in); the first thread of a program that calls them becomes one of these, for good, so that it works
-//! instead of waiting. Numbers of half precision are computed with in `f32` and stored as they are.
+//! instead of waiting. It has a pool of its own then: what that thread hands to `rayon::spawn` runs there, and a job of
+//! its own may run on it during a forward pass, so no lock that such a job takes may be held meanwhile. A program that
+//! wants none of this calls a model inside `pool.install`. Half precision is stored as such and computed in `f32`.
 //!
 //! dfdx shows nobody a view of a tensor's numbers, so the kernels copy what they read, about a twentieth of the time of
 //! a forward pass. The one place with unsafe code is the call of the matrix product.

@@ -34,10 +34,18 @@ pub(super) fn read_both<S1: Shape, S2: Shape>(
 ) -> (Scratch, Scratch) {
     let numbers = first.shape().num_elements() + second.shape().num_elements();
     if parts(numbers) == 1 {
-        (read(first), read(second))
-    } else {
-        rayon::join(|| read(first), || read(second))
+        return (read(first), read(second));
     }
+    // Made here, since memory goes back to the thread that it is dropped on.
+    let mut copies = (
+        Scratch::new(first.shape().num_elements()),
+        Scratch::new(second.shape().num_elements()),
+    );
+    rayon::join(
+        || first.copy_into(&mut copies.0),
+        || second.copy_into(&mut copies.1),
+    );
+    copies
 }
 
 /// A tensor whose numbers lie row by row: `tensor` itself, unless it was permuted or broadcast.

@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// How many buffers a thread keeps, more than any kernel has at once, and how many numbers each may hold: more than the
-/// largest weight of usual models, less than a large input.
-const KEPT: usize = 24;
-const LARGEST: usize = 1 << 24;
+/// How many numbers the buffers that a thread keeps may hold in all, 128 MiB: more than the weights that kernels of usual
+/// models have at once, less than a large input.
+const KEPT: usize = 1 << 25;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
@@ -42,15 +41,17 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
-        if buffer.capacity() > 0 && buffer.capacity() <= LARGEST {
-            // A thread that ends has nothing to keep it for.
-            let _ = FREE.try_with(|free| {
-                let mut free = free.borrow_mut();
-                if free.len() < KEPT {
-                    free.push(buffer);
-                }
-            });
+        if buffer.capacity() == 0 {
+            return;
         }
+        // A thread that ends has nothing to keep it for.
+        let _ = FREE.try_with(|free| {
+            let mut free = free.borrow_mut();
+            let kept: usize = free.iter().map(Vec::capacity).sum();
+            if kept + buffer.capacity() <= KEPT {
+                free.push(buffer);
+            }
+        });
     }
 }
 

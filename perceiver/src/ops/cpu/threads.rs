@@ -19,7 +19,7 @@ pub(in crate::ops) fn parts(operations: usize) -> usize {
 /// Makes the thread that calls one of those that work.
 ///
 /// A thread that is not one of rayon's hands its work over and sleeps. That wakes two threads where one would do, for
-/// each of some hundred operations, and leaves the system three threads to place on the cores of two. So the first
+/// each of some hundred operations, and leaves the system one thread more than there are cores. So the first
 /// thread that computes something gets a pool that it is part of itself. Others, and threads of a pool that somebody
 /// else made, go on as they are.
 pub(super) fn take_part() {
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_thread_is_one_of_its_pool_and_all_see_as_many() {
+    fn work_is_cut_for_as_many_threads_as_rayon_has() {
         let expected = rayon::current_num_threads();
         for _ in 0..3 {
             let found = std::thread::spawn(|| parts(PARALLEL)).join().unwrap();

@@ -58,6 +58,9 @@ impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>, T: Tape<E, D>> Wide<E, D,
         let narrow = y.clone().try_to_dtype::<E>()?;
         let result = narrow.clone();
         self.tape.add_backward_op(move |gradients| {
+            if narrow.shape().num_elements() == 0 {
+                return Ok(());
+            }
             gradients.try_alloc_for(&narrow)?;
             let gradient = gradients.get(&narrow).try_to_dtype::<f32>()?;
             let mut wide = sum_of_products(y.put_tape(wide_tape), gradient)?;
