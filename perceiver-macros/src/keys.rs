@@ -123,9 +123,9 @@ pub fn near(name: &str) -> Vec<&'static Key> {
         return whole;
     }
     // That both are numbers of something does not make them alike.
-    let number_of = |name: &'_ str| name.strip_prefix("num_").map(str::to_owned);
-    let similarity = |key: &Key| match (number_of(&name), number_of(key.name)) {
-        (Some(what), Some(key)) => strsim::jaro_winkler(&what, &key),
+    let number_of = name.strip_prefix("num_");
+    let similarity = |key: &Key| match (number_of, key.name.strip_prefix("num_")) {
+        (Some(what), Some(key)) => strsim::jaro_winkler(what, key),
         _ => strsim::jaro_winkler(&name, key.name),
     };
     let nearest = KEYS
@@ -133,9 +133,9 @@ pub fn near(name: &str) -> Vec<&'static Key> {
         .map(|key| (similarity(key), key))
         .filter(|(similarity, _)| *similarity > 0.85)
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    match (nearest, number_of(&name)) {
+    match (nearest, number_of) {
         (Some((_, key)), _) => vec![key],
-        (None, Some(what)) => with(&what),
+        (None, Some(what)) => with(what),
         (None, None) => Vec::new(),
     }
 }
