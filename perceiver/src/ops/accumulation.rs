@@ -23,6 +23,21 @@ pub trait Accumulation<S: Shape, D> {
         D: TensorDevice<E>;
 }
 
+/// Runs an operation on the numbers as they are.
+pub(super) fn plain<S, Op, E, D, T>(
+    x: Tensor<S, E, D, T>,
+    op: Op,
+) -> Result<Tensor<Op::Output, E, D, T>, D::Err>
+where
+    S: Shape,
+    Op: Accumulation<S, D>,
+    E: Dtype,
+    D: TensorDevice<E>,
+    T: Tape<E, D>,
+{
+    op.try_apply(x)
+}
+
 /// Shifts and scales each row, the last of three axes, to a mean of 0 and a variance of 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Normalize {

@@ -141,16 +141,16 @@ pub trait Device<E: Dtype>: dfdx::tensor_ops::Device<E> {
         x: Tensor<S, E, Self, T>,
         op: Op,
     ) -> Result<Tensor<Op::Output, E, Self, T>, Self::Err> {
-        op.try_apply(x)
+        accumulation::plain(x, op)
     }
 
     /// The device's error for data that does not fill its shape.
     fn wrong_number_of_elements() -> Self::Err;
 }
 
-/// A device that does all with dfdx's operations.
+/// A device that does all with dfdx's operations, and sums up with `$accumulate`.
 macro_rules! plain_device {
-    ($Device:ty, [$($E:ty),+], $error:expr) => {
+    ($Device:ty, [$($E:ty),+], $error:expr, $accumulate:path) => {
         $(
             impl Device<$E> for $Device {
                 type Context = Dense<$E, Self>;
@@ -173,6 +173,13 @@ macro_rules! plain_device {
                     context::plain(query, context)
                 }
 
+                fn try_accumulate<S: Shape, Op: Accumulation<S, Self>, T: Tape<$E, Self>>(
+                    x: Tensor<S, $E, Self, T>,
+                    op: Op,
+                ) -> Result<Tensor<Op::Output, $E, Self, T>, Self::Err> {
+                    $accumulate(x, op)
+                }
+
                 fn wrong_number_of_elements() -> Self::Err {
                     $error
                 }
@@ -181,12 +188,20 @@ macro_rules! plain_device {
     };
 }
 
-plain_device!(Cpu, [f64], CpuError::WrongNumElements);
+plain_device!(Cpu, [f64], CpuError::WrongNumElements, accumulation::plain);
 #[cfg(feature = "cuda")]
 plain_device!(
     dfdx::tensor::Cuda,
     [f32, f64],
-    dfdx::tensor::CudaError::Cpu(CpuError::WrongNumElements)
+    dfdx::tensor::CudaError::Cpu(CpuError::WrongNumElements),
+    accumulation::plain
+);
+#[cfg(all(feature = "cuda", feature = "f16"))]
+plain_device!(
+    dfdx::tensor::Cuda,
+    [dfdx::dtypes::f16, dfdx::dtypes::AMP<dfdx::dtypes::f16>],
+    dfdx::tensor::CudaError::Cpu(CpuError::WrongNumElements),
+    half::try_accumulate
 );
 
 impl Device<f32> for Cpu {

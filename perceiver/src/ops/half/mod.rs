@@ -5,12 +5,12 @@
 //! means in `f32`; gradients of biases, and whatever several operations add to one gradient, are sums of dfdx's.
 
 mod cpu;
-#[cfg(feature = "cuda")]
-mod cuda;
 mod wide;
 
 use dfdx::dtypes::{AMP, Dtype, f16};
 pub(crate) use wide::set_gradient;
+#[cfg(feature = "cuda")]
+pub(super) use wide::try_accumulate;
 
 /// A number of half precision.
 pub trait Half: Dtype {}

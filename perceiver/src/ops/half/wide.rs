@@ -74,7 +74,7 @@ impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>, T: Tape<E, D>> Wide<E, D,
 }
 
 /// Runs an operation on `f32` in place of `E`.
-pub(super) fn try_accumulate<S, Op, E, D, T>(
+pub(in crate::ops) fn try_accumulate<S, Op, E, D, T>(
     x: Tensor<S, E, D, T>,
     op: Op,
 ) -> Result<Tensor<Op::Output, E, D, T>, D::Err>
