@@ -66,10 +66,11 @@ impl Digits {
     pub const LATENT_DIM_HEAD: ::core::primitive::usize = 64;
     /// The number of logits.
     pub const NUM_CLASSES: ::core::primitive::usize = {
+        use perceiver::__private::ranges as __ranges;
         const __VALUE: ::core::primitive::usize = labels::COUNT;
-        let () = <perceiver::__private::ranges::InRange<
-            { perceiver::__private::ranges::count(__VALUE, 268435456) },
-        > as perceiver::__private::ranges::NumClasses<{ __VALUE }>>::HOLDS;
+        let () = <__ranges::InRange<
+            { __ranges::count(__VALUE, 268435456) },
+        > as __ranges::NumClasses<{ __VALUE }>>::HOLDS;
         __VALUE
     };
     /// The probability with which training drops an attention weight.
@@ -134,6 +135,31 @@ const _: () = {
                 __::Cpu,
             >::PARAMETERS;
     }
+    type __Positions<I, E, D> = <I as __::InputShape2<
+        Digits<E, D>,
+        8,
+        8,
+        1,
+        E,
+        D,
+    >>::Positions;
+    type __Mask<I, E, D> = <I as __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>>::Mask;
+    type __Latents<I, E, D> = <I as __::InputShape2<
+        Digits<E, D>,
+        8,
+        8,
+        1,
+        E,
+        D,
+    >>::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>;
+    type __Logits<I, E, D> = <I as __::InputShape2<
+        Digits<E, D>,
+        8,
+        8,
+        1,
+        E,
+        D,
+    >>::Logits<{ Digits::NUM_CLASSES }>;
     impl<E: __::Dtype, D: __::Device<E>> Digits<E, D> {
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
@@ -144,7 +170,10 @@ const _: () = {
         pub fn forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D> {
+        ) -> __Logits<I, E, D>
+        where
+            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+        {
             __::unwrap(self.try_forward(input))
         }
         /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
@@ -154,7 +183,10 @@ const _: () = {
         pub fn forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
-        ) -> __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D> {
+        ) -> __Logits<I, E, D>
+        where
+            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+        {
             __::unwrap(self.try_forward_mut(input))
         }
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
@@ -167,12 +199,13 @@ const _: () = {
         pub fn try_forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __::Result<
-            __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D>,
-            __::ForwardError<D::Err>,
-        > {
-            let latents = self.try_embed(input)?;
-            __::Ok(self.to_logits.try_forward(latents)?)
+        ) -> __::Result<__Logits<I, E, D>, __::ForwardError<D::Err>>
+        where
+            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+        {
+            let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+            let latents = run(self, tokens, __::Dropout::NONE)?;
+            __::Ok(I::logits(self.to_logits.try_forward(latents)?))
         }
         /// Like [`try_forward`](Self::try_forward), but drops values as declared if the input has a tape.
         ///
@@ -181,16 +214,17 @@ const _: () = {
         pub fn try_forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
-        ) -> __::Result<
-            __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D>,
-            __::ForwardError<D::Err>,
-        > {
+        ) -> __::Result<__Logits<I, E, D>, __::ForwardError<D::Err>>
+        where
+            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+        {
             let dropout = __::Dropout {
                 attention: Digits::ATTN_DROPOUT,
                 feed_forward: Digits::FF_DROPOUT,
             };
-            let latents = run(self, input.into_tokens()?, dropout)?;
-            __::Ok(self.to_logits.try_forward(latents)?)
+            let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+            let latents = run(self, tokens, dropout)?;
+            __::Ok(I::logits(self.to_logits.try_forward(latents)?))
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
         ///
@@ -201,14 +235,10 @@ const _: () = {
         pub fn embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __::Latents<
-            I,
-            2usize,
-            { Digits::NUM_LATENTS },
-            { Digits::LATENT_DIM },
-            E,
-            D,
-        > {
+        ) -> __Latents<I, E, D>
+        where
+            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+        {
             __::unwrap(self.try_embed(input))
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
@@ -220,18 +250,13 @@ const _: () = {
         pub fn try_embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __::Result<
-            __::Latents<
-                I,
-                2usize,
-                { Digits::NUM_LATENTS },
-                { Digits::LATENT_DIM },
-                E,
-                D,
-            >,
-            __::ForwardError<D::Err>,
-        > {
-            __::Ok(run(self, input.into_tokens()?, __::Dropout::NONE)?)
+        ) -> __::Result<__Latents<I, E, D>, __::ForwardError<D::Err>>
+        where
+            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+        {
+            let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+            let latents = run(self, tokens, __::Dropout::NONE)?;
+            __::Ok(I::latents(latents))
         }
         /// The parts of the model with their shapes and parameters, to be printed.
         #[must_use]
@@ -307,9 +332,12 @@ const _: () = {
     impl<
         E: __::Dtype,
         D: __::Device<E>,
-        I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
-    > __::Module<I> for Digits<E, D> {
-        type Output = __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D>;
+        I: __::InputShape2<Self, 8, 8, 1, E, D>,
+    > __::Module<I> for Digits<E, D>
+    where
+        __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+    {
+        type Output = __Logits<I, E, D>;
         type Error = D::Err;
         fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
             self.try_forward(input).map_err(__::ForwardError::into_device_error::<E, D>)
@@ -318,9 +346,12 @@ const _: () = {
     impl<
         E: __::Dtype,
         D: __::Device<E>,
-        I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
-    > __::ModuleMut<I> for Digits<E, D> {
-        type Output = __::Logits<I, 2usize, { Digits::NUM_CLASSES }, E, D>;
+        I: __::InputShape2<Self, 8, 8, 1, E, D>,
+    > __::ModuleMut<I> for Digits<E, D>
+    where
+        __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+    {
+        type Output = __Logits<I, E, D>;
         type Error = D::Err;
         fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
             self.try_forward_mut(input)

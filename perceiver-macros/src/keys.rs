@@ -177,11 +177,6 @@ impl Key {
         words.map(capital).collect()
     }
 
-    /// Whether the value is made of whole numbers, which types can show.
-    pub fn is_counted(&self) -> bool {
-        matches!(self.kind, Kind::Count { .. } | Kind::Shape)
-    }
-
     /// The name of the associated constant.
     pub fn constant(&self) -> String {
         self.name.to_uppercase()
@@ -243,15 +238,20 @@ pub fn module() -> String {
             Kind::Shape => ("each size of ", WIDTH.expected()),
             kind => ("", kind.expected()),
         };
-        let (parameter, found) = if key.is_counted() {
-            ("<FOUND>", ", found `{FOUND}`")
-        } else {
-            ("", "")
+        let found: &[_] = match kind {
+            Kind::Count { .. } | Kind::Shape => &[("", "WHOLE", "{WHOLE}")],
+            _ => {
+                let digits = "WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS";
+                let shown = "{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}";
+                &[("", digits, shown), ("Negative", digits, shown)]
+            }
         };
-        let range = key.range();
-        module += &format!(
-            "    range! {{ {range}{parameter}, \"{each}`{name}` has to be {expected}{found}\" }}\n"
-        );
+        for (sign, parameters, shown) in found {
+            let (range, minus) = (key.range(), if sign.is_empty() { "" } else { "-" });
+            module += &format!(
+                "    range! {{ {sign}{range}<{parameters}>, \"{each}`{name}` has to be {expected}, found `{minus}{shown}`\" }}\n"
+            );
+        }
     }
     module + "}\n"
 }

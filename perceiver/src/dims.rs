@@ -61,27 +61,23 @@ pub type Inner<const HEADS: usize, const DIM_HEAD: usize> = Product<Const<HEADS>
 type AxisFeatures<const BANDS: usize> = Sum<Prod<U2, U<BANDS>>, U1>;
 
 /// The width of a Fourier-encoded token: its channels, then the position features of each axis.
-type EncodedWidth<const CHANNELS: usize, const AXES: usize, const BANDS: usize> =
+type Encoded<const CHANNELS: usize, const AXES: usize, const BANDS: usize> =
     Sum<U<CHANNELS>, Prod<U<AXES>, AxisFeatures<BANDS>>>;
 
-/// Holds where `WIDTH = CHANNELS + AXES · (2 · BANDS + 1)`, as `cargo check` sees it.
+/// Holds for `Const<WIDTH>` where `WIDTH = CHANNELS + AXES · (2 · BANDS + 1)`, as `cargo check` sees it.
 ///
 /// [`FourierFeatures`](crate::nn::FourierFeatures) can only be made where this holds. An assertion
 /// could not say so before the program is built in full: inside generic code it is not evaluated
 /// until then. The sum is made with typenum's arithmetic on types, for widths up to 1024.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not `{WIDTH}` wide",
-    label = "the width has to be `CHANNELS + AXES * (2 * BANDS + 1)`, and at most 1024 to be checked"
+    message = "`{Self}` is not the width of {CHANNELS} channels with {AXES} axes of {BANDS} frequency bands",
+    label = "expected a width of `{CHANNELS} + {AXES} * (2 * {BANDS} + 1)`, of at most 1024, found `{Self}`"
 )]
-pub trait EncodesTo<const WIDTH: usize> {}
-
-/// The channels, axes and bands of an encoding, to state [`EncodesTo`] about.
-#[derive(Clone, Copy, Debug)]
-pub struct Encoding<const CHANNELS: usize, const AXES: usize, const BANDS: usize>;
+pub trait EncodedWidth<const CHANNELS: usize, const AXES: usize, const BANDS: usize> {}
 
 #[diagnostic::do_not_recommend]
 impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: usize>
-    EncodesTo<WIDTH> for Encoding<CHANNELS, AXES, BANDS>
+    EncodedWidth<CHANNELS, AXES, BANDS> for Const<WIDTH>
 where
     typenum::Const<CHANNELS>: ToUInt,
     typenum::Const<AXES>: ToUInt,
@@ -91,7 +87,7 @@ where
     Prod<U2, U<BANDS>>: Add<U1>,
     U<AXES>: Mul<AxisFeatures<BANDS>>,
     U<CHANNELS>: Add<Prod<U<AXES>, AxisFeatures<BANDS>>>,
-    EncodedWidth<CHANNELS, AXES, BANDS>: Same<U<WIDTH>>,
+    Encoded<CHANNELS, AXES, BANDS>: Same<U<WIDTH>>,
 {
 }
 

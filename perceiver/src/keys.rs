@@ -77,21 +77,25 @@ impl Keys {
 pub mod ranges {
     pub use crate::ranges::*;
 
-    range! { Depth<FOUND>, "`depth` has to be a whole number from 1 to 4096, found `{FOUND}`" }
-    range! { NumFreqBands<FOUND>, "`num_freq_bands` has to be a whole number from 1 to 4096, found `{FOUND}`" }
-    range! { MaxFreq, "`max_freq` has to be a number above 0" }
-    range! { InputChannels<FOUND>, "`input_channels` has to be a whole number from 1 to 1048576, found `{FOUND}`" }
-    range! { InputAxis<FOUND>, "`input_axis` has to be a whole number from 1 to 4, found `{FOUND}`" }
-    range! { InputShape<FOUND>, "each size of `input_shape` has to be a whole number from 1 to 1048576, found `{FOUND}`" }
-    range! { NumLatents<FOUND>, "`num_latents` has to be a whole number from 1 to 1048576, found `{FOUND}`" }
-    range! { LatentDim<FOUND>, "`latent_dim` has to be a whole number from 1 to 1048576, found `{FOUND}`" }
-    range! { CrossHeads<FOUND>, "`cross_heads` has to be a whole number from 1 to 4096, found `{FOUND}`" }
-    range! { LatentHeads<FOUND>, "`latent_heads` has to be a whole number from 1 to 4096, found `{FOUND}`" }
-    range! { CrossDimHead<FOUND>, "`cross_dim_head` has to be a whole number from 1 to 1048576, found `{FOUND}`" }
-    range! { LatentDimHead<FOUND>, "`latent_dim_head` has to be a whole number from 1 to 1048576, found `{FOUND}`" }
-    range! { NumClasses<FOUND>, "`num_classes` has to be a whole number from 1 to 268435456, found `{FOUND}`" }
-    range! { AttnDropout, "`attn_dropout` has to be a number of at least 0 and below 1" }
-    range! { FfDropout, "`ff_dropout` has to be a number of at least 0 and below 1" }
-    range! { FreqBase, "`freq_base` has to be a number above 0 other than 1" }
-    range! { SelfPerCrossAttn<FOUND>, "`self_per_cross_attn` has to be a whole number from 1 to 4096, found `{FOUND}`" }
+    range! { Depth<WHOLE>, "`depth` has to be a whole number from 1 to 4096, found `{WHOLE}`" }
+    range! { NumFreqBands<WHOLE>, "`num_freq_bands` has to be a whole number from 1 to 4096, found `{WHOLE}`" }
+    range! { MaxFreq<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`max_freq` has to be a number above 0, found `{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { NegativeMaxFreq<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`max_freq` has to be a number above 0, found `-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { InputChannels<WHOLE>, "`input_channels` has to be a whole number from 1 to 1048576, found `{WHOLE}`" }
+    range! { InputAxis<WHOLE>, "`input_axis` has to be a whole number from 1 to 4, found `{WHOLE}`" }
+    range! { InputShape<WHOLE>, "each size of `input_shape` has to be a whole number from 1 to 1048576, found `{WHOLE}`" }
+    range! { NumLatents<WHOLE>, "`num_latents` has to be a whole number from 1 to 1048576, found `{WHOLE}`" }
+    range! { LatentDim<WHOLE>, "`latent_dim` has to be a whole number from 1 to 1048576, found `{WHOLE}`" }
+    range! { CrossHeads<WHOLE>, "`cross_heads` has to be a whole number from 1 to 4096, found `{WHOLE}`" }
+    range! { LatentHeads<WHOLE>, "`latent_heads` has to be a whole number from 1 to 4096, found `{WHOLE}`" }
+    range! { CrossDimHead<WHOLE>, "`cross_dim_head` has to be a whole number from 1 to 1048576, found `{WHOLE}`" }
+    range! { LatentDimHead<WHOLE>, "`latent_dim_head` has to be a whole number from 1 to 1048576, found `{WHOLE}`" }
+    range! { NumClasses<WHOLE>, "`num_classes` has to be a whole number from 1 to 268435456, found `{WHOLE}`" }
+    range! { AttnDropout<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`attn_dropout` has to be a number of at least 0 and below 1, found `{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { NegativeAttnDropout<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`attn_dropout` has to be a number of at least 0 and below 1, found `-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { FfDropout<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`ff_dropout` has to be a number of at least 0 and below 1, found `{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { NegativeFfDropout<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`ff_dropout` has to be a number of at least 0 and below 1, found `-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { FreqBase<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`freq_base` has to be a number above 0 other than 1, found `{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { NegativeFreqBase<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`freq_base` has to be a number above 0 other than 1, found `-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { SelfPerCrossAttn<WHOLE>, "`self_per_cross_attn` has to be a whole number from 1 to 4096, found `{WHOLE}`" }
 }

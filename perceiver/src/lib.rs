@@ -94,14 +94,13 @@ pub mod __private {
     pub use crate::keys::{Keys, ranges};
     pub use crate::nn::declared::*;
     pub use crate::nn::{
-        Dropout, FourierFeatures, Latents, Layer, Logits, ToLogits, Tokens, reset_to_normal,
-        try_iterate,
+        Dropout, FourierFeatures, Layer, ToLogits, Tokens, reset_to_normal, try_iterate,
     };
     pub use crate::{Device, ForwardError, Summary};
 
     /// Traits that are there to be called, without a name.
     pub mod methods {
-        pub use crate::nn::Input as _;
+        pub use crate::nn::declared::MaskedBy as _;
         pub use core::convert::AsRef as _;
         pub use dfdx::nn::Module as _;
         pub use dfdx::nn::tensor_collection::{ModuleVisitor as _, TensorCollection as _};

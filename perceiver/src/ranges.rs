@@ -10,16 +10,16 @@ impl Holds for InRange<true> {}
 
 /// The trait that holds where a constant is in range, with what the compiler says where it is not.
 macro_rules! range {
-    ($range:ident $(<$FOUND:ident>)?, $message:literal) => {
+    ($range:ident<$($FOUND:ident),+>, $message:literal) => {
         #[doc = $message]
         #[diagnostic::on_unimplemented(message = $message, label = "out of range")]
-        pub trait $range $(<const $FOUND: usize>)? {
+        pub trait $range<$(const $FOUND: usize),+> {
             /// Nothing: to name this is to ask whether the trait holds.
             const HOLDS: ();
         }
 
         #[diagnostic::do_not_recommend]
-        impl<T: Holds $(, const $FOUND: usize)?> $range $(<$FOUND>)? for T {
+        impl<T: Holds, $(const $FOUND: usize),+> $range<$($FOUND),+> for T {
             const HOLDS: () = ();
         }
     };
@@ -31,23 +31,86 @@ pub const fn count(value: usize, max: usize) -> bool {
     value >= 1 && value <= max
 }
 
+/// A number as types can show it, with three digits behind the point; the greatest is `usize::MAX`.
+pub struct Number {
+    /// Whether it is in range.
+    pub holds: bool,
+    /// Whether there is a minus in front.
+    pub negative: bool,
+    /// The digits in front of the point.
+    pub whole: usize,
+    /// The first digit behind the point.
+    pub tenths: usize,
+    /// The second.
+    pub hundredths: usize,
+    /// The third.
+    pub thousandths: usize,
+}
+
+impl Number {
+    const fn new(value: f64, holds: bool) -> Self {
+        let size = value.abs();
+        // The nearest thousandth, since 0.3 is a little less than three tenths.
+        let (whole, thousandths) = if size < 1e15 {
+            let thousandths = (size * 1000.0 + 0.5) as usize;
+            (thousandths / 1000, thousandths % 1000)
+        } else {
+            (size as usize, 0)
+        };
+        Self {
+            holds,
+            negative: value < 0.0,
+            whole,
+            tenths: thousandths / 100,
+            hundredths: thousandths / 10 % 10,
+            thousandths: thousandths % 10,
+        }
+    }
+}
+
 /// Whether a number is above 0.
 #[must_use]
-pub const fn positive(value: f64) -> bool {
-    value > 0.0 && value < f64::INFINITY
+pub const fn positive(value: f64) -> Number {
+    Number::new(value, value > 0.0 && value < f64::INFINITY)
 }
 
 /// Whether `freq_base` is a base.
 #[must_use]
-pub const fn base(value: Option<f64>) -> bool {
+pub const fn base(value: Option<f64>) -> Number {
     match value {
-        None => true,
-        Some(base) => positive(base) && base != 1.0,
+        None => Number::new(0.0, true),
+        Some(base) => Number::new(base, positive(base).holds && base != 1.0),
     }
 }
 
 /// Whether a number is a probability that is not 1.
 #[must_use]
-pub const fn probability(value: f64) -> bool {
-    value >= 0.0 && value < 1.0
+pub const fn probability(value: f64) -> Number {
+    Number::new(value, value >= 0.0 && value < 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_shown_with_three_digits() {
+        let shown = |value| {
+            let Number {
+                negative,
+                whole,
+                tenths,
+                hundredths,
+                thousandths,
+                ..
+            } = positive(value);
+            let sign = if negative { "-" } else { "" };
+            format!("{sign}{whole}.{tenths}{hundredths}{thousandths}")
+        };
+        assert_eq!(shown(1.5), "1.500");
+        assert_eq!(shown(-0.1), "-0.100");
+        assert_eq!(shown(0.3), "0.300");
+        assert_eq!(shown(0.9999), "1.000");
+        assert_eq!(shown(12.345_6), "12.346");
+    }
 }

@@ -4,7 +4,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Attribute, Expr, Ident};
@@ -28,8 +28,8 @@ pub struct Value {
     pub tokens: TokenStream,
     /// The elements, of an array.
     pub shape: Vec<Expr>,
-    /// Where the value is written.
-    pub span: Span,
+    /// The value as it is written.
+    pub written: TokenStream,
     /// Whether only the compiler can tell what it is.
     pub opaque: bool,
     /// Documentation from the declaration.
@@ -168,7 +168,7 @@ fn fallback(key: &Key) -> Value {
     Value {
         tokens: literal.parse().unwrap_or_default(),
         shape: Vec::new(),
-        span: Span::call_site(),
+        written: TokenStream::new(),
         opaque: false,
         docs: Vec::new(),
     }

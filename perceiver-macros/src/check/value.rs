@@ -2,19 +2,24 @@
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
-use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Lit, Stmt, UnOp};
 
 use super::Value;
 use crate::ast::source;
-use crate::keys::{self, Key, Kind};
+use crate::keys::{self, Default, Key, Kind};
+
+/// The hint about a value that stands for none.
+const LEAVE_OUT: &str = ": leave out the key";
 
 /// Reads a value, as far as it is literal.
 pub fn read(key: &Key, expr: &Expr) -> syn::Result<Value> {
     let checked = match key.kind {
         Kind::Shape => shape(key, expr)?,
-        kind => scalar(kind, expr).map_err(|wrong| {
+        kind => scalar(kind, expr).map_err(|mut wrong| {
             let what = format!("`{}` has to be {}", key.name, kind.expected());
+            if matches!(key.default, Default::Required | Default::RequiredToEncode) {
+                wrong.hint = wrong.hint.trim_end_matches(LEAVE_OUT);
+            }
             wrong.error(&what)
         })?,
     };
@@ -32,7 +37,7 @@ pub fn read(key: &Key, expr: &Expr) -> syn::Result<Value> {
             _ => tokens,
         },
         shape: array(expr),
-        span: expr.span(),
+        written: expr.to_token_stream(),
         opaque: checked.opaque,
         docs: Vec::new(),
     })
@@ -137,7 +142,14 @@ fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
         | Expr::Return(_)
         | Expr::Try(_)
         | Expr::Tuple(_) => return wrong(expr, ""),
-        Expr::Path(path) => path.path.get_ident().map(ToString::to_string),
+        Expr::Path(path) => {
+            let name = path.path.segments.last().map(|last| &last.ident);
+            let endless = ["INFINITY", "NEG_INFINITY", "NAN"];
+            if name.is_some_and(|name| endless.iter().any(|endless| name == endless)) {
+                return wrong(expr, "");
+            }
+            path.path.get_ident().map(ToString::to_string)
+        }
         Expr::Call(call) if matches!(&*call.func, Expr::Path(path) if path.path.is_ident("Some")) =>
         {
             return wrong(expr, ": leave out the `Some`");
@@ -147,11 +159,13 @@ fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
     };
     // Words of other languages, or of other places in this one.
     match (kind, name.as_deref()) {
-        (_, Some("None" | "none" | "null" | "nil")) => wrong(expr, ": leave out the key"),
+        (_, Some("None" | "none" | "null" | "nil")) => wrong(expr, LEAVE_OUT),
         (Kind::Flag, Some("True" | "False" | "TRUE" | "FALSE" | "yes" | "no" | "on" | "off")) => {
             wrong(expr, "")
         }
         (Kind::Count { .. } | Kind::Positive, Some("inf" | "nan")) => wrong(expr, ""),
+        // Types, as dfdx writes dimensions that it is told when the program runs.
+        (_, Some("usize" | "f32" | "f64" | "bool")) => wrong(expr, ", which is a type"),
         _ => Ok(Checked {
             tokens: expr.to_token_stream(),
             opaque: true,

@@ -2,7 +2,6 @@
 
 use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{Expr, Ident};
 
 use super::{classifies, layer, shown_as};
@@ -105,11 +104,14 @@ fn scalar(kind: Kind, span: Span) -> TokenStream {
 /// The value of a key that the macro could not read.
 fn checked(krate: &TokenStream, key: &Key, value: &Value) -> TokenStream {
     if key.kind != Kind::Shape {
-        return in_range(krate, key, key.kind, &value.tokens, value.span);
+        return in_range(krate, key, key.kind, &value.tokens, &value.written);
     }
     let sizes = value.shape.iter().map(|size| match size {
         Expr::Lit(_) => size.to_token_stream(),
-        _ => in_range(krate, key, keys::WIDTH, size, size.span()),
+        _ => {
+            let size = size.to_token_stream();
+            in_range(krate, key, keys::WIDTH, &size, &size)
+        }
     });
     quote!(::core::option::Option::Some([#(#sizes),*]))
 }
@@ -120,33 +122,66 @@ fn in_range(
     krate: &TokenStream,
     key: &Key,
     kind: Kind,
-    value: &impl ToTokens,
-    span: Span,
+    value: &TokenStream,
+    written: &TokenStream,
 ) -> TokenStream {
-    // At the value, but without making it the user's code that lints look at.
-    let span = Span::call_site().located_at(span);
+    let (span, end) = ends(written);
     let ty = scalar(kind, span);
-    let condition = match kind {
-        Kind::Count { max } => {
-            let max = Literal::u64_unsuffixed(max);
-            quote_spanned!(span=> count(__VALUE, #max))
-        }
-        Kind::Positive => quote_spanned!(span=> positive(__VALUE)),
-        Kind::Base => quote_spanned!(span=> base(__VALUE)),
-        Kind::Probability => quote_spanned!(span=> probability(__VALUE)),
-        Kind::Flag | Kind::Shape => return value.to_token_stream(),
-    };
-    let found = key
-        .is_counted()
-        .then(|| quote_spanned!(span=> <{ __VALUE }>));
-    let range = Ident::new(&key.range(), span);
     let krate = located_at(krate, span);
+    // What rustc points at is a type, from its first token to its last.
+    let end = quote_spanned!(end=> >);
+    let range = |sign| format_ident!("{sign}{}", key.range(), span = span);
+    let holds = match kind {
+        Kind::Count { max } => {
+            let (range, max) = (range(""), Literal::u64_unsuffixed(max));
+            quote_spanned! {span=>
+                let () = <__ranges::InRange<{ __ranges::count(__VALUE, #max) } #end
+                    as __ranges::#range<{ __VALUE }>>::HOLDS;
+            }
+        }
+        Kind::Positive | Kind::Base | Kind::Probability => {
+            let (range, negative) = (range(""), range("Negative"));
+            let holds = match kind {
+                Kind::Positive => quote_spanned!(span=> positive),
+                Kind::Base => quote_spanned!(span=> base),
+                _ => quote_spanned!(span=> probability),
+            };
+            let digits = quote_spanned! {span=>
+                { __FOUND.whole }, { __FOUND.tenths }, { __FOUND.hundredths }, { __FOUND.thousandths }
+            };
+            quote_spanned! {span=>
+                const __FOUND: __ranges::Number = __ranges::#holds(__VALUE);
+                let () = <__ranges::InRange<{ __FOUND.holds || __FOUND.negative } #end
+                    as __ranges::#range<#digits>>::HOLDS;
+                let () = <__ranges::InRange<{ __FOUND.holds || !__FOUND.negative } #end
+                    as __ranges::#negative<#digits>>::HOLDS;
+            }
+        }
+        Kind::Flag | Kind::Shape => return value.clone(),
+    };
     quote_spanned! {span=> {
+        use #krate::__private::ranges as __ranges;
         const __VALUE: #ty = #value;
-        let () = <#krate::__private::ranges::InRange<{ #krate::__private::ranges::#condition }>
-            as #krate::__private::ranges::#range #found>::HOLDS;
+        #holds
         __VALUE
     }}
+}
+
+/// Where `tokens` begin and end, but without making what is there the user's code that lints look at.
+fn ends(tokens: &TokenStream) -> (Span, Span) {
+    let trees: Vec<_> = tokens.clone().into_iter().collect();
+    let begin = match trees.first() {
+        Some(TokenTree::Group(group)) => group.span_open(),
+        Some(tree) => tree.span(),
+        None => Span::call_site(),
+    };
+    let end = match trees.last() {
+        Some(TokenTree::Group(group)) => group.span_close(),
+        Some(tree) => tree.span(),
+        None => begin,
+    };
+    let shown = |span| Span::call_site().located_at(span);
+    (shown(begin), shown(end))
 }
 
 /// `tokens` that mean what they did, but are shown at `span`.

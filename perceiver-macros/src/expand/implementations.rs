@@ -8,7 +8,7 @@ use super::{classifies, shown_as};
 use crate::ast::Declaration;
 use crate::check::Values;
 
-/// The trait of what the model can be given, which has a message for what it cannot.
+/// The trait of what `model` can be given, which has a message for what it cannot.
 fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     let span = shown_as(name);
     if let Some(axes) = values.axes() {
@@ -76,38 +76,52 @@ fn takes(values: &Values) -> String {
     )
 }
 
-/// What `forward` gives, from an input `I`.
-fn output(name: &Ident, values: &Values) -> TokenStream {
-    if classifies(values) {
-        let span = shown_as(name);
-        let axes = axes(name, values);
-        quote_spanned!(span=> __::Logits<I, #axes, { #name::NUM_CLASSES }, E, D>)
-    } else {
-        latents(name, values)
+/// What the methods take and give, from an `I` that they are given.
+pub(super) fn types(name: &Ident, values: &Values) -> TokenStream {
+    let span = shown_as(name);
+    let input = input(name, values, &quote_spanned!(span=> #name<E, D>));
+    let logits = classifies(values).then(|| {
+        quote_spanned!(span=> type __Logits<I, E, D> = <I as #input>::Logits<{ #name::NUM_CLASSES }>;)
+    });
+    quote_spanned! {span=>
+        type __Positions<I, E, D> = <I as #input>::Positions;
+        type __Mask<I, E, D> = <I as #input>::Mask;
+        type __Latents<I, E, D> = <I as #input>::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>;
+        #logits
     }
 }
 
-/// What `embed` gives, from an input `I`.
-fn latents(name: &Ident, values: &Values) -> TokenStream {
+/// That the mask in an `I` lies over its positions: a bound of its own, so that it has a message of its own.
+fn masked(name: &Ident) -> TokenStream {
     let span = shown_as(name);
-    let axes = axes(name, values);
-    quote_spanned!(span=> __::Latents<I, #axes, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D>)
+    quote_spanned!(span=> __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, #name<E, D>, E, D>)
+}
+
+/// What `forward` gives.
+fn output(name: &Ident, values: &Values) -> TokenStream {
+    let output = if classifies(values) {
+        "__Logits"
+    } else {
+        "__Latents"
+    };
+    let output = Ident::new(output, shown_as(name));
+    quote!(#output<I, E, D>)
 }
 
 pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     let span = shown_as(name);
     let input = input(name, values, &quote_spanned!(span=> Self));
+    let masked = masked(name);
     let output = output(name, values);
-    let latents = latents(name, values);
-    let (gives, head) = if classifies(values) {
+    let (gives, given) = if classifies(values) {
         (
             " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
-            quote_spanned!(span=> self.to_logits.try_forward(latents)?),
+            quote_spanned!(span=> I::logits(self.to_logits.try_forward(latents)?)),
         )
     } else {
         (
             " Gives the latents, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.",
-            quote_spanned!(span=> latents),
+            quote_spanned!(span=> I::latents(latents)),
         )
     };
     let takes = takes(values);
@@ -132,7 +146,10 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Panics
             /// Where [`try_forward`](Self::try_forward) gives an error.
-            pub fn forward<I: #input>(&self, input: I) -> #output {
+            pub fn forward<I: #input>(&self, input: I) -> #output
+            where
+                #masked,
+            {
                 __::unwrap(self.try_forward(input))
             }
 
@@ -140,7 +157,10 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Panics
             /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
-            pub fn forward_mut<I: #input>(&mut self, input: I) -> #output {
+            pub fn forward_mut<I: #input>(&mut self, input: I) -> #output
+            where
+                #masked,
+            {
                 __::unwrap(self.try_forward_mut(input))
             }
 
@@ -153,9 +173,13 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// out of memory.
             pub fn try_forward<I: #input>(
                 &self, input: I,
-            ) -> __::Result<#output, __::ForwardError<D::Err>> {
-                let latents = self.try_embed(input)?;
-                __::Ok(#head)
+            ) -> __::Result<#output, __::ForwardError<D::Err>>
+            where
+                #masked,
+            {
+                let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+                let latents = run(self, tokens, __::Dropout::NONE)?;
+                __::Ok(#given)
             }
 
             /// Like [`try_forward`](Self::try_forward), but drops values as declared if the input has a tape.
@@ -164,13 +188,17 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// As [`try_forward`](Self::try_forward).
             pub fn try_forward_mut<I: #input>(
                 &mut self, input: I,
-            ) -> __::Result<#output, __::ForwardError<D::Err>> {
+            ) -> __::Result<#output, __::ForwardError<D::Err>>
+            where
+                #masked,
+            {
                 let dropout = __::Dropout {
                     attention: #name::ATTN_DROPOUT,
                     feed_forward: #name::FF_DROPOUT,
                 };
-                let latents = run(self, input.into_tokens()?, dropout)?;
-                __::Ok(#head)
+                let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+                let latents = run(self, tokens, dropout)?;
+                __::Ok(#given)
             }
 
             /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
@@ -179,7 +207,10 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             ///
             /// # Panics
             /// Where [`try_embed`](Self::try_embed) gives an error.
-            pub fn embed<I: #input>(&self, input: I) -> #latents {
+            pub fn embed<I: #input>(&self, input: I) -> __Latents<I, E, D>
+            where
+                #masked,
+            {
                 __::unwrap(self.try_embed(input))
             }
 
@@ -191,8 +222,13 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// As [`try_forward`](Self::try_forward).
             pub fn try_embed<I: #input>(
                 &self, input: I,
-            ) -> __::Result<#latents, __::ForwardError<D::Err>> {
-                __::Ok(run(self, input.into_tokens()?, __::Dropout::NONE)?)
+            ) -> __::Result<__Latents<I, E, D>, __::ForwardError<D::Err>>
+            where
+                #masked,
+            {
+                let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+                let latents = run(self, tokens, __::Dropout::NONE)?;
+                __::Ok(I::latents(latents))
             }
 
             /// The parts of the model with their shapes and parameters, to be printed.
@@ -250,7 +286,8 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
 
 pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
     let span = shown_as(name);
-    let input = input(name, values, &quote_spanned!(span=> #name<E, D>));
+    let input = input(name, values, &quote_spanned!(span=> Self));
+    let masked = masked(name);
     let output = output(name, values);
     let (head, field) = if classifies(values) {
         (
@@ -265,7 +302,10 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
         (None, None)
     };
     quote_spanned! {span=>
-        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::Module<I> for #name<E, D> {
+        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::Module<I> for #name<E, D>
+        where
+            #masked,
+        {
             type Output = #output;
             type Error = D::Err;
 
@@ -274,7 +314,10 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
             }
         }
 
-        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::ModuleMut<I> for #name<E, D> {
+        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::ModuleMut<I> for #name<E, D>
+        where
+            #masked,
+        {
             type Output = #output;
             type Error = D::Err;
 

@@ -10,7 +10,7 @@ use syn::{Attribute, Ident, Path};
 use crate::ast::{Declaration, derived};
 use crate::check::Values;
 use constants::{constants, derived_constants};
-use implementations::{completion, methods, traits};
+use implementations::{completion, methods, traits, types};
 
 /// The expansion: the struct, its constants, and the implementations over the layers of `krate`.
 ///
@@ -27,6 +27,7 @@ pub fn expand(
     let constants = constants(krate, name, values, error);
     let completion = completion(declaration);
     let derived_constants = derived_constants(name, values);
+    let types = types(name, values);
     let methods = methods(name, values);
     let traits = traits(name, values);
     // What is configured away with the struct goes with it.
@@ -49,6 +50,7 @@ pub fn expand(
             use #krate::__private::{self as __, methods::*};
             #completion
             #derived_constants
+            #types
             #methods
             #traits
         };

@@ -1,12 +1,49 @@
 //! What a declared model can be given, in the words of its declaration.
 //!
-//! Each trait holds for every [`Input`] of its kind, and names the model and its keys where it does not hold. They
-//! are here, and not in the expansion of `perceiver!`, because attributes like `diagnostic::on_unimplemented` do not
-//! exist under `#![no_implicit_prelude]`.
+//! A mistake is to be one error, in these words: each trait names the model and its keys where it does not hold, and
+//! what `forward` gives is an associated type of what it is given. Where that does not hold, rustc knows nothing of the
+//! result, so that nothing done with it is a second error.
+//!
+//! The traits are here, and not in the expansion of `perceiver!`, because attributes like `diagnostic::on_unimplemented`
+//! do not exist under `#![no_implicit_prelude]`.
 
 use dfdx::prelude::*;
 
-use super::Input;
+use super::{Input, Mask, Tokens};
+use crate::ForwardError;
+
+/// The positions of an input, `(batch, axis 1, ..)`, over which a mask lies.
+#[diagnostic::on_unimplemented(
+    message = "`{Model}` cannot take this mask: it has to be a `bool` tensor of the batch and the axes of the input",
+    label = "expected `Tensor<{Self}, bool, {D}>` as the mask, found `{M}`"
+)]
+pub trait MaskedBy<M, Model, E: Dtype, D: Device<E>> {
+    /// Lays the mask over the tokens.
+    ///
+    /// # Errors
+    /// As [`Tokens::try_masked`].
+    fn mask<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
+        parts: (Tokens<B, CHANNELS, AXES, E, D, T>, M),
+    ) -> Result<Tokens<B, CHANNELS, AXES, E, D, T>, ForwardError<D::Err>>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<Positions, M: Mask<Positions, E, D>, Model, E: Dtype, D: Device<E>> MaskedBy<M, Model, E, D>
+    for Positions
+{
+    fn mask<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
+        parts: (Tokens<B, CHANNELS, AXES, E, D, T>, M),
+    ) -> Result<Tokens<B, CHANNELS, AXES, E, D, T>, ForwardError<D::Err>> {
+        let (tokens, mask) = parts;
+        tokens.try_masked(mask)
+    }
+}
+
+/// Holds for nothing.
+pub trait Never {}
+
+/// `I`, in a type of this crate, so that rustc can tell that [`Never`] does not hold for it.
+pub struct Any<I>(I);
 
 macro_rules! declared {
     (
@@ -18,18 +55,90 @@ macro_rules! declared {
         #[diagnostic::on_unimplemented(
             message = $message,
             label = $label,
-            note = "a mask goes with the input in a pair, `(input, mask)`: a `bool` tensor of the same batch and axes"
+            note = "a mask goes behind the input, in a pair: `(input, mask)`"
         )]
-        pub trait $name<Model, $(const $size: usize,)+ E: Dtype, D: Device<E>>:
+        pub trait $name<Model: ?Sized, $(const $size: usize,)+ E: Dtype, D: Device<E>>:
             Input<$axes, CHANNELS, E, D $(, Axes = $shape)?>
         {
+            /// As [`Input::Positions`].
+            type Positions;
+            /// As [`Input::Mask`].
+            type Mask;
+            /// What a classifier gives, `(batch, CLASSES)`.
+            type Logits<const CLASSES: usize>;
+            /// What `embed` gives, `(batch, N, DIM)`.
+            type Latents<const N: usize, const DIM: usize>;
+
+            /// As [`Input::into_parts`].
+            ///
+            /// # Errors
+            /// As [`Input::into_parts`].
+            #[allow(clippy::type_complexity)] // the two parts, which nothing else has
+            fn try_parts(
+                self,
+            ) -> Result<
+                (
+                    Tokens<Self::Batch, CHANNELS, $axes, E, D, Self::Tape>,
+                    <Self as $name<Model, $($size,)+ E, D>>::Mask,
+                ),
+                ForwardError<D::Err>,
+            >;
+
+            /// Says that these are the logits.
+            fn logits<const CLASSES: usize>(
+                logits: Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>,
+            ) -> Self::Logits<CLASSES>;
+
+            /// Says that these are the latents.
+            fn latents<const N: usize, const DIM: usize>(
+                latents: Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>,
+            ) -> Self::Latents<N, DIM>;
         }
 
+        declared!(@ $name [Model] [$($size)+] [$axes $(, $shape)?] []);
+        // Where one implementation fits a type, rustc takes the trait to hold when it looks up an associated type, and
+        // what then does not hold of its bounds is an error of its own. Of two it looks at the bounds first. Inside of
+        // this one, `Model` not being `Sized` leaves only one.
+        declared!(@ $name [Model: ?Sized] [$($size)+] [$axes $(, $shape)?] [Any<I>: Never]);
+    };
+    (@
+        $name:ident [$($Model:tt)+] [$($size:ident)+] [$axes:tt $(, $shape:ty)?] [$($never:tt)*]
+    ) => {
         #[diagnostic::do_not_recommend]
-        impl<I, Model, $(const $size: usize,)+ E: Dtype, D: Device<E>> $name<Model, $($size,)+ E, D> for I
+        impl<I, $($Model)+, $(const $size: usize,)+ E: Dtype, D: Device<E>> $name<Model, $($size,)+ E, D> for I
         where
-            I: Input<$axes, CHANNELS, E, D $(, Axes = $shape)?>
+            I: Input<$axes, CHANNELS, E, D $(, Axes = $shape)?>,
+            $($never)*
         {
+            type Positions = <I as Input<$axes, CHANNELS, E, D>>::Positions;
+            type Mask = <I as Input<$axes, CHANNELS, E, D>>::Mask;
+            type Logits<const CLASSES: usize> = Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>;
+            type Latents<const N: usize, const DIM: usize> =
+                Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>;
+
+            fn try_parts(
+                self,
+            ) -> Result<
+                (
+                    Tokens<Self::Batch, CHANNELS, $axes, E, D, Self::Tape>,
+                    <Self as $name<Model, $($size,)+ E, D>>::Mask,
+                ),
+                ForwardError<D::Err>,
+            > {
+                self.into_parts()
+            }
+
+            fn logits<const CLASSES: usize>(
+                logits: Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>,
+            ) -> Self::Logits<CLASSES> {
+                logits
+            }
+
+            fn latents<const N: usize, const DIM: usize>(
+                latents: Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>,
+            ) -> Self::Latents<N, DIM> {
+                latents
+            }
         }
     };
 }

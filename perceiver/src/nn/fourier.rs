@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use dfdx::prelude::*;
 
 use super::Tokens;
-use crate::dims::{EncodesTo, Encoding};
+use crate::dims::EncodedWidth;
 
 /// How the frequencies of the bands are spaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +65,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     #[must_use]
     pub fn linear(max_freq: f64) -> Self
     where
-        Encoding<CHANNELS, AXES, BANDS>: EncodesTo<WIDTH>,
+        Const<WIDTH>: EncodedWidth<CHANNELS, AXES, BANDS>,
     {
         Self::declared(max_freq, None)
     }
@@ -74,7 +74,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     #[must_use]
     pub fn log(max_freq: f64, base: f64) -> Self
     where
-        Encoding<CHANNELS, AXES, BANDS>: EncodesTo<WIDTH>,
+        Const<WIDTH>: EncodedWidth<CHANNELS, AXES, BANDS>,
     {
         Self::declared(max_freq, Some(base))
     }

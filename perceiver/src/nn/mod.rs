@@ -24,7 +24,7 @@ pub use layer::{CrossAttention, Dropout, Layer, SelfAttention, try_iterate};
 pub use linear::{Linear, UnbiasedLinear};
 pub use norm::{CrossPreNorm, LayerNorm, PreNorm};
 pub use to_logits::ToLogits;
-pub use tokens::{AnyInput, Input, Latents, Logits, Mask, Tokens};
+pub use tokens::{Input, Mask, Tokens, Unmasked};
 
 use dfdx::prelude::*;
 

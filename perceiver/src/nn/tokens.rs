@@ -1,8 +1,5 @@
 //! An input, flattened to tokens.
 
-use std::rc::Rc;
-use std::sync::Arc;
-
 use dfdx::prelude::*;
 
 use crate::ForwardError;
@@ -27,146 +24,117 @@ pub struct Tokens<
     pub mask: Option<Tensor<(B, usize), E, D>>,
 }
 
-/// Any tensor, alone or in a pair with a mask, whether it fits a model with `AXES` axes or not.
-///
-/// What a model gives has the batch and the tape of what it is given. That they can be named before the
-/// input is known to fit is what lets the compiler point at the input when it does not.
-#[diagnostic::on_unimplemented(message = "`{Self}` is not a tensor")]
-pub trait AnyInput<const AXES: usize> {
-    /// The first dimension; 1 where that is not the batch, since there are too few.
-    type Batch: Dim;
-    /// The tape that the tensor carries.
-    type Tape;
+impl<B: Dim, const CHANNELS: usize, const AXES: usize, E: Dtype, D: Device<E>, T>
+    Tokens<B, CHANNELS, AXES, E, D, T>
+{
+    /// These tokens behind a mask over the positions of the input they come from.
+    ///
+    /// # Errors
+    /// If the mask is of another size than the input, or the device runs out of memory.
+    pub fn try_masked<Positions, M: Mask<Positions, E, D>>(
+        self,
+        mask: M,
+    ) -> Result<Self, ForwardError<D::Err>> {
+        let (batch, tokens, _) = *self.data.shape();
+        let mut sizes = vec![batch.size()];
+        sizes.extend(self.axes);
+        let mask = match mask.over(&sizes)? {
+            Some(mask) => Some(mask.try_reshape_like(&(batch, tokens))?),
+            None => None,
+        };
+        Ok(Self { mask, ..self })
+    }
 }
-
-/// The latents a model gives for an input `I` over `AXES` axes, `(batch, N, DIM)`.
-pub type Latents<I, const AXES: usize, const N: usize, const DIM: usize, E, D> =
-    Tensor<(<I as AnyInput<AXES>>::Batch, Const<N>, Const<DIM>), E, D, <I as AnyInput<AXES>>::Tape>;
-
-/// The logits a model gives for an input `I` over `AXES` axes, `(batch, CLASSES)`.
-pub type Logits<I, const AXES: usize, const CLASSES: usize, E, D> =
-    Tensor<(<I as AnyInput<AXES>>::Batch, Const<CLASSES>), E, D, <I as AnyInput<AXES>>::Tape>;
-
-/// What is not a tensor, but close to one, and what a tensor may be wrapped in: these fit no model, and are
-/// only here so that there is one error about that, not two.
-macro_rules! any_input_like {
-    ([$($generics:tt)*] $ty:ty, like $X:ty) => {
-        #[diagnostic::do_not_recommend]
-        impl<const AXES: usize, $($generics)*> AnyInput<AXES> for $ty {
-            type Batch = <$X as AnyInput<AXES>>::Batch;
-            type Tape = <$X as AnyInput<AXES>>::Tape;
-        }
-    };
-    ([$($generics:tt)*] $ty:ty, $Batch:ty) => {
-        #[diagnostic::do_not_recommend]
-        impl<const AXES: usize, $($generics)*> AnyInput<AXES> for $ty {
-            type Batch = $Batch;
-            type Tape = NoneTape;
-        }
-    };
-}
-
-any_input_like!([X: AnyInput<AXES>, Mask] (X, Mask), like X);
-any_input_like!([X: AnyInput<AXES>, Mask, Other] (X, Mask, Other), like X);
-any_input_like!([X: AnyInput<AXES> + ?Sized] &X, like X);
-any_input_like!([X: AnyInput<AXES>] &mut X, like X);
-any_input_like!([X: AnyInput<AXES>] Box<X>, like X);
-any_input_like!([X: AnyInput<AXES>] Rc<X>, like X);
-any_input_like!([X: AnyInput<AXES>] Arc<X>, like X);
-any_input_like!([X: AnyInput<AXES>] Option<X>, like X);
-any_input_like!([X: AnyInput<AXES>, Error] Result<X, Error>, like X);
-any_input_like!([X] Vec<X>, One);
-any_input_like!([X][X], One);
-any_input_like!([X, const N: usize] [X; N], Const<N>);
-any_input_like!([] f32, One);
-any_input_like!([] f64, One);
-any_input_like!([](), One);
-any_input_like!([] str, One);
-
-type One = Const<1>;
-
-macro_rules! any_input {
-    ($($Axis:ident)*: $($axes:literal $Batch:ty),+) => {
-        any_input!(@ [$($Axis)*] $([$axes $Batch])+);
-    };
-    (@ $Axes:tt $([$axes:literal $Batch:ty])+) => {
-        $(any_input!(@@ $Axes $axes $Batch);)+
-    };
-    (@@ [$($Axis:ident)*] $axes:literal $Batch:ty) => {
-        impl<B: Dim, $($Axis: Dim,)* E: Unit, D: Storage<E>, T> AnyInput<$axes>
-            for Tensor<(B, $($Axis,)*), E, D, T>
-        {
-            type Batch = $Batch;
-            type Tape = T;
-        }
-    };
-}
-
-any_input!(: 1 One, 2 One, 3 One, 4 One);
-any_input!(A1: 1 One, 2 One, 3 One, 4 One);
-any_input!(A1 A2: 1 B, 2 One, 3 One, 4 One);
-any_input!(A1 A2 A3: 1 B, 2 B, 3 One, 4 One);
-any_input!(A1 A2 A3 A4: 1 B, 2 B, 3 B, 4 One);
-any_input!(A1 A2 A3 A4 A5: 1 B, 2 B, 3 B, 4 B);
 
 /// What can be handed to a Perceiver of `AXES` axes and `CHANNELS` channels: a tensor
 /// `(batch, axis 1, .., CHANNELS)` with one to four axes, or a pair of it and a mask, a `bool` tensor
 /// `(batch, axis 1, ..)` that is true where a position may be attended to.
 ///
 /// Batch and axes may be `usize` or `Const`.
-pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>>:
-    AnyInput<AXES, Tape: Tape<E, D>>
-{
+pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>>: Sized {
+    /// The dimension of the batch.
+    type Batch: Dim;
     /// The dimensions of the axes, as a tuple.
     type Axes;
+    /// The dimensions of the batch and the axes, as a tuple: what a mask lies over.
+    type Positions;
+    /// The mask, which need not be one for this input.
+    type Mask;
+    /// The tape that the tensor carries.
+    type Tape: Tape<E, D>;
 
-    /// Flattens the input's axes.
+    /// Flattens the tensor's axes.
+    ///
+    /// # Errors
+    /// If the batch or an axis is empty, or the device runs out of memory.
+    #[allow(clippy::type_complexity)] // the two parts, which nothing else has
+    fn into_parts(
+        self,
+    ) -> Result<
+        (
+            Tokens<Self::Batch, CHANNELS, AXES, E, D, Self::Tape>,
+            Self::Mask,
+        ),
+        ForwardError<D::Err>,
+    >;
+
+    /// Flattens the axes, those of the mask too.
     ///
     /// # Errors
     /// If the batch or an axis is empty, the mask is of another size than the input, or the device runs out
     /// of memory.
     fn into_tokens(
         self,
-    ) -> Result<Tokens<Self::Batch, CHANNELS, AXES, E, D, Self::Tape>, ForwardError<D::Err>>;
+    ) -> Result<Tokens<Self::Batch, CHANNELS, AXES, E, D, Self::Tape>, ForwardError<D::Err>>
+    where
+        Self::Mask: Mask<Self::Positions, E, D>,
+    {
+        let (tokens, mask) = self.into_parts()?;
+        tokens.try_masked(mask)
+    }
 }
 
-/// A mask over an input with the batch `B` and the axes `Axes`: a `bool` tensor, true where a position may be attended
-/// to.
-pub trait Mask<Axes, B: Dim, E: Dtype, D: Device<E>> {
-    /// The sizes of the batch and the axes.
-    fn sizes(&self) -> Vec<usize>;
-
-    /// Flattens the axes, with 1 for true and 0 for false.
+/// A mask over `Positions`, `(batch, axis 1, ..)`: a `bool` tensor, true where a position may be attended to.
+pub trait Mask<Positions, E: Dtype, D: Device<E>> {
+    /// Flattens the axes, with 1 for true and 0 for false; `None` masks nothing.
     ///
     /// # Errors
-    /// If the device runs out of memory.
-    fn into_numbers(self) -> Result<Tensor<(B, usize), E, D>, D::Err>;
+    /// If the mask is of other sizes than the positions, or the device runs out of memory.
+    fn over(
+        self,
+        positions: &[usize],
+    ) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<D::Err>>;
+}
+
+/// The mask of a tensor that is handed over alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Unmasked;
+
+impl<Positions, E: Dtype, D: Device<E>> Mask<Positions, E, D> for Unmasked {
+    fn over(
+        self,
+        _: &[usize],
+    ) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<D::Err>> {
+        Ok(None)
+    }
 }
 
 impl<const AXES: usize, const CHANNELS: usize, E, D, X, M> Input<AXES, CHANNELS, E, D> for (X, M)
 where
     E: Dtype,
     D: Device<E>,
-    X: Input<AXES, CHANNELS, E, D>,
-    M: Mask<X::Axes, X::Batch, E, D>,
+    X: Input<AXES, CHANNELS, E, D, Mask = Unmasked>,
 {
+    type Batch = X::Batch;
     type Axes = X::Axes;
+    type Positions = X::Positions;
+    type Mask = M;
+    type Tape = X::Tape;
 
-    fn into_tokens(
+    fn into_parts(
         self,
-    ) -> Result<Tokens<X::Batch, CHANNELS, AXES, E, D, X::Tape>, ForwardError<D::Err>> {
-        let (input, mask) = self;
-        let tokens = input.into_tokens()?;
-        let mut sizes = vec![tokens.data.shape().0.size()];
-        sizes.extend(tokens.axes);
-        if mask.sizes() != sizes {
-            return Err(ForwardError::MaskShape {
-                mask: mask.sizes(),
-                input: sizes,
-            });
-        }
-        let mask = Some(mask.into_numbers()?);
-        Ok(Tokens { mask, ..tokens })
+    ) -> Result<(Tokens<X::Batch, CHANNELS, AXES, E, D, X::Tape>, M), ForwardError<D::Err>> {
+        Ok((self.0.into_tokens()?, self.1))
     }
 }
 
@@ -182,11 +150,15 @@ macro_rules! input {
             D: Device<E>,
             T: Tape<E, D>,
         {
+            type Batch = B;
             type Axes = ($($Axis,)+);
+            type Positions = (B, $($Axis,)+);
+            type Mask = Unmasked;
+            type Tape = T;
 
-            fn into_tokens(
+            fn into_parts(
                 self,
-            ) -> Result<Tokens<B, CHANNELS, $axes, E, D, T>, ForwardError<D::Err>> {
+            ) -> Result<(Tokens<B, CHANNELS, $axes, E, D, T>, Unmasked), ForwardError<D::Err>> {
                 let (batch, $($axis,)+ channels) = *self.shape();
                 let axes = [$($axis.size()),+];
                 let tokens = axes.iter().product::<usize>();
@@ -195,31 +167,36 @@ macro_rules! input {
                     return Err(ForwardError::Empty { shape });
                 }
                 let data = self.try_reshape_like(&(batch, tokens, channels))?;
-                Ok(Tokens { data, axes, mask: None })
+                Ok((Tokens { data, axes, mask: None }, Unmasked))
             }
         }
 
-        impl<B, $($Axis,)+ E, D> Mask<($($Axis,)+), B, E, D> for Tensor<(B, $($Axis,)+), bool, D>
+        impl<B, $($Axis,)+ E, D> Mask<(B, $($Axis,)+), E, D> for Tensor<(B, $($Axis,)+), bool, D>
         where
             B: Dim,
             $($Axis: Dim,)+
             E: Dtype,
             D: Device<E>,
         {
-            fn sizes(&self) -> Vec<usize> {
-                self.shape().concrete().into()
-            }
-
-            fn into_numbers(self) -> Result<Tensor<(B, usize), E, D>, D::Err> {
+            fn over(
+                self,
+                positions: &[usize],
+            ) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<D::Err>> {
                 let shape = *self.shape();
                 let (batch, $($axis,)+) = shape;
+                if shape.concrete() != *positions {
+                    return Err(ForwardError::MaskShape {
+                        mask: shape.concrete().into(),
+                        input: positions.into(),
+                    });
+                }
                 let tokens = [$($axis.size()),+].iter().product::<usize>();
                 // As numbers, since dfdx cannot reshape `bool`s; made on the device, where dfdx's `ones_like` copies
                 // them from the host.
                 let device = self.device().clone();
                 let zeros = || -> Result<Tensor<_, E, D>, D::Err> { device.try_zeros_like(&shape) };
-                self.try_choose(zeros()?.try_add(E::ONE)?, zeros()?)?
-                    .try_reshape_like(&(batch, tokens))
+                let numbers = self.try_choose(zeros()?.try_add(E::ONE)?, zeros()?)?;
+                Ok(Some(numbers.try_reshape_like(&(batch.size(), tokens))?))
             }
         }
     };

@@ -7,11 +7,12 @@ const BASE: f64 = 1.0;
 perceiver! {
     struct Model {
         num_freq_bands: 6,
-        max_freq: f64::INFINITY,
+        max_freq: 1.0 - 1.0,
         depth: LAYERS,
         attn_dropout: DROPOUT,
+        ff_dropout: DROPOUT - 1.6,
         freq_base: BASE,
-        input_shape: [8, 4 - 4, 3],
+        input_shape: [8, usize::MIN, 3],
         num_classes: 10,
     }
 }

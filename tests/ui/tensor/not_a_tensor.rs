@@ -17,4 +17,5 @@ fn main() {
     let image: Tensor<Rank4<1, 8, 8, 3>, f32, _> = dev.sample_normal();
     let _ = model.forward(&image);
     let _ = model.forward([[[[0.0_f32; 3]; 8]; 8]; 1]);
+    let _ = model.forward(5).softmax();
 }
