@@ -1,3 +1,15 @@
+#[allow(unexpected_cfgs)]
+const _: () = {
+    #[cfg(rust_analyzer)]
+    const _: perceiver::__private::Keys = perceiver::__private::Keys {
+        input_shape: (),
+        num_freq_bands: (),
+        max_freq: (),
+        depth: (),
+        num_classes: (),
+        ..perceiver::__private::Keys::NONE
+    };
+};
 /// Reads a handwritten digit.
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 pub struct Digits<
@@ -67,8 +79,9 @@ impl Digits {
     /// The number of logits.
     pub const NUM_CLASSES: ::core::primitive::usize = {
         use perceiver::__private::ranges as __ranges;
-        const __VALUE: ::core::primitive::usize = labels::COUNT;
-        let () = <__ranges::InRange<
+        type __Type = ::core::primitive::usize;
+        const __VALUE: __Type = labels::COUNT;
+        let () = <&__ranges::InRange<
             { __ranges::count(__VALUE, 268435456) },
         > as __ranges::NumClasses<{ __VALUE }>>::HOLDS;
         __VALUE
@@ -94,18 +107,6 @@ impl Digits {
 const _: () = {
     #[allow(unused_imports)]
     use perceiver::__private::{self as __, methods::*};
-    #[allow(unexpected_cfgs)]
-    const _: () = {
-        #[cfg(rust_analyzer)]
-        const _: __::Keys = __::Keys {
-            input_shape: (),
-            num_freq_bands: (),
-            max_freq: (),
-            depth: (),
-            num_classes: (),
-            ..__::Keys::NONE
-        };
-    };
     impl Digits {
         /// The width of a token: its channels and its position encoding.
         pub const INPUT_DIM: __::usize = __::input_dim(
@@ -174,7 +175,7 @@ const _: () = {
         where
             __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
         {
-            __::unwrap(self.try_forward(input))
+            __::or_panic(self.try_forward(input))
         }
         /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
         ///
@@ -187,7 +188,7 @@ const _: () = {
         where
             __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
         {
-            __::unwrap(self.try_forward_mut(input))
+            __::or_panic(self.try_forward_mut(input))
         }
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
@@ -203,7 +204,7 @@ const _: () = {
         where
             __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
         {
-            let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+            let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
             let latents = run(self, tokens, __::Dropout::NONE)?;
             __::Ok(I::logits(self.to_logits.try_forward(latents)?))
         }
@@ -222,7 +223,7 @@ const _: () = {
                 attention: Digits::ATTN_DROPOUT,
                 feed_forward: Digits::FF_DROPOUT,
             };
-            let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+            let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
             let latents = run(self, tokens, dropout)?;
             __::Ok(I::logits(self.to_logits.try_forward(latents)?))
         }
@@ -239,7 +240,7 @@ const _: () = {
         where
             __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
         {
-            __::unwrap(self.try_embed(input))
+            __::or_panic(self.try_embed(input))
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
         ///
@@ -254,7 +255,7 @@ const _: () = {
         where
             __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
         {
-            let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+            let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
             let latents = run(self, tokens, __::Dropout::NONE)?;
             __::Ok(I::latents(latents))
         }

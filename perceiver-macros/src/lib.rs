@@ -45,7 +45,8 @@ fn expansion(input: TokenStream) -> TokenStream {
     });
     let values = check::check(&declaration, &mut report);
     let error = report.last_as_expression();
-    let mut tokens = report.others_as_items();
+    let mut tokens = expand::completion(&krate, &declaration);
+    tokens.extend(report.others_as_items());
     tokens.extend(expand::expand(&krate, &declaration, &values, error));
     if let Some(behind) = declaration.behind {
         let name = &declaration.name;

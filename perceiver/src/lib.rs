@@ -134,7 +134,7 @@ pub mod __private {
 
     /// `forward` is `try_forward` that panics, with the error's own words.
     #[track_caller]
-    pub fn unwrap<T, Err: core::fmt::Debug + core::fmt::Display>(
+    pub fn or_panic<T, Err: core::fmt::Debug + core::fmt::Display>(
         result: Result<T, ForwardError<Err>>,
     ) -> T {
         match result {

@@ -4,9 +4,9 @@
 /// Whether a constant is in range, as a type.
 pub struct InRange<const IS: bool>;
 
-/// Holds for `InRange<true>`.
+/// Holds for `&InRange<true>`: a reference, since it begins with a sign, which rust-analyzer does not explain.
 pub trait Holds {}
-impl Holds for InRange<true> {}
+impl Holds for &InRange<true> {}
 
 /// The trait that holds where a constant is in range, with what the compiler says where it is not.
 macro_rules! range {

@@ -20,6 +20,23 @@ pub fn entries(trees: &[TokenTree], report: &mut Report) -> Vec<Entry> {
     entries.entries
 }
 
+/// The words that stand where a key does: at the beginning, behind a comma, or before a `:`.
+pub fn words(trees: &[TokenTree]) -> Vec<Ident> {
+    let mut words = Vec::new();
+    let mut begins = true;
+    let mut rest = skip_attributes(trees);
+    while let [tree, behind @ ..] = rest {
+        words.extend(name(tree).filter(|_| begins || separator(behind).is_some()));
+        begins = is_punct(tree, ',');
+        rest = if begins {
+            skip_attributes(behind)
+        } else {
+            behind
+        };
+    }
+    words
+}
+
 /// Reads an expression, and gives what is behind it.
 fn expression(trees: &[TokenTree]) -> syn::Result<(Expr, &[TokenTree])> {
     let parser = |input: ParseStream| {

@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, Ident, Path, Visibility};
 
-use super::entries::entries;
+use super::entries::{entries, words};
 use super::tokens::{attributes, is_group, is_punct, is_word, name, unexpected};
 use super::{Declaration, declaration, derived, source, unnamed};
 use crate::report::Report;
@@ -64,21 +64,26 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
             syn::parse_quote!(pub)
         }
     };
-    let entries = match header.last() {
+    let (entries, words) = match header.last() {
         Some(TokenTree::Group(group)) if body.is_some() => {
             let trees: Vec<_> = group.stream().into_iter().collect();
-            if is_wrong {
+            let entries = if is_wrong {
                 report.quietly(|report| entries(&trees, report))
             } else {
                 entries(&trees, report)
-            }
+            };
+            (entries, words(&trees))
         }
         _ => {
             report.lost = true;
-            Vec::new()
+            (Vec::new(), Vec::new())
         }
     };
     let name = name.unwrap_or_else(unnamed);
+    let place = match header.last() {
+        Some(TokenTree::Group(body)) => body.span_open(),
+        _ => name.span(),
+    };
     let behind = rest.iter().any(|tree| is_word(tree, "struct"));
     let behind = behind.then(|| report.quietly(|report| named(rest.to_vec(), report)));
     let behind = behind.filter(|behind| behind.name != name).map(Box::new);
@@ -86,8 +91,10 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         attrs,
         vis,
         span: name.span(),
+        place,
         name,
         entries,
+        words,
         behind,
     }
 }

@@ -34,7 +34,11 @@ pub struct Declaration {
     pub name: Ident,
     /// Where to say what is missing.
     pub span: Span,
+    /// Where to show what is not written: at the `{`. At a word, rust-analyzer would take all of it for that word.
+    pub place: Span,
     pub entries: Vec<Entry>,
+    /// The words that stand where a key does, also half-written ones.
+    pub words: Vec<Ident>,
     /// Another declaration in the same place, which is an error; what uses it is not another.
     pub behind: Option<Box<Declaration>>,
 }
@@ -76,7 +80,9 @@ fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         vis: Visibility::Inherited,
         name: unnamed(),
         span: first.map_or_else(Span::call_site, TokenTree::span),
+        place: Span::call_site(),
         entries: entries::entries(&trees, report),
+        words: entries::words(&trees),
         behind: None,
     }
 }

@@ -1,10 +1,10 @@
 //! The constants: one for each key, and those that follow from them.
 
 use proc_macro2::{Literal, Span, TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote_spanned};
 use syn::{Expr, Ident};
 
-use super::{classifies, layer, shown_as};
+use super::{classifies, layer};
 use crate::check::{Value, Values};
 use crate::keys::{self, KEYS, Key, Kind};
 
@@ -16,7 +16,7 @@ pub(super) fn constants(
     values: &Values,
     error: Option<TokenStream>,
 ) -> TokenStream {
-    let span = shown_as(name);
+    let span = name.span();
     let keys = KEYS.iter().map(|key| constant(krate, key, values, span));
     let error = error.map(|error| {
         quote_spanned! {span=>
@@ -34,7 +34,7 @@ pub(super) fn constants(
 
 /// The constants that follow from the keys.
 pub(super) fn derived_constants(name: &Ident, values: &Values) -> TokenStream {
-    let span = shown_as(name);
+    let span = name.span();
     let head = classifies(values).then(|| {
         quote_spanned! {span=>
             + __::ToLogits::<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, __::f32, __::Cpu>::PARAMETERS
@@ -79,7 +79,7 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
         ("input_channels", Some(axes)) => {
             quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #axes))
         }
-        _ if value.opaque => checked(krate, key, value),
+        _ if value.opaque => checked(krate, key, value, span),
         _ => value.tokens.clone(),
     };
     let constant = format_ident!("{}", key.constant(), span = span);
@@ -102,18 +102,18 @@ fn scalar(kind: Kind, span: Span) -> TokenStream {
 }
 
 /// The value of a key that the macro could not read.
-fn checked(krate: &TokenStream, key: &Key, value: &Value) -> TokenStream {
+fn checked(krate: &TokenStream, key: &Key, value: &Value, span: Span) -> TokenStream {
     if key.kind != Kind::Shape {
-        return in_range(krate, key, key.kind, &value.tokens, &value.written);
+        return in_range(krate, key, key.kind, &value.tokens, &value.written, span);
     }
     let sizes = value.shape.iter().map(|size| match size {
         Expr::Lit(_) => size.to_token_stream(),
         _ => {
             let size = size.to_token_stream();
-            in_range(krate, key, keys::WIDTH, &size, &size)
+            in_range(krate, key, keys::WIDTH, &size, &size, span)
         }
     });
-    quote!(::core::option::Option::Some([#(#sizes),*]))
+    quote_spanned!(span=> ::core::option::Option::Some([#(#sizes),*]))
 }
 
 /// `value`, in a block that has an error if it is out of range. A trait does not hold then, and that is an error of
@@ -124,24 +124,25 @@ fn in_range(
     kind: Kind,
     value: &TokenStream,
     written: &TokenStream,
+    span: Span,
 ) -> TokenStream {
-    let (span, end) = ends(written);
-    let ty = scalar(kind, span);
-    let krate = located_at(krate, span);
-    // What rustc points at is a type, from its first token to its last.
-    let end = quote_spanned!(end=> >);
+    // rustc points at types, from their first token to their last: those of the value are its type and the one that
+    // says whether it is in range. The rest is elsewhere, where rust-analyzer does not take it for the value.
+    let (begin, end) = ends(written);
+    let in_range = |holds: TokenStream| {
+        let (open, close) = (quote_spanned!(begin=> &), quote_spanned!(end=> >));
+        quote_spanned!(span=> #open __ranges::InRange<{ #holds } #close)
+    };
     let range = |sign| format_ident!("{sign}{}", key.range(), span = span);
     let holds = match kind {
         Kind::Count { max } => {
-            let (range, max) = (range(""), Literal::u64_unsuffixed(max));
-            quote_spanned! {span=>
-                let () = <__ranges::InRange<{ __ranges::count(__VALUE, #max) } #end
-                    as __ranges::#range<{ __VALUE }>>::HOLDS;
-            }
+            let max = Literal::u64_unsuffixed(max);
+            let in_range = in_range(quote_spanned!(span=> __ranges::count(__VALUE, #max)));
+            let range = range("");
+            quote_spanned!(span=> let () = <#in_range as __ranges::#range<{ __VALUE }>>::HOLDS;)
         }
         Kind::Positive | Kind::Base | Kind::Probability => {
-            let (range, negative) = (range(""), range("Negative"));
-            let holds = match kind {
+            let number = match kind {
                 Kind::Positive => quote_spanned!(span=> positive),
                 Kind::Base => quote_spanned!(span=> base),
                 _ => quote_spanned!(span=> probability),
@@ -149,19 +150,24 @@ fn in_range(
             let digits = quote_spanned! {span=>
                 { __FOUND.whole }, { __FOUND.tenths }, { __FOUND.hundredths }, { __FOUND.thousandths }
             };
+            let other = in_range(quote_spanned!(span=> __FOUND.holds || __FOUND.negative));
+            let positive = range("");
+            let negative = in_range(quote_spanned!(span=> __FOUND.holds || !__FOUND.negative));
+            let below_zero = range("Negative");
             quote_spanned! {span=>
-                const __FOUND: __ranges::Number = __ranges::#holds(__VALUE);
-                let () = <__ranges::InRange<{ __FOUND.holds || __FOUND.negative } #end
-                    as __ranges::#range<#digits>>::HOLDS;
-                let () = <__ranges::InRange<{ __FOUND.holds || !__FOUND.negative } #end
-                    as __ranges::#negative<#digits>>::HOLDS;
+                const __FOUND: __ranges::Number = __ranges::#number(__VALUE);
+                let () = <#other as __ranges::#positive<#digits>>::HOLDS;
+                let () = <#negative as __ranges::#below_zero<#digits>>::HOLDS;
             }
         }
         Kind::Flag | Kind::Shape => return value.clone(),
     };
+    let ty = scalar(kind, span);
+    let shown_ty = Ident::new("__Type", begin);
     quote_spanned! {span=> {
         use #krate::__private::ranges as __ranges;
-        const __VALUE: #ty = #value;
+        type __Type = #ty;
+        const __VALUE: #shown_ty = #value;
         #holds
         __VALUE
     }}
@@ -182,13 +188,4 @@ fn ends(tokens: &TokenStream) -> (Span, Span) {
     };
     let shown = |span| Span::call_site().located_at(span);
     (shown(begin), shown(end))
-}
-
-/// `tokens` that mean what they did, but are shown at `span`.
-fn located_at(tokens: &TokenStream, span: Span) -> TokenStream {
-    let located = |mut tree: TokenTree| {
-        tree.set_span(tree.span().located_at(span));
-        tree
-    };
-    tokens.clone().into_iter().map(located).collect()
 }

@@ -4,13 +4,12 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Ident;
 
-use super::{classifies, shown_as};
-use crate::ast::Declaration;
+use super::classifies;
 use crate::check::Values;
 
 /// The trait of what `model` can be given, which has a message for what it cannot.
 fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
-    let span = shown_as(name);
+    let span = name.span();
     if let Some(axes) = values.axes() {
         let input = format_ident!("InputShape{axes}", span = span);
         let sizes = (0..=axes).map(|axis| {
@@ -46,7 +45,7 @@ fn axes(name: &Ident, values: &Values) -> TokenStream {
 fn number(name: &Ident, values: &Values, key: &str) -> TokenStream {
     let value = values.get(key);
     if value.opaque || values.poisoned {
-        let span = shown_as(name);
+        let span = name.span();
         let constant = format_ident!("{}", key.to_uppercase(), span = span);
         quote_spanned!(span=> { #name::#constant })
     } else {
@@ -78,7 +77,7 @@ fn takes(values: &Values) -> String {
 
 /// What the methods take and give, from an `I` that they are given.
 pub(super) fn types(name: &Ident, values: &Values) -> TokenStream {
-    let span = shown_as(name);
+    let span = name.span();
     let input = input(name, values, &quote_spanned!(span=> #name<E, D>));
     let logits = classifies(values).then(|| {
         quote_spanned!(span=> type __Logits<I, E, D> = <I as #input>::Logits<{ #name::NUM_CLASSES }>;)
@@ -93,7 +92,7 @@ pub(super) fn types(name: &Ident, values: &Values) -> TokenStream {
 
 /// That the mask in an `I` lies over its positions: a bound of its own, so that it has a message of its own.
 fn masked(name: &Ident) -> TokenStream {
-    let span = shown_as(name);
+    let span = name.span();
     quote_spanned!(span=> __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, #name<E, D>, E, D>)
 }
 
@@ -104,12 +103,12 @@ fn output(name: &Ident, values: &Values) -> TokenStream {
     } else {
         "__Latents"
     };
-    let output = Ident::new(output, shown_as(name));
+    let output = Ident::new(output, name.span());
     quote!(#output<I, E, D>)
 }
 
 pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
-    let span = shown_as(name);
+    let span = name.span();
     let input = input(name, values, &quote_spanned!(span=> Self));
     let masked = masked(name);
     let output = output(name, values);
@@ -150,7 +149,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             where
                 #masked,
             {
-                __::unwrap(self.try_forward(input))
+                __::or_panic(self.try_forward(input))
             }
 
             /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
@@ -161,7 +160,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             where
                 #masked,
             {
-                __::unwrap(self.try_forward_mut(input))
+                __::or_panic(self.try_forward_mut(input))
             }
 
             #[doc = #gives]
@@ -177,7 +176,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             where
                 #masked,
             {
-                let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+                let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
                 let latents = run(self, tokens, __::Dropout::NONE)?;
                 __::Ok(#given)
             }
@@ -196,7 +195,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                     attention: #name::ATTN_DROPOUT,
                     feed_forward: #name::FF_DROPOUT,
                 };
-                let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+                let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
                 let latents = run(self, tokens, dropout)?;
                 __::Ok(#given)
             }
@@ -211,7 +210,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             where
                 #masked,
             {
-                __::unwrap(self.try_embed(input))
+                __::or_panic(self.try_embed(input))
             }
 
             /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
@@ -226,7 +225,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             where
                 #masked,
             {
-                let tokens = __Positions::<I, E, D>::mask(input.try_parts()?)?;
+                let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
                 let latents = run(self, tokens, __::Dropout::NONE)?;
                 __::Ok(I::latents(latents))
             }
@@ -285,7 +284,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
 }
 
 pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
-    let span = shown_as(name);
+    let span = name.span();
     let input = input(name, values, &quote_spanned!(span=> Self));
     let masked = masked(name);
     let output = output(name, values);
@@ -353,20 +352,5 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
         {
             type Built = #name<E2, D2>;
         }
-    }
-}
-
-/// The keys as the fields that they look like, for rust-analyzer alone: it completes and explains them from
-/// here, also one that is only half written.
-pub(super) fn completion(declaration: &Declaration) -> TokenStream {
-    let keys = declaration.entries.iter().map(|entry| &entry.key);
-    // A keyword cannot be a field.
-    let keys = keys.filter(|key| syn::parse2::<Ident>(key.to_token_stream()).is_ok());
-    quote! {
-        #[allow(unexpected_cfgs)]
-        const _: () = {
-            #[cfg(rust_analyzer)]
-            const _: __::Keys = __::Keys { #(#keys: (),)* ..__::Keys::NONE };
-        };
     }
 }

@@ -10,7 +10,7 @@ use syn::{Attribute, Ident, Path};
 use crate::ast::{Declaration, derived};
 use crate::check::Values;
 use constants::{constants, derived_constants};
-use implementations::{completion, methods, traits, types};
+use implementations::{methods, traits, types};
 
 /// The expansion: the struct, its constants, and the implementations over the layers of `krate`.
 ///
@@ -23,9 +23,8 @@ pub fn expand(
     error: Option<TokenStream>,
 ) -> TokenStream {
     let structure = structure(krate, declaration, values);
-    let name = &used(&declaration.name);
+    let name = &used(declaration);
     let constants = constants(krate, name, values, error);
-    let completion = completion(declaration);
     let derived_constants = derived_constants(name, values);
     let types = types(name, values);
     let methods = methods(name, values);
@@ -36,7 +35,7 @@ pub fn expand(
         .iter()
         .filter(|attr| attr.path().is_ident("cfg"));
     let cfgs = quote!(#(#cfgs)*);
-    let span = shown_as(name);
+    let span = name.span();
     quote_spanned! {span=>
         #structure
         #cfgs
@@ -48,7 +47,6 @@ pub fn expand(
             // Behind a name that no model has: one may be called like anything that is in there.
             #[allow(unused_imports)]
             use #krate::__private::{self as __, methods::*};
-            #completion
             #derived_constants
             #types
             #methods
@@ -57,17 +55,27 @@ pub fn expand(
     }
 }
 
-/// The span of code that rustc may show: as it comes from the macro, but at the model's name. It would show
-/// the whole declaration otherwise.
-fn shown_as(name: &Ident) -> Span {
-    Span::call_site().located_at(name.span())
+/// The keys as the fields that they look like, for rust-analyzer alone: it completes and explains them from here, also
+/// one that is only half written. It finds its way back by position, so nothing may stand before this that depends on
+/// what is written, an error least of all.
+pub fn completion(krate: &TokenStream, declaration: &Declaration) -> TokenStream {
+    let words = &declaration.words;
+    let keys = (0..words.len()).filter(|&i| !words[..i].contains(&words[i]));
+    let keys = keys.map(|i| &words[i]);
+    quote! {
+        #[allow(unexpected_cfgs)]
+        const _: () = {
+            #[cfg(rust_analyzer)]
+            const _: #krate::__private::Keys = #krate::__private::Keys { #(#keys: (),)* ..#krate::__private::Keys::NONE };
+        };
+    }
 }
 
-/// The model's name where the expansion uses it. With its own span, what it is part of would be shown as the whole
-/// declaration: it is the user's, the rest is the macro's.
-fn used(name: &Ident) -> Ident {
-    let mut used = name.clone();
-    used.set_span(shown_as(name));
+/// The model's name where the expansion uses it, with the span of what surrounds it: code that comes from the macro,
+/// but is shown in one place. What it is part of would be shown as the whole declaration otherwise.
+fn used(declaration: &Declaration) -> Ident {
+    let mut used = declaration.name.clone();
+    used.set_span(Span::call_site().located_at(declaration.place));
     used
 }
 
@@ -80,10 +88,10 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     let Declaration {
         attrs, vis, name, ..
     } = declaration;
-    let span = shown_as(name);
+    let this = &used(declaration);
+    let span = this.span();
     let p = quote_spanned!(span=> #krate::__private);
     let derives = missing_derives(attrs);
-    let this = &used(name);
     let layer = layer(this);
     let to_logits = classifies(values).then(|| {
         quote_spanned! {span=>
@@ -139,7 +147,7 @@ fn is_named(path: &Path, name: &str) -> bool {
 
 /// The widths and counts of a layer.
 fn layer(name: &Ident) -> TokenStream {
-    let span = shown_as(name);
+    let span = name.span();
     quote_spanned! {span=>
         { #name::LATENT_DIM },
         { #name::INPUT_DIM },

@@ -18,11 +18,11 @@ use crate::ForwardError;
     label = "expected `Tensor<{Self}, bool, {D}>` as the mask, found `{M}`"
 )]
 pub trait MaskedBy<M, Model, E: Dtype, D: Device<E>> {
-    /// Lays the mask over the tokens.
+    /// The tokens, behind their mask.
     ///
     /// # Errors
     /// As [`Tokens::try_masked`].
-    fn mask<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
+    fn tokens<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
         parts: (Tokens<B, CHANNELS, AXES, E, D, T>, M),
     ) -> Result<Tokens<B, CHANNELS, AXES, E, D, T>, ForwardError<D::Err>>;
 }
@@ -31,7 +31,7 @@ pub trait MaskedBy<M, Model, E: Dtype, D: Device<E>> {
 impl<Positions, M: Mask<Positions, E, D>, Model, E: Dtype, D: Device<E>> MaskedBy<M, Model, E, D>
     for Positions
 {
-    fn mask<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
+    fn tokens<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
         parts: (Tokens<B, CHANNELS, AXES, E, D, T>, M),
     ) -> Result<Tokens<B, CHANNELS, AXES, E, D, T>, ForwardError<D::Err>> {
         let (tokens, mask) = parts;

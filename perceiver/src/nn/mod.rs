@@ -26,7 +26,8 @@ pub use norm::{CrossPreNorm, LayerNorm, PreNorm};
 pub use to_logits::ToLogits;
 pub use tokens::{Input, Mask, Tokens, Unmasked};
 
-use dfdx::prelude::*;
+// One by one: rust-analyzer takes a name that a glob import has too for that one.
+use dfdx::prelude::{ConstShape, Device, Dtype, Tensor};
 
 /// A learned array that starts as samples of N(0, 1), as the latents of a declared model do.
 #[doc(hidden)]
