@@ -136,31 +136,6 @@ const _: () = {
                 __::Cpu,
             >::PARAMETERS;
     }
-    type __Positions<I, E, D> = <I as __::InputShape2<
-        Digits<E, D>,
-        8,
-        8,
-        1,
-        E,
-        D,
-    >>::Positions;
-    type __Mask<I, E, D> = <I as __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>>::Mask;
-    type __Latents<I, E, D> = <I as __::InputShape2<
-        Digits<E, D>,
-        8,
-        8,
-        1,
-        E,
-        D,
-    >>::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>;
-    type __Logits<I, E, D> = <I as __::InputShape2<
-        Digits<E, D>,
-        8,
-        8,
-        1,
-        E,
-        D,
-    >>::Logits<{ Digits::NUM_CLASSES }>;
     impl<E: __::Dtype, D: __::Device<E>> Digits<E, D> {
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
@@ -171,28 +146,26 @@ const _: () = {
         pub fn forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __Logits<I, E, D>
+        ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
-            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+            I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_forward(input))
         }
-        /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
+        /// [`forward`](Self::forward), but drops values as declared if the input has a tape.
         ///
         /// # Panics
         /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
         pub fn forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
-        ) -> __Logits<I, E, D>
+        ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
-            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+            I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_forward_mut(input))
         }
-        /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
-        ///
-        /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
+        /// [`forward`](Self::forward), or why not.
         ///
         /// # Errors
         /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
@@ -200,64 +173,60 @@ const _: () = {
         pub fn try_forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __::Result<__Logits<I, E, D>, __::ForwardError<D::Err>>
+        ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
-            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+            I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
-            let latents = run(self, tokens, __::Dropout::NONE)?;
+            let latents = run(self, input, __::Dropout::NONE)?;
             __::Ok(I::logits(self.to_logits.try_forward(latents)?))
         }
-        /// Like [`try_forward`](Self::try_forward), but drops values as declared if the input has a tape.
+        /// [`forward_mut`](Self::forward_mut), or why not.
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
         pub fn try_forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
-        ) -> __::Result<__Logits<I, E, D>, __::ForwardError<D::Err>>
+        ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
-            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+            I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             let dropout = __::Dropout {
                 attention: Digits::ATTN_DROPOUT,
                 feed_forward: Digits::FF_DROPOUT,
             };
-            let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
-            let latents = run(self, tokens, dropout)?;
+            let latents = run(self, input, dropout)?;
             __::Ok(I::logits(self.to_logits.try_forward(latents)?))
         }
-        /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
-        ///
-        /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
+        /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, of what
+        /// [`forward`](Self::forward) takes. Drops nothing.
         ///
         /// # Panics
         /// Where [`try_embed`](Self::try_embed) gives an error.
         pub fn embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __Latents<I, E, D>
+        ) -> I::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>
         where
-            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+            I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_embed(input))
         }
-        /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
-        ///
-        /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
+        /// [`embed`](Self::embed), or why not.
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
         pub fn try_embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
-        ) -> __::Result<__Latents<I, E, D>, __::ForwardError<D::Err>>
+        ) -> __::Result<
+            I::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>,
+            __::ForwardError<D::Err>,
+        >
         where
-            __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+            I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
-            let latents = run(self, tokens, __::Dropout::NONE)?;
-            __::Ok(I::latents(latents))
+            __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
         }
         /// The parts of the model with their shapes and parameters, to be printed.
         #[must_use]
@@ -293,27 +262,32 @@ const _: () = {
             __::checkpoint::load(self, Digits::DEPTH, path.as_ref())
         }
     }
-    /// From the tokens to the latents behind the last layer.
-    fn run<B: __::Dim, E: __::Dtype, D: __::Device<E>, T: __::Tape<E, D>>(
+    /// From the input to the latents behind the last layer.
+    fn run<
+        E: __::Dtype,
+        D: __::Device<E>,
+        I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
+    >(
         model: &Digits<E, D>,
-        tokens: __::Tokens<
-            B,
-            { Digits::INPUT_CHANNELS },
-            { Digits::INPUT_AXIS },
-            E,
-            D,
-            T,
-        >,
+        input: I,
         dropout: __::Dropout,
     ) -> __::Result<
         __::Tensor<
-            (B, __::Const<{ Digits::NUM_LATENTS }>, __::Const<{ Digits::LATENT_DIM }>),
+            (
+                I::Batch,
+                __::Const<{ Digits::NUM_LATENTS }>,
+                __::Const<{ Digits::LATENT_DIM }>,
+            ),
             E,
             D,
-            T,
+            I::Tape,
         >,
-        D::Err,
-    > {
+        __::ForwardError<D::Err>,
+    >
+    where
+        I::Positions: __::MaskedBy<I::Mask, Digits<E, D>, E, D>,
+    {
+        let tokens = input.try_tokens()?;
         let context = __::FourierFeatures::<
             { Digits::INPUT_CHANNELS },
             { Digits::INPUT_AXIS },
@@ -321,13 +295,15 @@ const _: () = {
             { Digits::INPUT_DIM },
         >::declared(Digits::MAX_FREQ, Digits::FREQ_BASE)
             .try_context(tokens, Digits::INVERTED_CROSS_ATTN, dropout)?;
-        __::try_iterate(
-            &model.latents,
-            &model.layers.modules,
-            Digits::DEPTH,
-            context,
-            Digits::INVERTED_CROSS_ATTN,
-            dropout,
+        __::Ok(
+            __::try_iterate(
+                &model.latents,
+                &model.layers.modules,
+                Digits::DEPTH,
+                context,
+                Digits::INVERTED_CROSS_ATTN,
+                dropout,
+            )?,
         )
     }
     impl<
@@ -336,9 +312,9 @@ const _: () = {
         I: __::InputShape2<Self, 8, 8, 1, E, D>,
     > __::Module<I> for Digits<E, D>
     where
-        __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+        I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
     {
-        type Output = __Logits<I, E, D>;
+        type Output = I::Logits<{ Digits::NUM_CLASSES }>;
         type Error = D::Err;
         fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
             self.try_forward(input).map_err(__::ForwardError::into_device_error::<E, D>)
@@ -350,9 +326,9 @@ const _: () = {
         I: __::InputShape2<Self, 8, 8, 1, E, D>,
     > __::ModuleMut<I> for Digits<E, D>
     where
-        __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, Digits<E, D>, E, D>,
+        I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
     {
-        type Output = __Logits<I, E, D>;
+        type Output = I::Logits<{ Digits::NUM_CLASSES }>;
         type Error = D::Err;
         fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
             self.try_forward_mut(input)

@@ -100,7 +100,6 @@ pub mod __private {
 
     /// Traits that are there to be called, without a name.
     pub mod methods {
-        pub use crate::nn::declared::MaskedBy as _;
         pub use core::convert::AsRef as _;
         pub use dfdx::nn::Module as _;
         pub use dfdx::nn::tensor_collection::{ModuleVisitor as _, TensorCollection as _};

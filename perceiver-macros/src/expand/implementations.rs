@@ -1,7 +1,7 @@
 //! The methods of a model, and dfdx's traits.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote_spanned};
 use syn::Ident;
 
 use super::classifies;
@@ -75,55 +75,26 @@ fn takes(values: &Values) -> String {
     )
 }
 
-/// What the methods take and give, from an `I` that they are given.
-pub(super) fn types(name: &Ident, values: &Values) -> TokenStream {
+/// What `forward` gives for an `I`.
+fn output(name: &Ident, values: &Values) -> TokenStream {
     let span = name.span();
-    let input = input(name, values, &quote_spanned!(span=> #name<E, D>));
-    let logits = classifies(values).then(|| {
-        quote_spanned!(span=> type __Logits<I, E, D> = <I as #input>::Logits<{ #name::NUM_CLASSES }>;)
-    });
-    quote_spanned! {span=>
-        type __Positions<I, E, D> = <I as #input>::Positions;
-        type __Mask<I, E, D> = <I as #input>::Mask;
-        type __Latents<I, E, D> = <I as #input>::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>;
-        #logits
+    if classifies(values) {
+        quote_spanned!(span=> I::Logits<{ #name::NUM_CLASSES }>)
+    } else {
+        latents(name)
     }
 }
 
-/// That the mask in an `I` lies over its positions: a bound of its own, so that it has a message of its own.
-fn masked(name: &Ident) -> TokenStream {
+/// What `embed` gives for an `I`.
+fn latents(name: &Ident) -> TokenStream {
     let span = name.span();
-    quote_spanned!(span=> __Positions<I, E, D>: __::MaskedBy<__Mask<I, E, D>, #name<E, D>, E, D>)
+    quote_spanned!(span=> I::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>)
 }
 
-/// What `forward` gives.
-fn output(name: &Ident, values: &Values) -> TokenStream {
-    let output = if classifies(values) {
-        "__Logits"
-    } else {
-        "__Latents"
-    };
-    let output = Ident::new(output, name.span());
-    quote!(#output<I, E, D>)
-}
-
-pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
+/// From the input to the latents, for the methods.
+pub(super) fn run(name: &Ident, values: &Values) -> TokenStream {
     let span = name.span();
-    let input = input(name, values, &quote_spanned!(span=> Self));
-    let masked = masked(name);
-    let output = output(name, values);
-    let (gives, given) = if classifies(values) {
-        (
-            " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
-            quote_spanned!(span=> I::logits(self.to_logits.try_forward(latents)?)),
-        )
-    } else {
-        (
-            " Gives the latents, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.",
-            quote_spanned!(span=> I::latents(latents)),
-        )
-    };
-    let takes = takes(values);
+    let input = input(name, values, &quote_spanned!(span=> #name<E, D>));
     let context = if values.is_off("fourier_encode_data") {
         quote_spanned!(span=> tokens.try_context(#name::INVERTED_CROSS_ATTN, dropout))
     } else {
@@ -137,6 +108,52 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             .try_context(tokens, #name::INVERTED_CROSS_ATTN, dropout)
         }
     };
+    quote_spanned! {span=>
+        /// From the input to the latents behind the last layer.
+        fn run<E: __::Dtype, D: __::Device<E>, I: #input>(
+            model: &#name<E, D>,
+            input: I,
+            dropout: __::Dropout,
+        ) -> __::Result<
+            __::Tensor<(I::Batch, __::Const<{ #name::NUM_LATENTS }>, __::Const<{ #name::LATENT_DIM }>), E, D, I::Tape>,
+            __::ForwardError<D::Err>,
+        >
+        where
+            I::Positions: __::MaskedBy<I::Mask, #name<E, D>, E, D>,
+        {
+            let tokens = input.try_tokens()?;
+            let context = #context?;
+            __::Ok(__::try_iterate(
+                &model.latents,
+                &model.layers.modules,
+                #name::DEPTH,
+                context,
+                #name::INVERTED_CROSS_ATTN,
+                dropout,
+            )?)
+        }
+    }
+}
+
+pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
+    let span = name.span();
+    let input = input(name, values, &quote_spanned!(span=> Self));
+    // A bound of its own, so that a mask has a message of its own.
+    let masked = quote_spanned!(span=> I::Positions: __::MaskedBy<I::Mask, Self, E, D>);
+    let output = output(name, values);
+    let latents = latents(name);
+    let (gives, given) = if classifies(values) {
+        (
+            " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
+            quote_spanned!(span=> I::logits(self.to_logits.try_forward(latents)?)),
+        )
+    } else {
+        (
+            " Gives the latents, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.",
+            quote_spanned!(span=> I::latents(latents)),
+        )
+    };
+    let takes = takes(values);
     quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Device<E>> #name<E, D> {
             #[doc = #gives]
@@ -152,7 +169,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 __::or_panic(self.try_forward(input))
             }
 
-            /// Like [`forward`](Self::forward), but drops values as declared if the input has a tape.
+            /// [`forward`](Self::forward), but drops values as declared if the input has a tape.
             ///
             /// # Panics
             /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
@@ -163,9 +180,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 __::or_panic(self.try_forward_mut(input))
             }
 
-            #[doc = #gives]
-            ///
-            #[doc = #takes]
+            /// [`forward`](Self::forward), or why not.
             ///
             /// # Errors
             /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
@@ -176,12 +191,11 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             where
                 #masked,
             {
-                let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
-                let latents = run(self, tokens, __::Dropout::NONE)?;
+                let latents = run(self, input, __::Dropout::NONE)?;
                 __::Ok(#given)
             }
 
-            /// Like [`try_forward`](Self::try_forward), but drops values as declared if the input has a tape.
+            /// [`forward_mut`](Self::forward_mut), or why not.
             ///
             /// # Errors
             /// As [`try_forward`](Self::try_forward).
@@ -195,39 +209,33 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                     attention: #name::ATTN_DROPOUT,
                     feed_forward: #name::FF_DROPOUT,
                 };
-                let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
-                let latents = run(self, tokens, dropout)?;
+                let latents = run(self, input, dropout)?;
                 __::Ok(#given)
             }
 
-            /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
-            ///
-            #[doc = #takes]
+            /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, of what
+            /// [`forward`](Self::forward) takes. Drops nothing.
             ///
             /// # Panics
             /// Where [`try_embed`](Self::try_embed) gives an error.
-            pub fn embed<I: #input>(&self, input: I) -> __Latents<I, E, D>
+            pub fn embed<I: #input>(&self, input: I) -> #latents
             where
                 #masked,
             {
                 __::or_panic(self.try_embed(input))
             }
 
-            /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.
-            ///
-            #[doc = #takes]
+            /// [`embed`](Self::embed), or why not.
             ///
             /// # Errors
             /// As [`try_forward`](Self::try_forward).
             pub fn try_embed<I: #input>(
                 &self, input: I,
-            ) -> __::Result<__Latents<I, E, D>, __::ForwardError<D::Err>>
+            ) -> __::Result<#latents, __::ForwardError<D::Err>>
             where
                 #masked,
             {
-                let tokens = __Positions::<I, E, D>::tokens(input.try_parts()?)?;
-                let latents = run(self, tokens, __::Dropout::NONE)?;
-                __::Ok(I::latents(latents))
+                __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
             }
 
             /// The parts of the model with their shapes and parameters, to be printed.
@@ -260,33 +268,13 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 __::checkpoint::load(self, #name::DEPTH, path.as_ref())
             }
         }
-
-        /// From the tokens to the latents behind the last layer.
-        fn run<B: __::Dim, E: __::Dtype, D: __::Device<E>, T: __::Tape<E, D>>(
-            model: &#name<E, D>,
-            tokens: __::Tokens<B, { #name::INPUT_CHANNELS }, { #name::INPUT_AXIS }, E, D, T>,
-            dropout: __::Dropout,
-        ) -> __::Result<
-            __::Tensor<(B, __::Const<{ #name::NUM_LATENTS }>, __::Const<{ #name::LATENT_DIM }>), E, D, T>,
-            D::Err,
-        > {
-            let context = #context?;
-            __::try_iterate(
-                &model.latents,
-                &model.layers.modules,
-                #name::DEPTH,
-                context,
-                #name::INVERTED_CROSS_ATTN,
-                dropout,
-            )
-        }
     }
 }
 
 pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
     let span = name.span();
     let input = input(name, values, &quote_spanned!(span=> Self));
-    let masked = masked(name);
+    let masked = quote_spanned!(span=> I::Positions: __::MaskedBy<I::Mask, Self, E, D>);
     let output = output(name, values);
     let (head, field) = if classifies(values) {
         (

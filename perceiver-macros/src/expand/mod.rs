@@ -10,7 +10,7 @@ use syn::{Attribute, Ident, Path};
 use crate::ast::{Declaration, derived};
 use crate::check::Values;
 use constants::{constants, derived_constants};
-use implementations::{methods, traits, types};
+use implementations::{methods, run, traits};
 
 /// The expansion: the struct, its constants, and the implementations over the layers of `krate`.
 ///
@@ -26,7 +26,7 @@ pub fn expand(
     let name = &used(declaration);
     let constants = constants(krate, name, values, error);
     let derived_constants = derived_constants(name, values);
-    let types = types(name, values);
+    let run = run(name, values);
     let methods = methods(name, values);
     let traits = traits(name, values);
     // What is configured away with the struct goes with it.
@@ -48,8 +48,8 @@ pub fn expand(
             #[allow(unused_imports)]
             use #krate::__private::{self as __, methods::*};
             #derived_constants
-            #types
             #methods
+            #run
             #traits
         };
     }

@@ -17,7 +17,7 @@ use crate::ForwardError;
     message = "`{Model}` cannot take this mask: it has to be a `bool` tensor of the batch and the axes of the input",
     label = "expected `Tensor<{Self}, bool, {D}>` as the mask, found `{M}`"
 )]
-pub trait MaskedBy<M, Model, E: Dtype, D: Device<E>> {
+pub trait MaskedBy<M, Model: ?Sized, E: Dtype, D: Device<E>> {
     /// The tokens, behind their mask.
     ///
     /// # Errors
@@ -28,8 +28,8 @@ pub trait MaskedBy<M, Model, E: Dtype, D: Device<E>> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<Positions, M: Mask<Positions, E, D>, Model, E: Dtype, D: Device<E>> MaskedBy<M, Model, E, D>
-    for Positions
+impl<Positions, M: Mask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Device<E>>
+    MaskedBy<M, Model, E, D> for Positions
 {
     fn tokens<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
         parts: (Tokens<B, CHANNELS, AXES, E, D, T>, M),
@@ -57,32 +57,29 @@ macro_rules! declared {
             label = $label,
             note = "a mask goes behind the input, in a pair: `(input, mask)`"
         )]
-        pub trait $name<Model: ?Sized, $(const $size: usize,)+ E: Dtype, D: Device<E>>:
-            Input<$axes, CHANNELS, E, D $(, Axes = $shape)?>
-        {
+        pub trait $name<Model: ?Sized, $(const $size: usize,)+ E: Dtype, D: Device<E>>: Sized {
+            /// As [`Input::Batch`].
+            type Batch: Dim;
             /// As [`Input::Positions`].
             type Positions;
             /// As [`Input::Mask`].
             type Mask;
+            /// As [`Input::Tape`].
+            type Tape: Tape<E, D>;
             /// What a classifier gives, `(batch, CLASSES)`.
             type Logits<const CLASSES: usize>;
             /// What `embed` gives, `(batch, N, DIM)`.
             type Latents<const N: usize, const DIM: usize>;
 
-            /// As [`Input::into_parts`].
+            /// As [`Input::into_tokens`].
             ///
             /// # Errors
-            /// As [`Input::into_parts`].
-            #[allow(clippy::type_complexity)] // the two parts, which nothing else has
-            fn try_parts(
+            /// As [`Input::into_tokens`].
+            fn try_tokens(
                 self,
-            ) -> Result<
-                (
-                    Tokens<Self::Batch, CHANNELS, $axes, E, D, Self::Tape>,
-                    <Self as $name<Model, $($size,)+ E, D>>::Mask,
-                ),
-                ForwardError<D::Err>,
-            >;
+            ) -> Result<Tokens<Self::Batch, CHANNELS, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
+            where
+                Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
 
             /// Says that these are the logits.
             fn logits<const CLASSES: usize>(
@@ -110,22 +107,21 @@ macro_rules! declared {
             I: Input<$axes, CHANNELS, E, D $(, Axes = $shape)?>,
             $($never)*
         {
+            type Batch = <I as Input<$axes, CHANNELS, E, D>>::Batch;
             type Positions = <I as Input<$axes, CHANNELS, E, D>>::Positions;
             type Mask = <I as Input<$axes, CHANNELS, E, D>>::Mask;
+            type Tape = <I as Input<$axes, CHANNELS, E, D>>::Tape;
             type Logits<const CLASSES: usize> = Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>;
             type Latents<const N: usize, const DIM: usize> =
                 Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>;
 
-            fn try_parts(
+            fn try_tokens(
                 self,
-            ) -> Result<
-                (
-                    Tokens<Self::Batch, CHANNELS, $axes, E, D, Self::Tape>,
-                    <Self as $name<Model, $($size,)+ E, D>>::Mask,
-                ),
-                ForwardError<D::Err>,
-            > {
-                self.into_parts()
+            ) -> Result<Tokens<Self::Batch, CHANNELS, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
+            where
+                Self::Positions: MaskedBy<Self::Mask, Model, E, D>,
+            {
+                <Self::Positions as MaskedBy<Self::Mask, Model, E, D>>::tokens(self.into_parts()?)
             }
 
             fn logits<const CLASSES: usize>(
