@@ -419,3 +419,27 @@ mod parentheses {
         assert_eq!(Model::INPUT_DIM, 2);
     }
 }
+
+/// A module of one's own, with a declared model in it.
+struct Doubled(Small);
+
+impl Module<Tensor<Rank3<2, 4, 2>, f32, Cpu>> for Doubled {
+    type Output = Tensor<Rank2<2, 5>, f32, Cpu>;
+    type Error = perceiver::dfdx::tensor::CpuError;
+
+    fn try_forward(
+        &self,
+        input: Tensor<Rank3<2, 4, 2>, f32, Cpu>,
+    ) -> Result<Self::Output, Self::Error> {
+        self.0.try_forward(input)?.try_mul(2.0)
+    }
+}
+
+#[test]
+fn a_module_of_ones_own_passes_errors_on() {
+    let dev = Cpu::seed_from_u64(0);
+    let model = Doubled(dev.build_module::<Small, f32>());
+    let input: Tensor<Rank3<2, 4, 2>, f32, _> = dev.sample_normal();
+    let logits = model.0.forward(input.clone());
+    assert_eq!(model.forward(input).array(), (logits * 2.0).array());
+}

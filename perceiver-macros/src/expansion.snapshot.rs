@@ -45,7 +45,6 @@ pub struct Digits<
         D,
     >,
 }
-#[allow(deprecated, unused_braces, unused_parens)]
 impl Digits {
     /// The number of layers, each a cross attention and its self attentions.
     pub const DEPTH: ::core::primitive::usize = 2;
@@ -79,12 +78,11 @@ impl Digits {
     /// The number of logits.
     pub const NUM_CLASSES: ::core::primitive::usize = {
         use perceiver::__private::ranges as __ranges;
-        type __Type = ::core::primitive::usize;
-        const __VALUE: __Type = labels::COUNT;
+        type __Value = __ranges::Count<{ labels::COUNT }>;
         let () = <&__ranges::InRange<
-            { __ranges::count(__VALUE, 268435456) },
-        > as __ranges::NumClasses<{ __VALUE }>>::HOLDS;
-        __VALUE
+            { __ranges::count(__Value::VALUE, 268435456) },
+        > as __ranges::NumClasses<{ __Value::VALUE }>>::HOLDS;
+        __Value::VALUE
     };
     /// The probability with which training drops an attention weight.
     pub const ATTN_DROPOUT: ::core::primitive::f64 = 0.0;
@@ -103,10 +101,8 @@ impl Digits {
     /// Whether the latents compete for each token (softmax over the latents).
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
 }
-#[allow(deprecated)]
 const _: () = {
-    #[allow(unused_imports)]
-    use perceiver::__private::{self as __, methods::*};
+    use perceiver::__private as __;
     impl Digits {
         /// The width of a token: its channels and its position encoding.
         pub const INPUT_DIM: __::usize = __::input_dim(
@@ -143,11 +139,12 @@ const _: () = {
         ///
         /// # Panics
         /// Where [`try_forward`](Self::try_forward) gives an error.
-        pub fn forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn forward<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
+            I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_forward(input))
@@ -156,11 +153,12 @@ const _: () = {
         ///
         /// # Panics
         /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
-        pub fn forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn forward_mut<I: __::Input2<Self, E, D>>(
             &mut self,
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
+            I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_forward_mut(input))
@@ -170,25 +168,27 @@ const _: () = {
         /// # Errors
         /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
         /// out of memory.
-        pub fn try_forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_forward<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
+            I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             let latents = run(self, input, __::Dropout::NONE)?;
-            __::Ok(I::logits(self.to_logits.try_forward(latents)?))
+            __::Ok(I::logits(__::Module::try_forward(&self.to_logits, latents)?))
         }
         /// [`forward_mut`](Self::forward_mut), or why not.
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
-        pub fn try_forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_forward_mut<I: __::Input2<Self, E, D>>(
             &mut self,
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
+            I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             let dropout = __::Dropout {
@@ -196,18 +196,19 @@ const _: () = {
                 feed_forward: Digits::FF_DROPOUT,
             };
             let latents = run(self, input, dropout)?;
-            __::Ok(I::logits(self.to_logits.try_forward(latents)?))
+            __::Ok(I::logits(__::Module::try_forward(&self.to_logits, latents)?))
         }
         /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, of what
         /// [`forward`](Self::forward) takes. Drops nothing.
         ///
         /// # Panics
         /// Where [`try_embed`](Self::try_embed) gives an error.
-        pub fn embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn embed<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
         ) -> I::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>
         where
+            I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_embed(input))
@@ -216,7 +217,7 @@ const _: () = {
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
-        pub fn try_embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_embed<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
         ) -> __::Result<
@@ -224,6 +225,7 @@ const _: () = {
             __::ForwardError<D::Err>,
         >
         where
+            I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
@@ -245,7 +247,7 @@ const _: () = {
         where
             E: __::CheckpointDtype,
         {
-            __::checkpoint::save(self, Digits::DEPTH, path.as_ref())
+            __::checkpoint::save(self, Digits::DEPTH, __::AsRef::as_ref(&path))
         }
         /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
         ///
@@ -259,15 +261,11 @@ const _: () = {
         where
             E: __::CheckpointDtype,
         {
-            __::checkpoint::load(self, Digits::DEPTH, path.as_ref())
+            __::checkpoint::load(self, Digits::DEPTH, __::AsRef::as_ref(&path))
         }
     }
     /// From the input to the latents behind the last layer.
-    fn run<
-        E: __::Dtype,
-        D: __::Device<E>,
-        I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
-    >(
+    fn run<E: __::Dtype, D: __::Device<E>, I: __::Input2<Digits<E, D>, E, D>>(
         model: &Digits<E, D>,
         input: I,
         dropout: __::Dropout,
@@ -285,16 +283,22 @@ const _: () = {
         __::ForwardError<D::Err>,
     >
     where
+        I::Sizes: __::Shape2<8, 8, 1, Digits<E, D>>,
         I::Positions: __::MaskedBy<I::Mask, Digits<E, D>, E, D>,
     {
-        let tokens = input.try_tokens()?;
-        let context = __::FourierFeatures::<
+        let tokens = __::Equal::tokens(input.try_tokens()?);
+        let features = __::FourierFeatures::<
             { Digits::INPUT_CHANNELS },
             { Digits::INPUT_AXIS },
             { Digits::NUM_FREQ_BANDS },
             { Digits::INPUT_DIM },
-        >::declared(Digits::MAX_FREQ, Digits::FREQ_BASE)
-            .try_context(tokens, Digits::INVERTED_CROSS_ATTN, dropout)?;
+        >::declared(Digits::MAX_FREQ, Digits::FREQ_BASE);
+        let context = __::FourierFeatures::try_context(
+            &features,
+            tokens,
+            Digits::INVERTED_CROSS_ATTN,
+            dropout,
+        )?;
         __::Ok(
             __::try_iterate(
                 &model.latents,
@@ -306,12 +310,10 @@ const _: () = {
             )?,
         )
     }
-    impl<
-        E: __::Dtype,
-        D: __::Device<E>,
-        I: __::InputShape2<Self, 8, 8, 1, E, D>,
-    > __::Module<I> for Digits<E, D>
+    impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::Module<I>
+    for Digits<E, D>
     where
+        I::Sizes: __::Shape2<8, 8, 1, Self>,
         I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
     {
         type Output = I::Logits<{ Digits::NUM_CLASSES }>;
@@ -320,12 +322,10 @@ const _: () = {
             self.try_forward(input).map_err(__::ForwardError::into_device_error::<E, D>)
         }
     }
-    impl<
-        E: __::Dtype,
-        D: __::Device<E>,
-        I: __::InputShape2<Self, 8, 8, 1, E, D>,
-    > __::ModuleMut<I> for Digits<E, D>
+    impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::ModuleMut<I>
+    for Digits<E, D>
     where
+        I::Sizes: __::Shape2<8, 8, 1, Self>,
         I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
     {
         type Output = I::Logits<{ Digits::NUM_CLASSES }>;
@@ -344,14 +344,23 @@ const _: () = {
             visitor
                 .visit_fields(
                     (
-                        Self::tensor(
+                        <Self as __::TensorCollection<
+                            E,
+                            D,
+                        >>::tensor(
                             "latents",
                             |s| &s.latents,
                             |s| &mut s.latents,
                             __::TensorOptions::reset_with(__::reset_to_normal),
                         ),
-                        Self::module("layers", |s| &s.layers, |s| &mut s.layers),
-                        Self::module("to_logits", |s| &s.to_logits, |s| &mut s.to_logits),
+                        <Self as __::TensorCollection<
+                            E,
+                            D,
+                        >>::module("layers", |s| &s.layers, |s| &mut s.layers),
+                        <Self as __::TensorCollection<
+                            E,
+                            D,
+                        >>::module("to_logits", |s| &s.to_logits, |s| &mut s.to_logits),
                     ),
                     |(latents, layers, to_logits)| Digits {
                         latents,

@@ -86,20 +86,23 @@ pub fn find(name: &str) -> Option<&'static Key> {
 }
 
 /// What else keys are called: in papers, and in other libraries.
-pub const ALSO_CALLED: &[(&str, &str)] = &[
-    ("layers", "depth"),
-    ("num_layers", "depth"),
-    ("n_layers", "depth"),
-    ("num_blocks", "depth"),
-    ("axes", "input_axis"),
-    ("num_axes", "input_axis"),
-    ("image_size", "input_shape"),
-    ("dim", "latent_dim"),
-    ("d_model", "latent_dim"),
-    ("hidden_dim", "latent_dim"),
-    ("head_dim", "cross_dim_head"),
-    ("head_dim", "latent_dim_head"),
-    ("self_attn", "self_per_cross_attn"),
+#[rustfmt::skip] // one key, one row
+pub const ALSO_CALLED: &[(&[&str], &[&str])] = &[
+    (&["layer", "layers", "num_layer", "num_layers", "n_layer", "n_layers", "block", "blocks", "num_blocks", "n_blocks"], &["depth"]),
+    (&["num_frequencies", "num_bands", "n_freq_bands"], &["num_freq_bands"]),
+    (&["channels", "in_channels", "num_channels", "in_chans", "input_dim"], &["input_channels"]),
+    (&["axes", "num_axes", "num_axis", "ndim"], &["input_axis"]),
+    (&["image_size", "img_size", "image_shape", "input_size", "shape"], &["input_shape"]),
+    (&["n_latents", "latents"], &["num_latents"]),
+    (&["dim", "d_model", "d_latents", "embed_dim", "hidden_dim", "hidden_size", "width"], &["latent_dim"]),
+    (&["n_head", "n_heads", "num_heads"], &["cross_heads", "latent_heads"]),
+    (&["head_dim", "dim_heads"], &["cross_dim_head", "latent_dim_head"]),
+    (&["n_classes", "num_labels", "num_outputs", "out_features", "vocab_size"], &["num_classes"]),
+    (&["log_base", "freq_bases"], &["freq_base"]),
+    (&["tie_weights", "tied_weights", "weight_tying", "share_weights"], &["weight_tie_layers"]),
+    (&["fourier_encode", "encode_data", "position_encoding", "pos_encoding"], &["fourier_encode_data"]),
+    (&["self_attn", "self_attns", "num_self_attns"], &["self_per_cross_attn"]),
+    (&["final_head", "classifier_head"], &["final_classifier_head"]),
 ];
 
 /// The keys that `name` may have been meant to be: the one that it is, those that it is another name or a part of, or
@@ -109,10 +112,12 @@ pub fn near(name: &str) -> Vec<&'static Key> {
         return vec![key];
     }
     let name = name.to_lowercase();
-    let others = ALSO_CALLED.iter().filter(|(other, _)| *other == name);
-    let others: Vec<_> = others.filter_map(|(_, key)| find(key)).collect();
-    if !others.is_empty() {
-        return others;
+    if let Some(key) = find(&name) {
+        return vec![key];
+    }
+    let mut others = ALSO_CALLED.iter();
+    if let Some((_, keys)) = others.find(|(others, _)| others.contains(&&*name)) {
+        return keys.iter().filter_map(|key| find(key)).collect();
     }
     let with = |part: &str| -> Vec<_> {
         let keys = KEYS.iter().filter(|key| key.name.contains(part));
@@ -142,16 +147,15 @@ pub fn near(name: &str) -> Vec<&'static Key> {
 
 /// The message that there is no key `written`, which is much like `name`.
 pub fn unknown(written: &str, name: &str) -> String {
-    let quoted = |keys: &[&Key], last: &str| {
-        let names: Vec<_> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
-        names.join(last)
-    };
-    let near = near(name);
-    let help = if near.is_empty() {
-        let all: Vec<_> = KEYS.iter().collect();
-        format!("the keys are {}", quoted(&all, ", "))
-    } else {
-        format!("did you mean {}?", quoted(&near, " or "))
+    let quoted = |key: &Key| format!("`{}`", key.name);
+    let near: Vec<_> = near(name).into_iter().map(quoted).collect();
+    let help = match &near[..] {
+        [] => {
+            let all: Vec<_> = KEYS.iter().map(quoted).collect();
+            format!("the keys are {}", all.join(", "))
+        }
+        [key] => format!("did you mean {key}?"),
+        [keys @ .., last] => format!("did you mean {} or {last}?", keys.join(", ")),
     };
     format!("there is no key `{written}`; {help}")
 }
@@ -238,19 +242,23 @@ pub fn module() -> String {
             Kind::Shape => ("each size of ", WIDTH.expected()),
             kind => ("", kind.expected()),
         };
-        let found: &[_] = match kind {
-            Kind::Count { .. } | Kind::Shape => &[("", "WHOLE", "{WHOLE}")],
-            _ => {
-                let digits = "WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS";
-                let shown = "{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}";
-                &[("", digits, shown), ("Negative", digits, shown)]
-            }
-        };
-        for (sign, parameters, shown) in found {
-            let (range, minus) = (key.range(), if sign.is_empty() { "" } else { "-" });
+        let range = key.range();
+        let mut row = |which: &str, parameters: &str, found: &str| {
             module += &format!(
-                "    range! {{ {sign}{range}<{parameters}>, \"{each}`{name}` has to be {expected}, found `{minus}{shown}`\" }}\n"
+                "    range! {{ {which}{range}<{parameters}>, \"{each}`{name}` has to be {expected}, found {found}\" }}\n"
             );
+        };
+        if matches!(kind, Kind::Count { .. } | Kind::Shape) {
+            row("", "WHOLE", "`{WHOLE}`");
+        } else {
+            let digits = "WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS";
+            row("", digits, "`{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`");
+            row(
+                "Negative",
+                digits,
+                "`-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`",
+            );
+            row("Endless", "", "`NaN` or an infinite number");
         }
     }
     module + "}\n"

@@ -34,7 +34,7 @@ fn expansion(input: TokenStream) -> TokenStream {
     let name = declaration.name.clone();
     let is_generic = ast::GENERICS.iter().any(|generic| name == generic);
     let alias = is_generic.then(|| {
-        let message = format!("a model cannot be called `{name}`: a type parameter of it is");
+        let message = format!("a model cannot be called `{name}`: a part of what it is made of is");
         report.error(&name, message);
         let (vis, stub) = (&declaration.vis, format_ident!("{name}_"));
         let p = quote!(#krate::__private);

@@ -18,9 +18,9 @@ impl Report {
         self.push(syn::Error::new_spanned(tokens, message));
     }
 
-    /// Adds an error.
+    /// Adds an error, or those that are combined in it.
     pub fn push(&mut self, error: syn::Error) {
-        self.errors.push(error);
+        self.errors.extend(error);
     }
 
     /// Does what only repeats an error that has been reported.

@@ -2,8 +2,12 @@
 
 use std::fmt::{Debug, Display};
 
+use dfdx::shapes::Dtype;
+#[cfg(feature = "cuda")]
+use dfdx::tensor::CudaError;
+use dfdx::tensor::{Cpu, CpuError, HasErr};
+
 use crate::Device;
-use dfdx::{shapes::Dtype, tensor::HasErr};
 
 /// Why a forward pass stopped. `Err` is the device's own error, dfdx's `CpuError` or `CudaError`.
 ///
@@ -49,6 +53,22 @@ impl<Err: Debug + Display> ForwardError<Err> {
             Self::Device(error) => error,
             Self::MaskShape { .. } | Self::Empty { .. } => D::wrong_number_of_elements(),
         }
+    }
+}
+
+/// So that `?` works in a dfdx module of one's own that a declared model is part of. As
+/// [`into_device_error`](ForwardError::into_device_error).
+impl From<ForwardError<CpuError>> for CpuError {
+    fn from(error: ForwardError<CpuError>) -> Self {
+        error.into_device_error::<f32, Cpu>()
+    }
+}
+
+/// As for [`CpuError`].
+#[cfg(feature = "cuda")]
+impl From<ForwardError<CudaError>> for CudaError {
+    fn from(error: ForwardError<CudaError>) -> Self {
+        error.into_device_error::<f32, dfdx::tensor::Cuda>()
     }
 }
 

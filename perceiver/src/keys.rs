@@ -81,6 +81,7 @@ pub mod ranges {
     range! { NumFreqBands<WHOLE>, "`num_freq_bands` has to be a whole number from 1 to 4096, found `{WHOLE}`" }
     range! { MaxFreq<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`max_freq` has to be a number above 0, found `{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
     range! { NegativeMaxFreq<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`max_freq` has to be a number above 0, found `-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { EndlessMaxFreq<>, "`max_freq` has to be a number above 0, found `NaN` or an infinite number" }
     range! { InputChannels<WHOLE>, "`input_channels` has to be a whole number from 1 to 1048576, found `{WHOLE}`" }
     range! { InputAxis<WHOLE>, "`input_axis` has to be a whole number from 1 to 4, found `{WHOLE}`" }
     range! { InputShape<WHOLE>, "each size of `input_shape` has to be a whole number from 1 to 1048576, found `{WHOLE}`" }
@@ -93,9 +94,12 @@ pub mod ranges {
     range! { NumClasses<WHOLE>, "`num_classes` has to be a whole number from 1 to 268435456, found `{WHOLE}`" }
     range! { AttnDropout<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`attn_dropout` has to be a number of at least 0 and below 1, found `{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
     range! { NegativeAttnDropout<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`attn_dropout` has to be a number of at least 0 and below 1, found `-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { EndlessAttnDropout<>, "`attn_dropout` has to be a number of at least 0 and below 1, found `NaN` or an infinite number" }
     range! { FfDropout<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`ff_dropout` has to be a number of at least 0 and below 1, found `{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
     range! { NegativeFfDropout<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`ff_dropout` has to be a number of at least 0 and below 1, found `-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { EndlessFfDropout<>, "`ff_dropout` has to be a number of at least 0 and below 1, found `NaN` or an infinite number" }
     range! { FreqBase<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`freq_base` has to be a number above 0 other than 1, found `{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
     range! { NegativeFreqBase<WHOLE, TENTHS, HUNDREDTHS, THOUSANDTHS>, "`freq_base` has to be a number above 0 other than 1, found `-{WHOLE}.{TENTHS}{HUNDREDTHS}{THOUSANDTHS}`" }
+    range! { EndlessFreqBase<>, "`freq_base` has to be a number above 0 other than 1, found `NaN` or an infinite number" }
     range! { SelfPerCrossAttn<WHOLE>, "`self_per_cross_attn` has to be a whole number from 1 to 4096, found `{WHOLE}`" }
 }

@@ -94,17 +94,9 @@ pub mod __private {
     pub use crate::keys::{Keys, ranges};
     pub use crate::nn::declared::*;
     pub use crate::nn::{
-        Dropout, FourierFeatures, Layer, ToLogits, Tokens, reset_to_normal, try_iterate,
+        Dropout, FourierFeatures, Layer, Sizes, ToLogits, reset_to_normal, try_iterate,
     };
     pub use crate::{Device, ForwardError, Summary};
-
-    /// Traits that are there to be called, without a name.
-    pub mod methods {
-        pub use core::convert::AsRef as _;
-        pub use dfdx::nn::Module as _;
-        pub use dfdx::nn::tensor_collection::{ModuleVisitor as _, TensorCollection as _};
-        pub use dfdx::tensor::Tape as _;
-    }
 
     /// How many layers have weights of their own.
     #[must_use]

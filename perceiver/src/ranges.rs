@@ -1,6 +1,30 @@
 //! What a constant has to be. The expansion of `perceiver!` asks for a trait that holds for [`InRange<true>`] alone,
 //! one for each key, so that the compiler's error has the words of the key.
 
+/// A count, as a type.
+pub struct Count<const VALUE: usize>;
+
+impl<const VALUE: usize> Count<VALUE> {
+    /// The count.
+    pub const VALUE: usize = VALUE;
+}
+
+/// A number, as a type.
+pub struct Bits<const VALUE: u64>;
+
+impl<const VALUE: u64> Bits<VALUE> {
+    /// The number.
+    pub const VALUE: f64 = f64::from_bits(VALUE);
+}
+
+/// A flag, as a type.
+pub struct Flag<const VALUE: bool>;
+
+impl<const VALUE: bool> Flag<VALUE> {
+    /// The flag.
+    pub const VALUE: bool = VALUE;
+}
+
 /// Whether a constant is in range, as a type.
 pub struct InRange<const IS: bool>;
 
@@ -10,16 +34,16 @@ impl Holds for &InRange<true> {}
 
 /// The trait that holds where a constant is in range, with what the compiler says where it is not.
 macro_rules! range {
-    ($range:ident<$($FOUND:ident),+>, $message:literal) => {
+    ($range:ident<$($FOUND:ident),*>, $message:literal) => {
         #[doc = $message]
         #[diagnostic::on_unimplemented(message = $message, label = "out of range")]
-        pub trait $range<$(const $FOUND: usize),+> {
+        pub trait $range<$(const $FOUND: usize),*> {
             /// Nothing: to name this is to ask whether the trait holds.
             const HOLDS: ();
         }
 
         #[diagnostic::do_not_recommend]
-        impl<T: Holds, $(const $FOUND: usize),+> $range<$($FOUND),+> for T {
+        impl<T: Holds, $(const $FOUND: usize),*> $range<$($FOUND),*> for T {
             const HOLDS: () = ();
         }
     };
@@ -31,12 +55,23 @@ pub const fn count(value: usize, max: usize) -> bool {
     value >= 1 && value <= max
 }
 
+/// How types can show a number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// By its digits.
+    Positive,
+    /// By its digits, behind a minus.
+    Negative,
+    /// Not by digits: it is not finite.
+    Endless,
+}
+
 /// A number as types can show it, with three digits behind the point; the greatest is `usize::MAX`.
 pub struct Number {
     /// Whether it is in range.
     pub holds: bool,
-    /// Whether there is a minus in front.
-    pub negative: bool,
+    /// How to show it.
+    pub found: Found,
     /// The digits in front of the point.
     pub whole: usize,
     /// The first digit behind the point.
@@ -59,12 +94,24 @@ impl Number {
         };
         Self {
             holds,
-            negative: value < 0.0,
+            found: if !value.is_finite() {
+                Found::Endless
+            } else if value < 0.0 {
+                Found::Negative
+            } else {
+                Found::Positive
+            },
             whole,
             tenths: thousandths / 100,
             hundredths: thousandths / 10 % 10,
             thousandths: thousandths % 10,
         }
+    }
+
+    /// Whether it is not a number that is out of range and shown like this.
+    #[must_use]
+    pub const fn is_not(&self, found: Found) -> bool {
+        self.holds || self.found as u8 != found as u8
     }
 }
 
@@ -76,11 +123,8 @@ pub const fn positive(value: f64) -> Number {
 
 /// Whether `freq_base` is a base.
 #[must_use]
-pub const fn base(value: Option<f64>) -> Number {
-    match value {
-        None => Number::new(0.0, true),
-        Some(base) => Number::new(base, positive(base).holds && base != 1.0),
-    }
+pub const fn base(value: f64) -> Number {
+    Number::new(value, positive(value).holds && value != 1.0)
 }
 
 /// Whether a number is a probability that is not 1.
@@ -97,14 +141,14 @@ mod tests {
     fn a_number_is_shown_with_three_digits() {
         let shown = |value| {
             let Number {
-                negative,
+                found,
                 whole,
                 tenths,
                 hundredths,
                 thousandths,
                 ..
             } = positive(value);
-            let sign = if negative { "-" } else { "" };
+            let sign = if found == Found::Negative { "-" } else { "" };
             format!("{sign}{whole}.{tenths}{hundredths}{thousandths}")
         };
         assert_eq!(shown(1.5), "1.500");
@@ -112,5 +156,9 @@ mod tests {
         assert_eq!(shown(0.3), "0.300");
         assert_eq!(shown(0.9999), "1.000");
         assert_eq!(shown(12.345_6), "12.346");
+        assert!(
+            positive(f64::NAN).found == Found::Endless
+                && positive(f64::INFINITY).found == Found::Endless
+        );
     }
 }

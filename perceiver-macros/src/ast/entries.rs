@@ -6,7 +6,7 @@ use syn::{Attribute, Expr, Ident};
 
 use super::key::{expected_key, is_key, joined, separator, starts_with_entry, starts_with_key};
 use super::tokens::{attributes, is_joint, is_punct, name, skip_attributes, unexpected, unraw};
-use super::{Entry, holds_entries};
+use super::{Entry, holds_entries, source};
 use crate::keys;
 use crate::report::Report;
 
@@ -47,6 +47,11 @@ fn expression(trees: &[TokenTree]) -> syn::Result<(Expr, &[TokenTree])> {
     Ok((value, &trees[trees.len().saturating_sub(rest)..]))
 }
 
+/// Tokens as text, to compare them.
+fn text(trees: &[TokenTree]) -> String {
+    trees.iter().map(|tree| format!("{tree} ")).collect()
+}
+
 /// Whether one more word makes an expression of `trees`.
 fn is_begun(trees: &[TokenTree]) -> bool {
     let word = TokenTree::Ident(Ident::new("word", Span::call_site()));
@@ -54,11 +59,49 @@ fn is_begun(trees: &[TokenTree]) -> bool {
     syn::parse2::<Expr>(whole).is_ok()
 }
 
-/// Moves to the end of the entry: a comma or semicolon that is not inside brackets.
+/// What is in front of the next `key:` that is not inside brackets. No value has one in it: one that seems to has
+/// no end.
+fn until_key(trees: &[TokenTree]) -> &[TokenTree] {
+    let is_next = |&i: &usize| {
+        let is_label = i > 0 && is_punct(&trees[i - 1], '\'');
+        is_key(&trees[i]) && !is_label && separator(&trees[i + 1..]).is_some()
+    };
+    let end = (0..trees.len()).find(is_next).unwrap_or(trees.len());
+    &trees[..end]
+}
+
+/// Moves to the end of the entry: a comma or semicolon that is not inside brackets, or the next key.
 fn skip_entry(trees: &[TokenTree]) -> &[TokenTree] {
     let is_end = |tree: &TokenTree| is_punct(tree, ',') || is_punct(tree, ';');
-    let end = trees.iter().position(is_end).unwrap_or(trees.len());
+    let entry = until_key(trees);
+    let end = entry.iter().position(is_end).unwrap_or(entry.len());
     &trees[end..]
+}
+
+/// How many tokens are a type with generics, `Rank3<8, 8, 3>`, which no value begins like.
+fn type_with_generics(trees: &[TokenTree]) -> Option<usize> {
+    let is_type = |name: &Ident| {
+        let name = name.to_string();
+        name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase)
+    };
+    let name = match trees {
+        [TokenTree::Ident(name), sign, ..] if is_type(name) && is_punct(sign, '<') => 1,
+        [sign, ..] if is_punct(sign, '<') => 0,
+        _ => return None,
+    };
+    let mut open = 0_usize;
+    for (i, tree) in trees.iter().enumerate().skip(name) {
+        if is_punct(tree, '<') {
+            open += 1;
+        } else if is_punct(tree, '>') {
+            open = open.checked_sub(1)?;
+        }
+        if open == 0 {
+            let rest = &trees[i + 1..];
+            return (skip_entry(rest).len() == rest.len()).then_some(i + 1);
+        }
+    }
+    None
 }
 
 /// How many tokens follow that can only belong to the value before them: `, 8, 3` behind `8`.
@@ -79,6 +122,8 @@ struct Entries<'a> {
     /// Whether a sign, a quote or a word has been reported that belongs to another language. Whoever writes one
     /// does so throughout, and is told once.
     speaks_another_language: bool,
+    /// What has been reported that stands in front of a key: it may stand in front of each.
+    in_front: Option<String>,
     report: &'a mut Report,
 }
 
@@ -87,6 +132,7 @@ impl<'a> Entries<'a> {
         Self {
             entries: Vec::new(),
             speaks_another_language: false,
+            in_front: None,
             report,
         }
     }
@@ -111,12 +157,21 @@ impl<'a> Entries<'a> {
                 let value = |report: &mut Report| Entries::new(report).value(&key, &rest[len..]);
                 self.report.quietly(value)
             };
+            // Behind a value without an end there may be no comma either.
+            let is_reported = value.is_none() && starts_with_entry(rest);
             self.entries.push(Entry { docs, key, value });
-            return self.comma(rest);
+            return if is_reported { rest } else { self.comma(rest) };
         }
-        let rest = skip_entry(trees);
+        let rest = match trees {
+            // A key behind the sign of another language's comments is not given.
+            [hash, key, ..] if is_punct(hash, '#') && is_key(key) => skip_entry(&trees[2..]),
+            _ => skip_entry(trees),
+        };
         self.malformed(&trees[..trees.len() - rest.len()], rest);
-        rest.get(1..).unwrap_or_default()
+        match rest {
+            [sign @ TokenTree::Punct(_), rest @ ..] if !is_key(sign) => rest,
+            rest => rest,
+        }
     }
 
     /// Reads the documentation of a key from its attributes.
@@ -165,8 +220,9 @@ impl<'a> Entries<'a> {
         key: &Ident,
         trees: &'t [TokenTree],
     ) -> (Option<Expr>, &'t [TokenTree]) {
-        let end = skip_entry(trees);
-        let written = &trees[..trees.len() - end.len()];
+        let own = self.without_what_is_in_front(until_key(trees));
+        let written = &own[..own.len() - skip_entry(own).len()];
+        let end = &trees[written.len()..];
         if written.is_empty() {
             let message = format!("`{key}` has no value: write `{key}: value`");
             self.report.error(key, message);
@@ -177,18 +233,23 @@ impl<'a> Entries<'a> {
             self.report.push(unexpected(&expected, written, key));
             return (None, end);
         }
-        match expression(trees) {
+        if let Some(len) = type_with_generics(own) {
+            self.wrong_value(key, &trees[..len], ", which is a type");
+            return (None, &trees[len..]);
+        }
+        let behind = |rest: &[TokenTree]| &trees[own.len() - rest.len()..];
+        match expression(own) {
             Ok((Expr::Assign(assign), rest)) => {
                 let message = format!("`{key}` is given no type: write `{key}: value`");
                 self.foreign(syn::Error::new_spanned(assign.left, message));
-                (None, skip_entry(rest))
+                (None, skip_entry(behind(rest)))
             }
             Ok((value, rest))
                 if skip_entry(rest).len() == rest.len() || starts_with_entry(rest) =>
             {
                 let more = more_values(rest);
                 if more == 0 {
-                    return (Some(value), rest);
+                    return (Some(value), behind(rest));
                 }
                 let (more, rest) = rest.split_at(more);
                 let values: TokenStream = written.iter().chain(more).cloned().collect();
@@ -197,12 +258,12 @@ impl<'a> Entries<'a> {
                      grouped by `_`, as in `1_024`, and a fraction is behind a `.`"
                 );
                 self.report.error(&values, message);
-                (None, rest)
+                (None, behind(rest))
             }
             Ok((_, rest)) => {
                 let expected = format!("`,` after the value of `{key}`");
                 self.report.push(unexpected(&expected, rest, key));
-                (None, skip_entry(rest))
+                (None, skip_entry(behind(rest)))
             }
             Err(_) if is_begun(written) => {
                 let written: TokenStream = written.iter().cloned().collect();
@@ -210,12 +271,39 @@ impl<'a> Entries<'a> {
                     .error(&written, format!("the value of `{key}` is not complete"));
                 (None, end)
             }
-            Err(error) => {
-                let message = format!("`{key}` has a value that cannot be read: {error}");
-                self.report.push(syn::Error::new(error.span(), message));
+            Err(_) => {
+                let hint = match written {
+                    [point, TokenTree::Literal(_)] if is_punct(point, '.') => {
+                        ": write a `0` in front"
+                    }
+                    _ => "",
+                };
+                self.wrong_value(key, written, hint);
                 (None, end)
             }
         }
+    }
+
+    /// Reports a value that is none, whatever it may have been meant to be.
+    fn wrong_value(&mut self, key: &Ident, written: &[TokenTree], hint: &str) {
+        let written: TokenStream = written.iter().cloned().collect();
+        let expected = keys::find(&unraw(key)).map_or_else(String::new, |key| key.kind.expected());
+        let found = source(&written);
+        let message = format!("`{key}` has to be {expected}, found `{found}`{hint}");
+        self.report.error(&written, message);
+    }
+
+    /// `value` without what stands in front of the next key, if that has been reported once.
+    fn without_what_is_in_front<'t>(&self, value: &'t [TokenTree]) -> &'t [TokenTree] {
+        let is_in_front = |i: &usize| self.in_front.as_ref() == Some(&text(&value[*i..]));
+        let end = (0..value.len()).rev().find(is_in_front);
+        &value[..end.unwrap_or(value.len())]
+    }
+
+    /// How many tokens stand in front of the key that `trees` begin with, if that has been reported once.
+    fn len_in_front(&self, trees: &[TokenTree]) -> usize {
+        let is_in_front = |i: &usize| self.in_front.as_ref() == Some(&text(&trees[..*i]));
+        (0..trees.len()).find(is_in_front).unwrap_or(0)
     }
 
     /// Reports an entry that is not `key: value`, and keeps its key if there is no doubt about it.
@@ -247,7 +335,6 @@ impl<'a> Entries<'a> {
                 let expected = format!("`:` after `{key}`");
                 (name(key), unexpected(&expected, sign, key))
             }
-            [.., key] if is_key(key) => (name(key), expected_key(words)),
             _ => match joined(words) {
                 Some((shown, name)) if !keys::near(&unraw(&name)).is_empty() => {
                     let written: TokenStream = words.iter().cloned().collect();
@@ -259,11 +346,13 @@ impl<'a> Entries<'a> {
                 _ => (None, expected_key(words)),
             },
         };
-        match words {
-            [.., _, last] if is_key(last) => self.foreign(error),
-            _ => self.report.push(error),
+        if key.is_none() && starts_with_entry(behind) {
+            self.in_front = Some(text(trees));
+            self.foreign(error);
+        } else {
+            self.report.push(error);
+            self.report.lost |= key.is_none() && !trees.is_empty();
         }
-        self.report.lost |= key.is_none() && !trees.is_empty();
         self.entries.extend(key.map(|key| Entry {
             docs: Vec::new(),
             key,
@@ -281,6 +370,7 @@ impl<'a> Entries<'a> {
             }
             _ => {
                 // The next entry, if there is one.
+                let trees = &trees[self.len_in_front(trees)..];
                 if let [key, ..] = skip_attributes(trees) {
                     let message = format!("expected `,` before `{key}`");
                     self.foreign(syn::Error::new_spanned(key, message));

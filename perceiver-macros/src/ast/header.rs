@@ -5,8 +5,8 @@ use quote::ToTokens;
 use syn::{Attribute, Ident, Path, Visibility};
 
 use super::entries::{entries, words};
-use super::tokens::{attributes, is_group, is_punct, is_word, name, unexpected};
-use super::{Declaration, declaration, derived, source, unnamed};
+use super::tokens::{attributes, is_group, is_punct, is_word, name, skip_attributes, unexpected};
+use super::{Declaration, declaration, derived, holds_entries, source, unnamed};
 use crate::report::Report;
 
 /// The traits of the standard library that a model's tensors do not have.
@@ -36,10 +36,7 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
     let (mut attrs, trees) = attributes(&trees, report);
     attrs.retain(|attr| can_derive(attr, report));
     let keyword = trees.iter().position(|tree| is_word(tree, "struct"));
-    let body = trees
-        .iter()
-        .enumerate()
-        .position(|(i, tree)| i >= keyword.unwrap_or(0) && is_group(tree, Delimiter::Brace));
+    let body = body(trees, keyword.unwrap_or(0));
     let (header, rest) = match body {
         Some(body) => trees.split_at(body + 1),
         None => (trees, &[][..]),
@@ -51,10 +48,10 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
     let vis = match vis {
         Ok(vis) if rest.is_empty() => vis,
         Ok(vis) => {
-            let rest: TokenStream = rest.iter().cloned().collect();
+            let rest_tokens: TokenStream = rest.iter().cloned().collect();
             let message = "one `perceiver!` declares one model: nothing may follow it";
-            report.error(&rest, message.into());
-            report.lost = true;
+            report.error(&rest_tokens, message.into());
+            report.lost |= rest.iter().any(holds_entries);
             vis
         }
         Err(error) => {
@@ -87,9 +84,11 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
     let behind = rest.iter().any(|tree| is_word(tree, "struct"));
     let behind = behind.then(|| report.quietly(|report| named(rest.to_vec(), report)));
     let behind = behind.filter(|behind| behind.name != name).map(Box::new);
+    let keyword = header.iter().find(|tree| is_word(tree, "struct"));
     Declaration {
         attrs,
         vis,
+        keyword: keyword.map(TokenTree::span),
         span: name.span(),
         place,
         name,
@@ -99,21 +98,32 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
     }
 }
 
-/// Reports a trait that no model can derive, which rustc would say once for each of its parts.
+/// Where the body is: the first braces, or else the first brackets with entries in them.
+fn body(trees: &[TokenTree], keyword: usize) -> Option<usize> {
+    let braces = |i: &usize| is_group(&trees[*i], Delimiter::Brace);
+    let entries = |i: &usize| holds_entries(&trees[*i]);
+    let behind = keyword..trees.len();
+    behind
+        .clone()
+        .find(braces)
+        .or_else(|| behind.clone().find(entries))
+}
+
+/// Reports the traits that no model can derive, which rustc would say once for each of its parts.
 fn can_derive(attr: &Attribute, report: &mut Report) -> bool {
     let never = |(_, path): &(_, Path)| UNDERIVABLE.iter().any(|name| path.is_ident(name));
-    let Some((_, path)) = derived(attr).into_iter().find(never) else {
-        return true;
-    };
-    let name = source(&path);
-    let hint = if name == "Default" {
-        ": `build_module` makes a model"
-    } else {
-        ""
-    };
-    let message = format!("a model can derive `Clone` and `Debug`, but not `{name}`{hint}");
-    report.error(&path, message);
-    false
+    let underivable: Vec<_> = derived(attr).into_iter().filter(never).collect();
+    for (_, path) in &underivable {
+        let name = source(path);
+        let hint = if name == "Default" {
+            ": `build_module` makes a model"
+        } else {
+            ""
+        };
+        let message = format!("a model can derive `Clone` and `Debug`, but not `{name}`{hint}");
+        report.error(path, message);
+    }
+    underivable.is_empty()
 }
 
 /// Reads a header with its body, of which it gives the visibility. An error is about the first thing that is
@@ -181,17 +191,25 @@ fn read_visibility(trees: &[TokenTree]) -> syn::Result<(Visibility, &[TokenTree]
 }
 
 /// The name in a header that may be wrong: what looks like one behind `struct`; or else what is written like the
-/// name of a type, or the last of the words that it begins with, as in `class model`.
+/// name of a type, right in front of the body or anywhere, or the last of the words that it begins with, as in
+/// `class model`.
 fn find_name(header: &[TokenTree]) -> Option<Ident> {
     let mut parts: Vec<_> = header.split(|tree| is_word(tree, "struct")).collect();
     let in_front = parts.remove(0);
     let mut behind = parts.into_iter().rev();
     let is_type = |name: &Ident| {
         let name = name.to_string();
-        name.starts_with(char::is_uppercase) && name != "Struct"
+        let is_capital = name.starts_with(char::is_uppercase) && name != "Struct";
+        is_capital && (name.len() == 1 || name.contains(char::is_lowercase))
+    };
+    let last = || match in_front {
+        [tree, sign, ..] if is_punct(sign, '=') => name(tree).filter(is_type),
+        [.., tree, TokenTree::Group(_)] => name(tree).filter(is_type),
+        _ => None,
     };
     behind
         .find_map(|part| names(part).into_iter().next())
+        .or_else(last)
         .or_else(|| in_front.iter().filter_map(name).find(is_type))
         .or_else(|| names(in_front).pop())
 }
@@ -199,7 +217,7 @@ fn find_name(header: &[TokenTree]) -> Option<Ident> {
 /// The first names in `trees` that nothing is between. Of a path, the last one counts.
 fn names(trees: &[TokenTree]) -> Vec<Ident> {
     let mut names = Vec::new();
-    let mut trees = trees;
+    let mut trees = skip_attributes(trees);
     while let [tree, rest @ ..] = trees {
         trees = rest;
         match (name(tree), tree) {

@@ -22,15 +22,18 @@ use syn::{Attribute, Expr, Ident, Visibility};
 
 use crate::report::Report;
 use key::{starts_with_entry, starts_with_key};
-use tokens::{is_punct, is_word};
+use tokens::is_word;
 
 pub use derive::derived;
 pub use source::source;
+pub use tokens::is_punct;
 
 /// `perceiver! { .. }`, named or bare.
 pub struct Declaration {
     pub attrs: Vec<Attribute>,
     pub vis: Visibility,
+    /// Where `struct` is written.
+    pub keyword: Option<Span>,
     pub name: Ident,
     /// Where to say what is missing.
     pub span: Span,
@@ -52,8 +55,8 @@ pub struct Entry {
     pub value: Option<Expr>,
 }
 
-/// The names that the expansion gives to type parameters.
-pub const GENERICS: [&str; 8] = ["E", "D", "I", "B", "T", "V", "E2", "D2"];
+/// The names that the expansion gives to type parameters, and to what it is made of.
+pub const GENERICS: [&str; 9] = ["E", "D", "I", "B", "T", "V", "E2", "D2", "__"];
 
 /// Reads the path of the `perceiver` crate, which the outer macro puts in front with a `;`, and the declaration.
 pub fn parse(input: TokenStream, report: &mut Report) -> (TokenStream, Declaration) {
@@ -75,13 +78,24 @@ fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         report.push(syn::Error::new(Span::call_site(), message));
         report.lost = true;
     }
+    let name = name_in_front(&trees);
+    let entries = match &name {
+        Some(name) => {
+            let expected = format!("`struct {name} {{ key: value, .. }}`");
+            report.push(tokens::unexpected(&expected, &trees, name));
+            report.lost = true;
+            report.quietly(|report| entries::entries(&trees[2..], report))
+        }
+        None => entries::entries(&trees, report),
+    };
     Declaration {
         attrs: Vec::new(),
         vis: Visibility::Inherited,
-        name: unnamed(),
+        keyword: None,
+        name: name.unwrap_or_else(unnamed),
         span: first.map_or_else(Span::call_site, TokenTree::span),
         place: Span::call_site(),
-        entries: entries::entries(&trees, report),
+        entries,
         words: entries::words(&trees),
         behind: None,
     }
@@ -90,6 +104,17 @@ fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
 /// What a model is called that is not given a name.
 fn unnamed() -> Ident {
     Ident::new("Perceiver", Span::call_site())
+}
+
+/// The name of a model that is written in front of its keys, as in `Model, depth: 6`.
+fn name_in_front(trees: &[TokenTree]) -> Option<Ident> {
+    match trees {
+        [first, sign, ..] if is_punct(sign, ',') || is_punct(sign, ';') => {
+            let is_type = |name: &Ident| name.to_string().starts_with(char::is_uppercase);
+            tokens::name(first).filter(is_type)
+        }
+        _ => None,
+    }
 }
 
 /// Whether the declaration is just the keys, also if some of them are wrong.

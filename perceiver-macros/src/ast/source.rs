@@ -40,6 +40,14 @@ impl Printer {
         }
     }
 
+    /// Whether the last word is written like a type.
+    fn is_behind_type(&self) -> bool {
+        let is_letter = |c: char| c.is_alphanumeric() || c == '_';
+        let rest = self.text.trim_end_matches(is_letter);
+        let word = &self.text[rest.len()..];
+        word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase)
+    }
+
     fn push(&mut self, text: &str, space: bool) {
         if space && !self.text.is_empty() {
             self.text.push(' ');
@@ -68,7 +76,7 @@ impl Printer {
 
     fn sign(&mut self, sign: char, joint: bool) {
         let generic = match sign {
-            '<' if self.text.ends_with("::") => {
+            '<' if self.text.ends_with("::") || self.is_behind_type() => {
                 self.generics += 1;
                 true
             }

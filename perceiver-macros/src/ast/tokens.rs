@@ -6,6 +6,7 @@ use syn::ext::IdentExt;
 use syn::parse::Parser;
 use syn::{Attribute, Ident};
 
+use super::source::source;
 use crate::report::Report;
 
 pub fn is_punct(tree: &TokenTree, char: char) -> bool {
@@ -75,7 +76,7 @@ pub fn attributes<'a>(
                 if is_punct(bang, '!') && is_group(group, Delimiter::Bracket) =>
             {
                 let inner = quote!(#hash #bang #group);
-                let message = if group.to_string().starts_with("[doc") {
+                let message = if is_documentation(group) {
                     "expected `///`, found `//!`: that documents what it is in, not what follows"
                 } else {
                     "expected `#[..]`, found `#![..]`: leave out the `!`"
@@ -122,9 +123,52 @@ pub fn unexpected(expected: &str, trees: &[TokenTree], end: &impl ToTokens) -> s
     let (tokens, found) = first(trees);
     match trees {
         [] => syn::Error::new_spanned(end, format!("expected {expected}")),
-        [hash, ..] if is_punct(hash, '#') => {
-            syn::Error::new_spanned(hash, "a comment begins with `//`, not `#`")
-        }
+        [hash, rest @ ..] if is_punct(hash, '#') => sharp(expected, hash, rest),
         _ => syn::Error::new_spanned(tokens, format!("expected {expected}, found {found}")),
+    }
+}
+
+/// An error at a `#` where something else was expected: an attribute, documentation, or what other languages call a
+/// comment.
+fn sharp(expected: &str, hash: &TokenTree, rest: &[TokenTree]) -> syn::Error {
+    let attributes = [
+        "allow",
+        "cfg",
+        "cfg_attr",
+        "deprecated",
+        "derive",
+        "doc",
+        "must_use",
+    ];
+    match rest {
+        [group, ..] if is_group(group, Delimiter::Bracket) => {
+            let attr = quote!(#hash #group);
+            let message = if is_documentation(group) {
+                "expected documentation in front of what it documents: a comment begins with `//`"
+                    .into()
+            } else {
+                let found = source(&attr);
+                format!(
+                    "expected {expected}, found `{found}`: an attribute stands in front of `struct`"
+                )
+            };
+            syn::Error::new_spanned(attr, message)
+        }
+        [name, ..] if attributes.iter().any(|attribute| is_word(name, attribute)) => {
+            let message = format!("expected `#[{name}(..)]`, found `#{name}`");
+            syn::Error::new_spanned(quote!(#hash #name), message)
+        }
+        _ => syn::Error::new_spanned(hash, "a comment begins with `//`, not `#`"),
+    }
+}
+
+/// Whether these are the brackets of a `#[doc..]`.
+fn is_documentation(brackets: &TokenTree) -> bool {
+    match brackets {
+        TokenTree::Group(group) => {
+            let first = group.stream().into_iter().next();
+            first.is_some_and(|tree| is_word(&tree, "doc"))
+        }
+        _ => false,
     }
 }

@@ -1,10 +1,11 @@
 //! From what is written to a model that can be expanded: every key known, every literal in range.
 
+mod cycles;
 mod value;
 
 use std::collections::BTreeMap;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Attribute, Expr, Ident};
@@ -47,6 +48,23 @@ impl Values {
         self.get(name).tokens.to_string() == "false"
     }
 
+    /// Whether there are parentheses or braces around a value, for which lints would see no need.
+    pub fn has_groups(&self) -> bool {
+        let is_group = |written: &TokenStream| {
+            let first = written.clone().into_iter().next();
+            matches!(first, Some(TokenTree::Group(_)))
+        };
+        let sizes = |value: &Value| {
+            value
+                .shape
+                .iter()
+                .any(|size| is_group(&size.to_token_stream()))
+        };
+        self.keys
+            .values()
+            .any(|value| value.opaque && (is_group(&value.written) || sizes(value)))
+    }
+
     /// The number of axes in `input_shape`, if it is given.
     pub fn axes(&self) -> Option<usize> {
         self.get("input_shape").shape.len().checked_sub(1)
@@ -77,11 +95,7 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
             continue;
         }
         let Some(expr) = &entry.value else { continue };
-        if is_itself(expr, &declaration.name, key) {
-            let message = format!("`{name}` cannot be its own value");
-            report.error(expr, message);
-            continue;
-        }
+        let expr = &of_the_model(expr, &declaration.name);
         match value::read(key, expr) {
             Ok(value) => {
                 let docs = entry.docs.clone();
@@ -91,11 +105,16 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
         }
     }
     conflicts(&written, report);
+    cycles::remove(&declaration.name, &mut values, report);
 
-    let encodes = written
-        .get("fourier_encode_data")
-        .and_then(|entry| entry.value.as_ref())
-        .is_none_or(|value| source(strip(value)) != "false");
+    // As long as the flag is wrong, it may be meant to be off.
+    let encodes = match written.get("fourier_encode_data") {
+        Some(entry) => {
+            let value = entry.value.as_ref();
+            value.is_some_and(|value| source(strip(value)) == "true")
+        }
+        None => !meant.contains(&"fourier_encode_data"),
+    };
     for key in KEYS {
         let required = match key.default {
             Default::Required => true,
@@ -117,18 +136,28 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
     }
 }
 
-/// Whether `expr` is the constant that it is the value of, which rustc would call a cycle.
-fn is_itself(expr: &Expr, model: &Ident, key: &Key) -> bool {
-    let Expr::Path(path) = strip(expr) else {
-        return false;
-    };
-    let names: Vec<_> = path
-        .path
-        .segments
-        .iter()
-        .map(|segment| &segment.ident)
-        .collect();
-    matches!(&names[..], [of, name] if (*of == model || *of == "Self") && **name == key.constant())
+/// A value with the model's name in place of `Self`, since constants inside of it will not know that.
+fn of_the_model(expr: &Expr, model: &Ident) -> Expr {
+    fn named(tokens: TokenStream, model: &Ident) -> TokenStream {
+        let trees = tokens.into_iter().map(|tree| match tree {
+            TokenTree::Ident(word) if word == "Self" => {
+                let mut name = model.clone();
+                name.set_span(word.span());
+                TokenTree::Ident(name)
+            }
+            TokenTree::Group(group) => {
+                let mut named = Group::new(group.delimiter(), named(group.stream(), model));
+                named.set_span(group.span());
+                TokenTree::Group(named)
+            }
+            tree => tree,
+        });
+        trees.collect()
+    }
+    let tokens = expr.to_token_stream();
+    let says_self = format!(" {tokens} ").contains(" Self ");
+    let named = says_self.then(|| syn::parse2(named(tokens, model)).ok());
+    named.flatten().unwrap_or_else(|| expr.clone())
 }
 
 /// Reports keys that say the same thing twice.
@@ -145,14 +174,22 @@ fn conflicts(written: &BTreeMap<&str, &Entry>, report: &mut Report) {
             .iter()
             .map(|entry| format!("`{}`", entry.key))
             .collect();
-        let shape = shape.value.as_ref().map(source).unwrap_or_default();
-        report.error(
-            &first.key,
-            format!(
-                "`input_shape: {shape}` says this already: leave out {}",
-                names.join(" and ")
+        let written = shape.value.as_ref().map(source).unwrap_or_default();
+        let sizes = shape.value.as_ref().map(value::array).unwrap_or_default();
+        let says = match &sizes[..] {
+            [axes @ .., channels] if !axes.is_empty() => format!(
+                "says this already, {} {} and {} channels",
+                axes.len(),
+                if axes.len() == 1 { "axis" } else { "axes" },
+                source(channels)
             ),
+            _ => "says this already".into(),
+        };
+        let message = format!(
+            "`input_shape: {written}` {says}: leave out {}",
+            names.join(" and ")
         );
+        report.error(&first.key, message);
     }
 }
 

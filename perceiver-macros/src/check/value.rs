@@ -8,8 +8,19 @@ use super::Value;
 use crate::ast::source;
 use crate::keys::{self, Default, Key, Kind};
 
+/// The types of whole numbers, which are also the suffixes of their literals.
+const WHOLE: [&str; 12] = [
+    "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+];
+
 /// The hint about a value that stands for none.
 const LEAVE_OUT: &str = ": leave out the key";
+
+/// The hint about a model without logits.
+const NO_LOGITS: &str = ": for no logits, write `final_classifier_head: false`";
+
+/// The hint about a size that is not fixed.
+const ANY_SIZE: &str = ": for inputs of any size, give `input_axis` and `input_channels` instead";
 
 /// Reads a value, as far as it is literal.
 pub fn read(key: &Key, expr: &Expr) -> syn::Result<Value> {
@@ -17,8 +28,11 @@ pub fn read(key: &Key, expr: &Expr) -> syn::Result<Value> {
         Kind::Shape => shape(key, expr)?,
         kind => scalar(kind, expr).map_err(|mut wrong| {
             let what = format!("`{}` has to be {}", key.name, kind.expected());
-            if matches!(key.default, Default::Required | Default::RequiredToEncode) {
-                wrong.hint = wrong.hint.trim_end_matches(LEAVE_OUT);
+            let is_none = wrong.hint == LEAVE_OUT;
+            if key.name == "num_classes" && (is_none || source(&wrong.tokens) == "0") {
+                wrong.hint = NO_LOGITS;
+            } else if is_none && key.default != Default::Absent {
+                wrong.hint = "";
             }
             wrong.error(&what)
         })?,
@@ -63,11 +77,13 @@ impl Wrong {
     }
 }
 
-fn wrong(tokens: &impl ToTokens, hint: &'static str) -> Result<Checked, Wrong> {
-    Err(Wrong {
-        tokens: tokens.to_token_stream(),
-        hint,
-    })
+fn wrong(expr: &Expr, hint: &'static str) -> Result<Checked, Wrong> {
+    // What a macro was given is where the macro was called.
+    let tokens = match expr {
+        Expr::Group(group) => group.expr.to_token_stream(),
+        expr => expr.to_token_stream(),
+    };
+    Err(Wrong { tokens, hint })
 }
 
 fn literal(tokens: &impl ToTokens) -> Result<Checked, Wrong> {
@@ -92,7 +108,7 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
         (_, Lit::Verbatim(_)) => opaque(kind, expr),
         (Kind::Flag, Lit::Bool(_)) => literal(lit),
         (Kind::Count { max }, Lit::Int(int)) => match int.base10_parse::<u64>() {
-            _ if !matches!(int.suffix(), "" | "usize") => wrong(expr, ": leave out the suffix"),
+            _ if !matches!(int.suffix(), "" | "usize") => wrong(expr, suffix_hint(int.suffix())),
             Ok(value) if !negative && (1..=max).contains(&value) => literal(lit),
             _ => wrong(expr, ""),
         },
@@ -103,7 +119,7 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
                 _ => ("", ""),
             };
             if !matches!(suffix, "" | "f64") {
-                return wrong(expr, ": leave out the suffix");
+                return wrong(expr, suffix_hint(suffix));
             }
             let value: f64 = digits.parse().unwrap_or(f64::NAN);
             if value.is_infinite() {
@@ -118,11 +134,23 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
             if !in_range || negative {
                 return wrong(expr, "");
             }
+            let Lit::Int(_) = lit else {
+                return literal(lit);
+            };
             let mut number = Literal::f64_unsuffixed(value);
             number.set_span(lit.span());
             literal(&number)
         }
         _ => wrong(expr, ""),
+    }
+}
+
+/// The hint about a literal's suffix, if it is one.
+fn suffix_hint(suffix: &str) -> &'static str {
+    if WHOLE.contains(&suffix) || matches!(suffix, "f32" | "f64") {
+        ": leave out the suffix"
+    } else {
+        ""
     }
 }
 
@@ -148,7 +176,11 @@ fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
             if name.is_some_and(|name| endless.iter().any(|endless| name == endless)) {
                 return wrong(expr, "");
             }
-            path.path.get_ident().map(ToString::to_string)
+            let is_none = path.path.segments.len() == 2
+                && path.path.segments[0].ident == "Option"
+                && path.path.segments[1].ident == "None";
+            let none = is_none.then(|| "None".to_string());
+            none.or_else(|| path.path.get_ident().map(ToString::to_string))
         }
         Expr::Call(call) if matches!(&*call.func, Expr::Path(path) if path.path.is_ident("Some")) =>
         {
@@ -160,12 +192,13 @@ fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
     // Words of other languages, or of other places in this one.
     match (kind, name.as_deref()) {
         (_, Some("None" | "none" | "null" | "nil")) => wrong(expr, LEAVE_OUT),
-        (Kind::Flag, Some("True" | "False" | "TRUE" | "FALSE" | "yes" | "no" | "on" | "off")) => {
-            wrong(expr, "")
-        }
+        (Kind::Flag, Some("True" | "False" | "yes" | "no" | "on" | "off")) => wrong(expr, ""),
         (Kind::Count { .. } | Kind::Positive, Some("inf" | "nan")) => wrong(expr, ""),
         // Types, as dfdx writes dimensions that it is told when the program runs.
-        (_, Some("usize" | "f32" | "f64" | "bool")) => wrong(expr, ", which is a type"),
+        (_, Some("f32" | "f64" | "bool" | "char" | "str" | "String" | "int" | "float")) => {
+            wrong(expr, ", which is a type")
+        }
+        (_, Some(name)) if WHOLE.contains(&name) => wrong(expr, ", which is a type"),
         _ => Ok(Checked {
             tokens: expr.to_token_stream(),
             opaque: true,
@@ -190,26 +223,47 @@ fn shape(key: &Key, expr: &Expr) -> syn::Result<Checked> {
         return Err(syn::Error::new_spanned(expr, message));
     }
     let mut opaque = false;
+    let mut errors: Option<syn::Error> = None;
+    let mut says_any_size = false;
     for (index, size) in array.elems.iter().enumerate() {
-        let size = scalar(keys::WIDTH, size).map_err(|wrong| {
-            let which = if index + 1 < count {
-                format!("axis {}", index + 1)
-            } else {
-                "the channels".into()
-            };
-            let what = keys::WIDTH.expected();
-            wrong.error(&format!("`{}` has to have {what} for {which}", key.name))
-        })?;
-        opaque |= size.opaque;
+        match scalar(keys::WIDTH, size) {
+            Ok(size) => opaque |= size.opaque,
+            Err(mut wrong) => {
+                let is_axis = index + 1 < count;
+                let which = if is_axis {
+                    format!("axis {}", index + 1)
+                } else {
+                    "the channels".into()
+                };
+                let is_open = wrong.hint == LEAVE_OUT || matches!(strip(size), Expr::Infer(_));
+                if is_axis && (is_open || source(&wrong.tokens) == "usize") {
+                    // Who leaves one size open leaves more of them open, by one mistake.
+                    if says_any_size {
+                        continue;
+                    }
+                    says_any_size = true;
+                    wrong.hint = ANY_SIZE;
+                }
+                let what = keys::WIDTH.expected();
+                let error = wrong.error(&format!("`{}` has to have {what} for {which}", key.name));
+                match &mut errors {
+                    Some(errors) => errors.combine(error),
+                    None => errors = Some(error),
+                }
+            }
+        }
     }
-    Ok(Checked {
-        tokens: array.to_token_stream(),
-        opaque,
-    })
+    match errors {
+        Some(errors) => Err(errors),
+        None => Ok(Checked {
+            tokens: array.to_token_stream(),
+            opaque,
+        }),
+    }
 }
 
 /// The elements of an array.
-fn array(expr: &Expr) -> Vec<Expr> {
+pub fn array(expr: &Expr) -> Vec<Expr> {
     match strip(expr) {
         Expr::Array(array) => array.elems.iter().cloned().collect(),
         _ => Vec::new(),

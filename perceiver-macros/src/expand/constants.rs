@@ -4,7 +4,7 @@ use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote_spanned};
 use syn::{Expr, Ident};
 
-use super::{classifies, layer};
+use super::{classifies, is_text, layer};
 use crate::check::{Value, Values};
 use crate::keys::{self, KEYS, Key, Kind};
 
@@ -85,10 +85,15 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
     let constant = format_ident!("{}", key.constant(), span = span);
     let docs = &value.docs;
     let doc = format!(" {}", key.sentence());
-    let doc = docs
-        .is_empty()
-        .then(|| quote_spanned!(span=> #[doc = #doc]));
-    quote_spanned!(span=> #doc #(#docs)* pub const #constant: #ty = #tokens;)
+    let doc = (!docs.iter().any(is_text)).then(|| quote_spanned!(span=> #[doc = #doc]));
+    // Its own errors are told with the others, though nothing has this value.
+    let as_written = (values.poisoned && value.opaque && matches!(key.kind, Kind::Count { .. }))
+        .then(|| {
+            let constant = format_ident!("{constant}_AS_WRITTEN");
+            let tokens = checked(krate, key, value, span);
+            quote_spanned!(span=> #[doc(hidden)] pub const #constant: #ty = #tokens;)
+        });
+    quote_spanned!(span=> #doc #(#docs)* pub const #constant: #ty = #tokens; #as_written)
 }
 
 /// The type of a number or flag.
@@ -103,43 +108,49 @@ fn scalar(kind: Kind, span: Span) -> TokenStream {
 
 /// The value of a key that the macro could not read.
 fn checked(krate: &TokenStream, key: &Key, value: &Value, span: Span) -> TokenStream {
-    if key.kind != Kind::Shape {
-        return in_range(krate, key, key.kind, &value.tokens, &value.written, span);
-    }
-    let sizes = value.shape.iter().map(|size| match size {
-        Expr::Lit(_) => size.to_token_stream(),
-        _ => {
-            let size = size.to_token_stream();
-            in_range(krate, key, keys::WIDTH, &size, &size, span)
+    match key.kind {
+        Kind::Shape => {
+            let sizes = value.shape.iter().map(|size| match size {
+                Expr::Lit(_) => size.to_token_stream(),
+                _ => in_range(krate, key, keys::WIDTH, &size.to_token_stream(), span),
+            });
+            quote_spanned!(span=> ::core::option::Option::Some([#(#sizes),*]))
         }
-    });
-    quote_spanned!(span=> ::core::option::Option::Some([#(#sizes),*]))
+        Kind::Base => {
+            let value = in_range(krate, key, key.kind, &value.written, span);
+            quote_spanned!(span=> ::core::option::Option::Some(#value))
+        }
+        kind => in_range(krate, key, kind, &value.written, span),
+    }
 }
 
-/// `value`, in a block that has an error if it is out of range. A trait does not hold then, and that is an error of
-/// types: to one of evaluation, rustc would add a note wherever the constant is used.
+/// `value`, in a block that has an error if it is out of range or cannot be computed. Both are errors of types: the
+/// value is in one, and a trait does not hold of one. To an error of a constant, rustc would add a note wherever that
+/// is used, and it would not look for one in a constant that only generic code uses.
 fn in_range(
     krate: &TokenStream,
     key: &Key,
     kind: Kind,
     value: &TokenStream,
-    written: &TokenStream,
     span: Span,
 ) -> TokenStream {
-    // rustc points at types, from their first token to their last: those of the value are its type and the one that
+    // rustc points at types, from their first token to their last: those of the value are the ends of the type that
     // says whether it is in range. The rest is elsewhere, where rust-analyzer does not take it for the value.
-    let (begin, end) = ends(written);
+    let (begin, end) = ends(value);
     let in_range = |holds: TokenStream| {
         let (open, close) = (quote_spanned!(begin=> &), quote_spanned!(end=> >));
         quote_spanned!(span=> #open __ranges::InRange<{ #holds } #close)
     };
-    let range = |sign| format_ident!("{sign}{}", key.range(), span = span);
-    let holds = match kind {
+    let range = |which| format_ident!("{which}{}", key.range(), span = span);
+    let (ty, holds) = match kind {
         Kind::Count { max } => {
             let max = Literal::u64_unsuffixed(max);
-            let in_range = in_range(quote_spanned!(span=> __ranges::count(__VALUE, #max)));
+            let in_range = in_range(quote_spanned!(span=> __ranges::count(__Value::VALUE, #max)));
             let range = range("");
-            quote_spanned!(span=> let () = <#in_range as __ranges::#range<{ __VALUE }>>::HOLDS;)
+            (
+                quote_spanned!(span=> __ranges::Count<{ #value }>),
+                quote_spanned!(span=> let () = <#in_range as __ranges::#range<{ __Value::VALUE }>>::HOLDS;),
+            )
         }
         Kind::Positive | Kind::Base | Kind::Probability => {
             let number = match kind {
@@ -150,26 +161,43 @@ fn in_range(
             let digits = quote_spanned! {span=>
                 { __FOUND.whole }, { __FOUND.tenths }, { __FOUND.hundredths }, { __FOUND.thousandths }
             };
-            let other = in_range(quote_spanned!(span=> __FOUND.holds || __FOUND.negative));
-            let positive = range("");
-            let negative = in_range(quote_spanned!(span=> __FOUND.holds || !__FOUND.negative));
-            let below_zero = range("Negative");
-            quote_spanned! {span=>
-                const __FOUND: __ranges::Number = __ranges::#number(__VALUE);
-                let () = <#other as __ranges::#positive<#digits>>::HOLDS;
-                let () = <#negative as __ranges::#below_zero<#digits>>::HOLDS;
-            }
+            let not =
+                |kind| in_range(quote_spanned!(span=> __FOUND.is_not(__ranges::Found::#kind)));
+            let ranges = ["Positive", "Negative", "Endless"].map(|found| {
+                let kind = Ident::new(found, span);
+                let in_range = not(kind);
+                let range = range(found.trim_start_matches("Positive"));
+                let digits = (found != "Endless").then_some(&digits);
+                quote_spanned!(span=> let () = <#in_range as __ranges::#range<#digits>>::HOLDS;)
+            });
+            // At the value, or else that would be marked too where the value has another type.
+            let ty = Ident::new("__Number", begin);
+            let value = quote_spanned! {span=>
+                __ranges::Bits<{
+                    type __Number = ::core::primitive::f64;
+                    let value: #ty = #value;
+                    value.to_bits()
+                }>
+            };
+            (
+                value,
+                quote_spanned! {span=>
+                    const __FOUND: __ranges::Number = __ranges::#number(__Value::VALUE);
+                    #(#ranges)*
+                },
+            )
         }
-        Kind::Flag | Kind::Shape => return value.clone(),
+        Kind::Flag => (
+            quote_spanned!(span=> __ranges::Flag<{ #value }>),
+            TokenStream::new(),
+        ),
+        Kind::Shape => return value.clone(),
     };
-    let ty = scalar(kind, span);
-    let shown_ty = Ident::new("__Type", begin);
     quote_spanned! {span=> {
         use #krate::__private::ranges as __ranges;
-        type __Type = #ty;
-        const __VALUE: #shown_ty = #value;
+        type __Value = #ty;
         #holds
-        __VALUE
+        __Value::VALUE
     }}
 }
 

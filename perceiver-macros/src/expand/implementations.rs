@@ -1,6 +1,6 @@
 //! The methods of a model, and dfdx's traits.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote_spanned};
 use syn::Ident;
 
@@ -10,33 +10,44 @@ use crate::check::Values;
 /// The trait of what `model` can be given, which has a message for what it cannot.
 fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     let span = name.span();
-    if let Some(axes) = values.axes() {
-        let input = format_ident!("InputShape{axes}", span = span);
-        let sizes = (0..=axes).map(|axis| {
-            let size = quote_spanned!(span=> { __::size_at(#name::INPUT_SHAPE, #axis) });
-            if values.poisoned {
-                size
-            } else {
-                values.size(axis).unwrap_or(size)
-            }
-        });
-        return quote_spanned!(span=> __::#input<#model, #(#sizes,)* E, D>);
-    }
     let axes = axes(name, values);
-    let channels = number(name, values, "input_channels");
     match axes.to_string().as_str() {
         axes @ ("1" | "2" | "3" | "4") => {
             let input = format_ident!("Input{axes}", span = span);
-            quote_spanned!(span=> __::#input<#model, #channels, E, D>)
+            quote_spanned!(span=> __::#input<#model, E, D>)
         }
-        _ => quote_spanned!(span=> __::InputAxes<#model, #axes, #channels, E, D>),
+        _ => quote_spanned!(span=> __::InputAxes<#model, #axes, E, D>),
+    }
+}
+
+/// What else `model` asks of an input: its sizes, and that its mask lies over it. Bounds of their own, so that each
+/// has a message of its own.
+fn bounds(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
+    let span = name.span();
+    let sizes = match values.axes() {
+        Some(axes) if !values.poisoned => {
+            let shape = format_ident!("Shape{axes}", span = span);
+            let sizes = (0..=axes).map(|axis| {
+                let size = quote_spanned!(span=> { __::size_at(#name::INPUT_SHAPE, #axis) });
+                values.size(axis).unwrap_or(size)
+            });
+            quote_spanned!(span=> I::Sizes: __::#shape<#(#sizes,)* #model>)
+        }
+        _ => {
+            let channels = number(name, values, "input_channels");
+            quote_spanned!(span=> <I::Sizes as __::Sizes>::Channels: __::Channels<#channels, #model>)
+        }
+    };
+    quote_spanned! {span=>
+        #sizes,
+        I::Positions: __::MaskedBy<I::Mask, #model, E, D>
     }
 }
 
 /// The number of axes.
 fn axes(name: &Ident, values: &Values) -> TokenStream {
     match values.axes() {
-        Some(axes) if !values.poisoned => axes.to_token_stream(),
+        Some(axes) if !values.poisoned => Literal::usize_unsuffixed(axes).to_token_stream(),
         _ => number(name, values, "input_axis"),
     }
 }
@@ -94,24 +105,31 @@ fn latents(name: &Ident) -> TokenStream {
 /// From the input to the latents, for the methods.
 pub(super) fn run(name: &Ident, values: &Values) -> TokenStream {
     let span = name.span();
-    let input = input(name, values, &quote_spanned!(span=> #name<E, D>));
+    let model = quote_spanned!(span=> #name<E, D>);
+    let input = input(name, values, &model);
+    let bounds = bounds(name, values, &model);
     let context = if values.is_off("fourier_encode_data") {
-        quote_spanned!(span=> tokens.try_context(#name::INVERTED_CROSS_ATTN, dropout))
+        quote_spanned!(span=> let context = tokens.try_context(#name::INVERTED_CROSS_ATTN, dropout)?;)
     } else {
         quote_spanned! {span=>
-            __::FourierFeatures::<
+            let features = __::FourierFeatures::<
                 { #name::INPUT_CHANNELS },
                 { #name::INPUT_AXIS },
                 { #name::NUM_FREQ_BANDS },
                 { #name::INPUT_DIM },
-            >::declared(#name::MAX_FREQ, #name::FREQ_BASE)
-            .try_context(tokens, #name::INVERTED_CROSS_ATTN, dropout)
+            >::declared(#name::MAX_FREQ, #name::FREQ_BASE);
+            let context = __::FourierFeatures::try_context(
+                &features,
+                tokens,
+                #name::INVERTED_CROSS_ATTN,
+                dropout,
+            )?;
         }
     };
     quote_spanned! {span=>
         /// From the input to the latents behind the last layer.
         fn run<E: __::Dtype, D: __::Device<E>, I: #input>(
-            model: &#name<E, D>,
+            model: &#model,
             input: I,
             dropout: __::Dropout,
         ) -> __::Result<
@@ -119,10 +137,10 @@ pub(super) fn run(name: &Ident, values: &Values) -> TokenStream {
             __::ForwardError<D::Err>,
         >
         where
-            I::Positions: __::MaskedBy<I::Mask, #name<E, D>, E, D>,
+            #bounds,
         {
-            let tokens = input.try_tokens()?;
-            let context = #context?;
+            let tokens = __::Equal::tokens(input.try_tokens()?);
+            #context
             __::Ok(__::try_iterate(
                 &model.latents,
                 &model.layers.modules,
@@ -138,14 +156,13 @@ pub(super) fn run(name: &Ident, values: &Values) -> TokenStream {
 pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     let span = name.span();
     let input = input(name, values, &quote_spanned!(span=> Self));
-    // A bound of its own, so that a mask has a message of its own.
-    let masked = quote_spanned!(span=> I::Positions: __::MaskedBy<I::Mask, Self, E, D>);
+    let bounds = bounds(name, values, &quote_spanned!(span=> Self));
     let output = output(name, values);
     let latents = latents(name);
     let (gives, given) = if classifies(values) {
         (
             " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
-            quote_spanned!(span=> I::logits(self.to_logits.try_forward(latents)?)),
+            quote_spanned!(span=> I::logits(__::Module::try_forward(&self.to_logits, latents)?)),
         )
     } else {
         (
@@ -164,7 +181,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// Where [`try_forward`](Self::try_forward) gives an error.
             pub fn forward<I: #input>(&self, input: I) -> #output
             where
-                #masked,
+                #bounds,
             {
                 __::or_panic(self.try_forward(input))
             }
@@ -175,7 +192,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
             pub fn forward_mut<I: #input>(&mut self, input: I) -> #output
             where
-                #masked,
+                #bounds,
             {
                 __::or_panic(self.try_forward_mut(input))
             }
@@ -189,7 +206,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 &self, input: I,
             ) -> __::Result<#output, __::ForwardError<D::Err>>
             where
-                #masked,
+                #bounds,
             {
                 let latents = run(self, input, __::Dropout::NONE)?;
                 __::Ok(#given)
@@ -203,7 +220,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 &mut self, input: I,
             ) -> __::Result<#output, __::ForwardError<D::Err>>
             where
-                #masked,
+                #bounds,
             {
                 let dropout = __::Dropout {
                     attention: #name::ATTN_DROPOUT,
@@ -220,7 +237,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// Where [`try_embed`](Self::try_embed) gives an error.
             pub fn embed<I: #input>(&self, input: I) -> #latents
             where
-                #masked,
+                #bounds,
             {
                 __::or_panic(self.try_embed(input))
             }
@@ -233,7 +250,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 &self, input: I,
             ) -> __::Result<#latents, __::ForwardError<D::Err>>
             where
-                #masked,
+                #bounds,
             {
                 __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
             }
@@ -253,7 +270,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             where
                 E: __::CheckpointDtype,
             {
-                __::checkpoint::save(self, #name::DEPTH, path.as_ref())
+                __::checkpoint::save(self, #name::DEPTH, __::AsRef::as_ref(&path))
             }
 
             /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
@@ -265,7 +282,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             where
                 E: __::CheckpointDtype,
             {
-                __::checkpoint::load(self, #name::DEPTH, path.as_ref())
+                __::checkpoint::load(self, #name::DEPTH, __::AsRef::as_ref(&path))
             }
         }
     }
@@ -274,15 +291,17 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
 pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
     let span = name.span();
     let input = input(name, values, &quote_spanned!(span=> Self));
-    let masked = quote_spanned!(span=> I::Positions: __::MaskedBy<I::Mask, Self, E, D>);
+    let bounds = bounds(name, values, &quote_spanned!(span=> Self));
     let output = output(name, values);
     let (head, field) = if classifies(values) {
         (
-            Some(quote_spanned!(span=> Self::module(
+            Some(
+                quote_spanned!(span=> <Self as __::TensorCollection<E, D>>::module(
                 "to_logits",
                 |s| &s.to_logits,
                 |s| &mut s.to_logits
-            ),)),
+            ),),
+            ),
             Some(quote_spanned!(span=> to_logits,)),
         )
     } else {
@@ -291,7 +310,7 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
     quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Device<E>, I: #input> __::Module<I> for #name<E, D>
         where
-            #masked,
+            #bounds,
         {
             type Output = #output;
             type Error = D::Err;
@@ -303,7 +322,7 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
 
         impl<E: __::Dtype, D: __::Device<E>, I: #input> __::ModuleMut<I> for #name<E, D>
         where
-            #masked,
+            #bounds,
         {
             type Output = #output;
             type Error = D::Err;
@@ -321,13 +340,13 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
             ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
                 visitor.visit_fields(
                     (
-                        Self::tensor(
+                        <Self as __::TensorCollection<E, D>>::tensor(
                             "latents",
                             |s| &s.latents,
                             |s| &mut s.latents,
                             __::TensorOptions::reset_with(__::reset_to_normal),
                         ),
-                        Self::module("layers", |s| &s.layers, |s| &mut s.layers),
+                        <Self as __::TensorCollection<E, D>>::module("layers", |s| &s.layers, |s| &mut s.layers),
                         #head
                     ),
                     |(latents, layers, #field)| #name { latents, layers, #field },

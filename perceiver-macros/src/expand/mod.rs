@@ -5,7 +5,7 @@ mod implementations;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Attribute, Ident, Path};
+use syn::{Attribute, Ident, Meta, Path, Token};
 
 use crate::ast::{Declaration, derived};
 use crate::check::Values;
@@ -26,27 +26,31 @@ pub fn expand(
     let name = &used(declaration);
     let constants = constants(krate, name, values, error);
     let derived_constants = derived_constants(name, values);
-    let run = run(name, values);
     let methods = methods(name, values);
+    let run = run(name, values);
     let traits = traits(name, values);
     // What is configured away with the struct goes with it.
-    let cfgs = declaration
-        .attrs
-        .iter()
-        .filter(|attr| attr.path().is_ident("cfg"));
+    let is = |word| move |attr: &&Attribute| attr.path().is_ident(word);
+    let cfgs = declaration.attrs.iter().filter(is("cfg"));
     let cfgs = quote!(#(#cfgs)*);
     let span = name.span();
+    // Only what is needed is allowed: users may forbid it.
+    let is_deprecated = declaration.attrs.iter().any(|attr| is("deprecated")(&attr));
+    let allow = is_deprecated.then(|| quote_spanned!(span=> #[allow(deprecated)]));
+    let allow_groups = values
+        .has_groups()
+        .then(|| quote_spanned!(span=> #[allow(unused_braces, unused_parens)]));
     quote_spanned! {span=>
         #structure
         #cfgs
-        #[allow(deprecated, unused_braces, unused_parens)]
+        #allow
+        #allow_groups
         #constants
         #cfgs
-        #[allow(deprecated)]
+        #allow
         const _: () = {
             // Behind a name that no model has: one may be called like anything that is in there.
-            #[allow(unused_imports)]
-            use #krate::__private::{self as __, methods::*};
+            use #krate::__private as __;
             #derived_constants
             #methods
             #run
@@ -72,11 +76,17 @@ pub fn completion(krate: &TokenStream, declaration: &Declaration) -> TokenStream
 }
 
 /// The model's name where the expansion uses it, with the span of what surrounds it: code that comes from the macro,
-/// but is shown in one place. What it is part of would be shown as the whole declaration otherwise.
+/// variables of its own included, but is shown in one place. What it is part of would be shown as the whole declaration
+/// otherwise.
 fn used(declaration: &Declaration) -> Ident {
     let mut used = declaration.name.clone();
-    used.set_span(Span::call_site().located_at(declaration.place));
+    used.set_span(Span::mixed_site().located_at(declaration.place));
     used
+}
+
+/// Whether this is documentation, and not an attribute about it, like `#[doc(hidden)]`.
+fn is_text(attr: &Attribute) -> bool {
+    attr.path().is_ident("doc") && matches!(attr.meta, Meta::NameValue(_))
 }
 
 /// Whether the declaration has a classifier head.
@@ -90,6 +100,8 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     } = declaration;
     let this = &used(declaration);
     let span = this.span();
+    // Where it is written, or else lints take it for another's code.
+    let keyword = Token![struct](declaration.keyword.unwrap_or(span));
     let p = quote_spanned!(span=> #krate::__private);
     let derives = missing_derives(attrs);
     let layer = layer(this);
@@ -100,13 +112,12 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
         }
     });
     // A declaration without documentation of its own still has some.
-    let summary = (!attrs.iter().any(|attr| attr.path().is_ident("doc")))
-        .then(|| quote!(#[doc = "A Perceiver."]));
+    let summary = (!attrs.iter().any(is_text)).then(|| quote!(#[doc = "A Perceiver."]));
     quote_spanned! {span=>
         #summary
         #(#attrs)*
         #derives
-        #vis struct #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {
+        #vis #keyword #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {
             /// The learned latents, `(NUM_LATENTS, LATENT_DIM)`.
             pub latents: #p::Tensor<#p::Rank2<{ #this::NUM_LATENTS }, { #this::LATENT_DIM }>, E, D>,
             /// The layers; with tied weights the last stands for all that follow.

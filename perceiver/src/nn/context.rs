@@ -30,7 +30,8 @@ impl<B: Dim, const WIDTH: usize, E: Dtype, D: crate::Device<E>, T> Context<B, WI
     }
 }
 
-impl<B: Dim, const CHANNELS: usize, const AXES: usize, E, D, T> Tokens<B, CHANNELS, AXES, E, D, T>
+impl<B: Dim, const CHANNELS: usize, const AXES: usize, E, D, T>
+    Tokens<B, Const<CHANNELS>, AXES, E, D, T>
 where
     E: Dtype,
     D: crate::Device<E>,
@@ -60,7 +61,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     /// If the device runs out of memory.
     pub fn try_context<B: Dim, E: Dtype, D: crate::Device<E>, T: Tape<E, D>>(
         &self,
-        tokens: Tokens<B, CHANNELS, AXES, E, D, T>,
+        tokens: Tokens<B, Const<CHANNELS>, AXES, E, D, T>,
         inverted: bool,
         dropout: Dropout,
     ) -> Result<Context<B, WIDTH, E, D, T>, D::Err> {
@@ -70,7 +71,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
 }
 
 fn prepare<B: Dim, const CHANNELS: usize, const AXES: usize, const WIDTH: usize, E, D, T>(
-    tokens: Tokens<B, CHANNELS, AXES, E, D, T>,
+    tokens: Tokens<B, Const<CHANNELS>, AXES, E, D, T>,
     features: Vec<Vec<f64>>,
     inverted: bool,
     dropout: Dropout,
@@ -91,7 +92,8 @@ where
     })
 }
 
-impl<B: Dim, const CHANNELS: usize, const AXES: usize, E, D, T> Tokens<B, CHANNELS, AXES, E, D, T>
+impl<B: Dim, const CHANNELS: usize, const AXES: usize, E, D, T>
+    Tokens<B, Const<CHANNELS>, AXES, E, D, T>
 where
     E: Dtype,
     D: crate::Device<E>,

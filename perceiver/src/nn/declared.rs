@@ -1,16 +1,42 @@
 //! What a declared model can be given, in the words of its declaration.
 //!
-//! A mistake is to be one error, in these words: each trait names the model and its keys where it does not hold, and
-//! what `forward` gives is an associated type of what it is given. Where that does not hold, rustc knows nothing of the
-//! result, so that nothing done with it is a second error.
+//! A mistake is to be one error, in these words: each trait is about one part of an input and names the model and its
+//! keys where it does not hold. What `forward` gives is an associated type of what it is given: where that does not
+//! hold, rustc knows nothing of the result, so that nothing done with it is a second error.
 //!
 //! The traits are here, and not in the expansion of `perceiver!`, because attributes like `diagnostic::on_unimplemented`
 //! do not exist under `#![no_implicit_prelude]`.
 
 use dfdx::prelude::*;
 
-use super::{Input, Mask, Tokens};
-use crate::ForwardError;
+use super::{Input, Mask, Sizes, Tokens};
+use crate::{ForwardError, dims::Same};
+
+/// Holds for a dimension and itself.
+pub trait Equal<Other: Dim>: Dim {
+    /// The same tokens.
+    fn tokens<B: Dim, const AXES: usize, E: Dtype, D: Device<E>, T>(
+        tokens: Tokens<B, Self, AXES, E, D, T>,
+    ) -> Tokens<B, Other, AXES, E, D, T>;
+}
+
+impl<C: Dim> Equal<C> for C {
+    fn tokens<B: Dim, const AXES: usize, E: Dtype, D: Device<E>, T>(
+        tokens: Tokens<B, Self, AXES, E, D, T>,
+    ) -> Tokens<B, C, AXES, E, D, T> {
+        tokens
+    }
+}
+
+/// The number of channels of a model that is declared with `input_axis`.
+#[diagnostic::on_unimplemented(
+    message = "`{Model}` cannot take this input: it was declared with `input_channels: {CHANNELS}`",
+    label = "expected `Const<{CHANNELS}>` as the last axis, found `{Self}`"
+)]
+pub trait Channels<const CHANNELS: usize, Model>: Equal<Const<CHANNELS>> {}
+
+#[diagnostic::do_not_recommend]
+impl<const CHANNELS: usize, Model, C: Equal<Const<CHANNELS>>> Channels<CHANNELS, Model> for C {}
 
 /// The positions of an input, `(batch, axis 1, ..)`, over which a mask lies.
 #[diagnostic::on_unimplemented(
@@ -22,18 +48,18 @@ pub trait MaskedBy<M, Model: ?Sized, E: Dtype, D: Device<E>> {
     ///
     /// # Errors
     /// As [`Tokens::try_masked`].
-    fn tokens<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
-        parts: (Tokens<B, CHANNELS, AXES, E, D, T>, M),
-    ) -> Result<Tokens<B, CHANNELS, AXES, E, D, T>, ForwardError<D::Err>>;
+    fn tokens<B: Dim, C: Dim, const AXES: usize, T>(
+        parts: (Tokens<B, C, AXES, E, D, T>, M),
+    ) -> Result<Tokens<B, C, AXES, E, D, T>, ForwardError<D::Err>>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<Positions, M: Mask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Device<E>>
     MaskedBy<M, Model, E, D> for Positions
 {
-    fn tokens<B: Dim, const CHANNELS: usize, const AXES: usize, T>(
-        parts: (Tokens<B, CHANNELS, AXES, E, D, T>, M),
-    ) -> Result<Tokens<B, CHANNELS, AXES, E, D, T>, ForwardError<D::Err>> {
+    fn tokens<B: Dim, C: Dim, const AXES: usize, T>(
+        parts: (Tokens<B, C, AXES, E, D, T>, M),
+    ) -> Result<Tokens<B, C, AXES, E, D, T>, ForwardError<D::Err>> {
         let (tokens, mask) = parts;
         tokens.try_masked(mask)
     }
@@ -45,21 +71,19 @@ pub trait Never {}
 /// `I`, in a type of this crate, so that rustc can tell that [`Never`] does not hold for it.
 pub struct Any<I>(I);
 
-macro_rules! declared {
-    (
-        $(#[$doc:meta])*
-        $name:ident<$($size:ident),+>: Input<$axes:tt $(, $shape:ty)?>,
-        $message:literal, $label:literal
-    ) => {
+macro_rules! input {
+    ($(#[$doc:meta])* $name:ident<$axes:tt $(, $AXES:ident)?>, $message:literal, $label:literal) => {
         $(#[$doc])*
         #[diagnostic::on_unimplemented(
             message = $message,
             label = $label,
             note = "a mask goes behind the input, in a pair: `(input, mask)`"
         )]
-        pub trait $name<Model: ?Sized, $(const $size: usize,)+ E: Dtype, D: Device<E>>: Sized {
+        pub trait $name<Model: ?Sized, $(const $AXES: usize,)? E: Dtype, D: Device<E>>: Sized {
             /// As [`Input::Batch`].
             type Batch: Dim;
+            /// As [`Input::Sizes`].
+            type Sizes: Sizes;
             /// As [`Input::Positions`].
             type Positions;
             /// As [`Input::Mask`].
@@ -75,9 +99,13 @@ macro_rules! declared {
             ///
             /// # Errors
             /// As [`Input::into_tokens`].
+            #[allow(clippy::type_complexity)]
             fn try_tokens(
                 self,
-            ) -> Result<Tokens<Self::Batch, CHANNELS, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
+            ) -> Result<
+                Tokens<Self::Batch, <Self::Sizes as Sizes>::Channels, $axes, E, D, Self::Tape>,
+                ForwardError<D::Err>,
+            >
             where
                 Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
 
@@ -92,32 +120,34 @@ macro_rules! declared {
             ) -> Self::Latents<N, DIM>;
         }
 
-        declared!(@ $name [Model] [$($size)+] [$axes $(, $shape)?] []);
+        input!(@ $name [Model] [$axes $(, $AXES)?] []);
         // Where one implementation fits a type, rustc takes the trait to hold when it looks up an associated type, and
         // what then does not hold of its bounds is an error of its own. Of two it looks at the bounds first. Inside of
         // this one, `Model` not being `Sized` leaves only one.
-        declared!(@ $name [Model: ?Sized] [$($size)+] [$axes $(, $shape)?] [Any<I>: Never]);
+        input!(@ $name [Model: ?Sized] [$axes $(, $AXES)?] [Any<I>: Never]);
     };
-    (@
-        $name:ident [$($Model:tt)+] [$($size:ident)+] [$axes:tt $(, $shape:ty)?] [$($never:tt)*]
-    ) => {
+    (@ $name:ident [$($Model:tt)+] [$axes:tt $(, $AXES:ident)?] [$($never:tt)*]) => {
         #[diagnostic::do_not_recommend]
-        impl<I, $($Model)+, $(const $size: usize,)+ E: Dtype, D: Device<E>> $name<Model, $($size,)+ E, D> for I
+        impl<I, $($Model)+, $(const $AXES: usize,)? E: Dtype, D: Device<E>> $name<Model, $($AXES,)? E, D> for I
         where
-            I: Input<$axes, CHANNELS, E, D $(, Axes = $shape)?>,
+            I: Input<$axes, E, D>,
             $($never)*
         {
-            type Batch = <I as Input<$axes, CHANNELS, E, D>>::Batch;
-            type Positions = <I as Input<$axes, CHANNELS, E, D>>::Positions;
-            type Mask = <I as Input<$axes, CHANNELS, E, D>>::Mask;
-            type Tape = <I as Input<$axes, CHANNELS, E, D>>::Tape;
+            type Batch = <I as Input<$axes, E, D>>::Batch;
+            type Sizes = <I as Input<$axes, E, D>>::Sizes;
+            type Positions = <I as Input<$axes, E, D>>::Positions;
+            type Mask = <I as Input<$axes, E, D>>::Mask;
+            type Tape = <I as Input<$axes, E, D>>::Tape;
             type Logits<const CLASSES: usize> = Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>;
             type Latents<const N: usize, const DIM: usize> =
                 Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>;
 
             fn try_tokens(
                 self,
-            ) -> Result<Tokens<Self::Batch, CHANNELS, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
+            ) -> Result<
+                Tokens<Self::Batch, <Self::Sizes as Sizes>::Channels, $axes, E, D, Self::Tape>,
+                ForwardError<D::Err>,
+            >
             where
                 Self::Positions: MaskedBy<Self::Mask, Model, E, D>,
             {
@@ -139,65 +169,80 @@ macro_rules! declared {
     };
 }
 
-declared!(
+input!(
     /// An input of a model whose number of axes only the compiler can see.
-    InputAxes<AXES, CHANNELS>: Input<AXES>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: {AXES}` and `input_channels: {CHANNELS}`",
-    "expected `Tensor<(batch, {AXES} axes, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+    InputAxes<AXES, AXES>,
+    "`{Model}` cannot take this input: it was declared with `input_axis: {AXES}`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, {AXES} axes, channels), {E}, {D}>`, found `{Self}`"
 );
 
-declared!(
-    /// An input of a model with `input_axis: 1`.
-    Input1<CHANNELS>: Input<1>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: 1` and `input_channels: {CHANNELS}`",
-    "expected `Tensor<(batch, axis 1, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+input!(
+    /// An input of a model with one axis.
+    Input1<1>,
+    "`{Model}` cannot take this input: it was declared with `input_axis: 1`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, axis 1, channels), {E}, {D}>`, found `{Self}`"
 );
 
-declared!(
-    /// An input of a model with `input_axis: 2`.
-    Input2<CHANNELS>: Input<2>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: 2` and `input_channels: {CHANNELS}`",
-    "expected `Tensor<(batch, axis 1, axis 2, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+input!(
+    /// An input of a model with two axes.
+    Input2<2>,
+    "`{Model}` cannot take this input: it was declared with `input_axis: 2`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, axis 1, axis 2, channels), {E}, {D}>`, found `{Self}`"
 );
 
-declared!(
-    /// An input of a model with `input_axis: 3`.
-    Input3<CHANNELS>: Input<3>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: 3` and `input_channels: {CHANNELS}`",
-    "expected `Tensor<(batch, axis 1, axis 2, axis 3, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+input!(
+    /// An input of a model with three axes.
+    Input3<3>,
+    "`{Model}` cannot take this input: it was declared with `input_axis: 3`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, axis 1, axis 2, axis 3, channels), {E}, {D}>`, found `{Self}`"
 );
 
-declared!(
-    /// An input of a model with `input_axis: 4`.
-    Input4<CHANNELS>: Input<4>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: 4` and `input_channels: {CHANNELS}`",
-    "expected `Tensor<(batch, axis 1, axis 2, axis 3, axis 4, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+input!(
+    /// An input of a model with four axes.
+    Input4<4>,
+    "`{Model}` cannot take this input: it was declared with `input_axis: 4`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, axis 1, axis 2, axis 3, axis 4, channels), {E}, {D}>`, found `{Self}`"
 );
 
-declared!(
-    /// An input of a model whose `input_shape` has 1 axis.
-    InputShape1<A1, CHANNELS>: Input<1, (Const<A1>,)>,
+/// The sizes of a model that is declared with `input_shape`, one trait for each number of axes.
+macro_rules! shape {
+    ($name:ident<$($size:ident),+>, $message:literal, $label:literal) => {
+        #[doc = $message]
+        #[diagnostic::on_unimplemented(message = $message, label = $label)]
+        pub trait $name<$(const $size: usize,)+ const CHANNELS: usize, Model>:
+            Sizes<Channels = Const<CHANNELS>>
+        {
+        }
+
+        #[diagnostic::do_not_recommend]
+        impl<$(const $size: usize,)+ const CHANNELS: usize, Model, S> $name<$($size,)+ CHANNELS, Model> for S
+        where
+            S: Same<($(Const<$size>,)+ Const<CHANNELS>)> + Sizes<Channels = Const<CHANNELS>>,
+        {
+        }
+    };
+}
+
+shape!(
+    Shape1<A1>,
     "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {CHANNELS}]`",
-    "expected `Tensor<(batch, Const<{A1}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+    "expected `(Const<{A1}>, Const<{CHANNELS}>)` behind the batch, found `{Self}`"
 );
 
-declared!(
-    /// An input of a model whose `input_shape` has 2 axes.
-    InputShape2<A1, A2, CHANNELS>: Input<2, (Const<A1>, Const<A2>)>,
+shape!(
+    Shape2<A1, A2>,
     "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {CHANNELS}]`",
-    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+    "expected `(Const<{A1}>, Const<{A2}>, Const<{CHANNELS}>)` behind the batch, found `{Self}`"
 );
 
-declared!(
-    /// An input of a model whose `input_shape` has 3 axes.
-    InputShape3<A1, A2, A3, CHANNELS>: Input<3, (Const<A1>, Const<A2>, Const<A3>)>,
+shape!(
+    Shape3<A1, A2, A3>,
     "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {A3}, {CHANNELS}]`",
-    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+    "expected `(Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{CHANNELS}>)` behind the batch, found `{Self}`"
 );
 
-declared!(
-    /// An input of a model whose `input_shape` has 4 axes.
-    InputShape4<A1, A2, A3, A4, CHANNELS>: Input<4, (Const<A1>, Const<A2>, Const<A3>, Const<A4>)>,
+shape!(
+    Shape4<A1, A2, A3, A4>,
     "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {A3}, {A4}, {CHANNELS}]`",
-    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{A4}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+    "expected `(Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{A4}>, Const<{CHANNELS}>)` behind the batch, found `{Self}`"
 );

@@ -95,8 +95,8 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     /// If the device runs out of memory.
     pub fn try_encode<B: Dim, E: Dtype, D: crate::Device<E>, T: Tape<E, D>>(
         &self,
-        tokens: Tokens<B, CHANNELS, AXES, E, D, T>,
-    ) -> Result<Tokens<B, WIDTH, AXES, E, D, T>, D::Err> {
+        tokens: Tokens<B, Const<CHANNELS>, AXES, E, D, T>,
+    ) -> Result<Tokens<B, Const<WIDTH>, AXES, E, D, T>, D::Err> {
         let (batch, count, _) = *tokens.data.shape();
         let (axes, mask) = (tokens.axes, tokens.mask.clone());
         let data = tokens.try_positioned(self.tables(&axes))?.try_encode()?;

@@ -24,7 +24,7 @@ pub use layer::{CrossAttention, Dropout, Layer, SelfAttention, try_iterate};
 pub use linear::{Linear, UnbiasedLinear};
 pub use norm::{CrossPreNorm, LayerNorm, PreNorm};
 pub use to_logits::ToLogits;
-pub use tokens::{Input, Mask, Tokens, Unmasked};
+pub use tokens::{Input, Mask, Sizes, Tokens, Unmasked};
 
 // One by one: rust-analyzer takes a name that a glob import has too for that one.
 use dfdx::prelude::{ConstShape, Device, Dtype, Tensor};

@@ -6,27 +6,18 @@ use crate::ForwardError;
 
 /// An input as a Perceiver attends to it: its axes flattened, row by row, to one axis of tokens.
 ///
-/// `CHANNELS` is the width of a token and `AXES` the number of axes the input had.
+/// `C` is the width of a token and `AXES` the number of axes the input had.
 #[derive(Clone, Debug)]
-pub struct Tokens<
-    B: Dim,
-    const CHANNELS: usize,
-    const AXES: usize,
-    E: Dtype,
-    D: Device<E>,
-    T = NoneTape,
-> {
-    /// `(batch, tokens, CHANNELS)`.
-    pub data: Tensor<(B, usize, Const<CHANNELS>), E, D, T>,
+pub struct Tokens<B: Dim, C: Dim, const AXES: usize, E: Dtype, D: Device<E>, T = NoneTape> {
+    /// `(batch, tokens, C)`.
+    pub data: Tensor<(B, usize, C), E, D, T>,
     /// The sizes of the input's axes; their product is the number of tokens.
     pub axes: [usize; AXES],
     /// `(batch, tokens)`: 1 where a token may be attended to, 0 where not. `None`: everywhere.
     pub mask: Option<Tensor<(B, usize), E, D>>,
 }
 
-impl<B: Dim, const CHANNELS: usize, const AXES: usize, E: Dtype, D: Device<E>, T>
-    Tokens<B, CHANNELS, AXES, E, D, T>
-{
+impl<B: Dim, C: Dim, const AXES: usize, E: Dtype, D: Device<E>, T> Tokens<B, C, AXES, E, D, T> {
     /// These tokens behind a mask over the positions of the input they come from.
     ///
     /// # Errors
@@ -46,16 +37,17 @@ impl<B: Dim, const CHANNELS: usize, const AXES: usize, E: Dtype, D: Device<E>, T
     }
 }
 
-/// What can be handed to a Perceiver of `AXES` axes and `CHANNELS` channels: a tensor
-/// `(batch, axis 1, .., CHANNELS)` with one to four axes, or a pair of it and a mask, a `bool` tensor
-/// `(batch, axis 1, ..)` that is true where a position may be attended to.
+/// What can be handed to a Perceiver of `AXES` axes: a tensor `(batch, axis 1, .., channels)` with one to four axes,
+/// or a pair of it and a mask, a `bool` tensor `(batch, axis 1, ..)` that is true where a position may be attended to.
 ///
-/// Batch and axes may be `usize` or `Const`.
-pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>>: Sized {
+/// Batch, axes and channels may be `usize` or `Const`.
+pub trait Input<const AXES: usize, E: Dtype, D: Device<E>>: Sized {
     /// The dimension of the batch.
     type Batch: Dim;
-    /// The dimensions of the axes, as a tuple.
-    type Axes;
+    /// The dimension of the channels.
+    type Channels: Dim;
+    /// The dimensions of the axes and the channels, as a tuple.
+    type Sizes: Sizes<Channels = Self::Channels>;
     /// The dimensions of the batch and the axes, as a tuple: what a mask lies over.
     type Positions;
     /// The mask, which need not be one for this input.
@@ -72,7 +64,7 @@ pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>
         self,
     ) -> Result<
         (
-            Tokens<Self::Batch, CHANNELS, AXES, E, D, Self::Tape>,
+            Tokens<Self::Batch, Self::Channels, AXES, E, D, Self::Tape>,
             Self::Mask,
         ),
         ForwardError<D::Err>,
@@ -83,15 +75,22 @@ pub trait Input<const AXES: usize, const CHANNELS: usize, E: Dtype, D: Device<E>
     /// # Errors
     /// If the batch or an axis is empty, the mask is of another size than the input, or the device runs out
     /// of memory.
+    #[allow(clippy::type_complexity)]
     fn into_tokens(
         self,
-    ) -> Result<Tokens<Self::Batch, CHANNELS, AXES, E, D, Self::Tape>, ForwardError<D::Err>>
+    ) -> Result<Tokens<Self::Batch, Self::Channels, AXES, E, D, Self::Tape>, ForwardError<D::Err>>
     where
         Self::Mask: Mask<Self::Positions, E, D>,
     {
         let (tokens, mask) = self.into_parts()?;
         tokens.try_masked(mask)
     }
+}
+
+/// Dimensions as a tuple, `(axis 1, .., channels)`.
+pub trait Sizes {
+    /// The last one.
+    type Channels: Dim;
 }
 
 /// A mask over `Positions`, `(batch, axis 1, ..)`: a `bool` tensor, true where a position may be attended to.
@@ -119,21 +118,22 @@ impl<Positions, E: Dtype, D: Device<E>> Mask<Positions, E, D> for Unmasked {
     }
 }
 
-impl<const AXES: usize, const CHANNELS: usize, E, D, X, M> Input<AXES, CHANNELS, E, D> for (X, M)
+impl<const AXES: usize, E, D, X, M> Input<AXES, E, D> for (X, M)
 where
     E: Dtype,
     D: Device<E>,
-    X: Input<AXES, CHANNELS, E, D, Mask = Unmasked>,
+    X: Input<AXES, E, D, Mask = Unmasked>,
 {
     type Batch = X::Batch;
-    type Axes = X::Axes;
+    type Channels = X::Channels;
+    type Sizes = X::Sizes;
     type Positions = X::Positions;
     type Mask = M;
     type Tape = X::Tape;
 
     fn into_parts(
         self,
-    ) -> Result<(Tokens<X::Batch, CHANNELS, AXES, E, D, X::Tape>, M), ForwardError<D::Err>> {
+    ) -> Result<(Tokens<X::Batch, X::Channels, AXES, E, D, X::Tape>, M), ForwardError<D::Err>> {
         Ok((self.0.into_tokens()?, self.1))
     }
 }
@@ -141,24 +141,25 @@ where
 /// `Input` for a tensor of one rank, and `Mask` for what lies over it.
 macro_rules! input {
     ($axes:literal: $($Axis:ident $axis:ident),+) => {
-        impl<B, $($Axis,)+ const CHANNELS: usize, E, D, T> Input<$axes, CHANNELS, E, D>
-            for Tensor<(B, $($Axis,)+ Const<CHANNELS>), E, D, T>
+        impl<B, $($Axis,)+ C, E, D, T> Input<$axes, E, D> for Tensor<(B, $($Axis,)+ C), E, D, T>
         where
             B: Dim,
             $($Axis: Dim,)+
+            C: Dim,
             E: Dtype,
             D: Device<E>,
             T: Tape<E, D>,
         {
             type Batch = B;
-            type Axes = ($($Axis,)+);
+            type Channels = C;
+            type Sizes = ($($Axis,)+ C);
             type Positions = (B, $($Axis,)+);
             type Mask = Unmasked;
             type Tape = T;
 
             fn into_parts(
                 self,
-            ) -> Result<(Tokens<B, CHANNELS, $axes, E, D, T>, Unmasked), ForwardError<D::Err>> {
+            ) -> Result<(Tokens<B, C, $axes, E, D, T>, Unmasked), ForwardError<D::Err>> {
                 let (batch, $($axis,)+ channels) = *self.shape();
                 let axes = [$($axis.size()),+];
                 let tokens = axes.iter().product::<usize>();
@@ -169,6 +170,10 @@ macro_rules! input {
                 let data = self.try_reshape_like(&(batch, tokens, channels))?;
                 Ok((Tokens { data, axes, mask: None }, Unmasked))
             }
+        }
+
+        impl<$($Axis,)+ C: Dim> Sizes for ($($Axis,)+ C) {
+            type Channels = C;
         }
 
         impl<B, $($Axis,)+ E, D> Mask<(B, $($Axis,)+), E, D> for Tensor<(B, $($Axis,)+), bool, D>
