@@ -78,7 +78,13 @@ impl Digits {
     /// The number of logits.
     pub const NUM_CLASSES: ::core::primitive::usize = {
         use perceiver::__private::ranges as __ranges;
-        type __Value = __ranges::Count<{ labels::COUNT }>;
+        type __Type = ::core::primitive::usize;
+        type __Value = __ranges::Count<
+            {
+                let value: __Type = labels::COUNT;
+                value
+            },
+        >;
         let () = <&__ranges::InRange<
             { __ranges::count(__Value::VALUE, 268435456) },
         > as __ranges::NumClasses<{ __Value::VALUE }>>::HOLDS;

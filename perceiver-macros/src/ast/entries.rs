@@ -1,9 +1,12 @@
 //! The keys and their values.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
-use syn::parse::{Parse, ParseStream, Parser};
+use proc_macro2::{TokenStream, TokenTree};
 use syn::{Attribute, Expr, Ident};
 
+use super::extent::{
+    ends_in_point, expression, is_begun, more_values, skip_entry, text, type_with_generics,
+    until_key,
+};
 use super::key::{expected_key, is_key, joined, separator, starts_with_entry, starts_with_key};
 use super::tokens::{attributes, is_joint, is_punct, name, skip_attributes, unexpected, unraw};
 use super::{Entry, holds_entries, source};
@@ -35,86 +38,6 @@ pub fn words(trees: &[TokenTree]) -> Vec<Ident> {
         };
     }
     words
-}
-
-/// Reads an expression, and gives what is behind it.
-fn expression(trees: &[TokenTree]) -> syn::Result<(Expr, &[TokenTree])> {
-    let parser = |input: ParseStream| {
-        let value = Expr::parse(input)?;
-        Ok((value, input.parse::<TokenStream>()?.into_iter().count()))
-    };
-    let (value, rest) = parser.parse2(trees.iter().cloned().collect())?;
-    Ok((value, &trees[trees.len().saturating_sub(rest)..]))
-}
-
-/// Tokens as text, to compare them.
-fn text(trees: &[TokenTree]) -> String {
-    trees.iter().map(|tree| format!("{tree} ")).collect()
-}
-
-/// Whether one more word makes an expression of `trees`.
-fn is_begun(trees: &[TokenTree]) -> bool {
-    let word = TokenTree::Ident(Ident::new("word", Span::call_site()));
-    let whole = trees.iter().chain([&word]).cloned().collect();
-    syn::parse2::<Expr>(whole).is_ok()
-}
-
-/// What is in front of the next `key:` that is not inside brackets. No value has one in it: one that seems to has
-/// no end.
-fn until_key(trees: &[TokenTree]) -> &[TokenTree] {
-    let is_next = |&i: &usize| {
-        let is_label = i > 0 && is_punct(&trees[i - 1], '\'');
-        is_key(&trees[i]) && !is_label && separator(&trees[i + 1..]).is_some()
-    };
-    let end = (0..trees.len()).find(is_next).unwrap_or(trees.len());
-    &trees[..end]
-}
-
-/// Moves to the end of the entry: a comma or semicolon that is not inside brackets, or the next key.
-fn skip_entry(trees: &[TokenTree]) -> &[TokenTree] {
-    let is_end = |tree: &TokenTree| is_punct(tree, ',') || is_punct(tree, ';');
-    let entry = until_key(trees);
-    let end = entry.iter().position(is_end).unwrap_or(entry.len());
-    &trees[end..]
-}
-
-/// How many tokens are a type with generics, `Rank3<8, 8, 3>`, which no value begins like.
-fn type_with_generics(trees: &[TokenTree]) -> Option<usize> {
-    let is_type = |name: &Ident| {
-        let name = name.to_string();
-        name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase)
-    };
-    let name = match trees {
-        [TokenTree::Ident(name), sign, ..] if is_type(name) && is_punct(sign, '<') => 1,
-        [sign, ..] if is_punct(sign, '<') => 0,
-        _ => return None,
-    };
-    let mut open = 0_usize;
-    for (i, tree) in trees.iter().enumerate().skip(name) {
-        if is_punct(tree, '<') {
-            open += 1;
-        } else if is_punct(tree, '>') {
-            open = open.checked_sub(1)?;
-        }
-        if open == 0 {
-            let rest = &trees[i + 1..];
-            return (skip_entry(rest).len() == rest.len()).then_some(i + 1);
-        }
-    }
-    None
-}
-
-/// How many tokens follow that can only belong to the value before them: `, 8, 3` behind `8`.
-fn more_values(trees: &[TokenTree]) -> usize {
-    let mut count = 0;
-    while let [comma, value @ TokenTree::Literal(_), rest @ ..] = &trees[count..]
-        && is_punct(comma, ',')
-        && !is_key(value)
-        && skip_entry(rest).len() == rest.len()
-    {
-        count += 2;
-    }
-    count
 }
 
 struct Entries<'a> {
@@ -157,12 +80,31 @@ impl<'a> Entries<'a> {
                 let value = |report: &mut Report| Entries::new(report).value(&key, &rest[len..]);
                 self.report.quietly(value)
             };
-            // Behind a value without an end there may be no comma either.
-            let is_reported = value.is_none() && starts_with_entry(rest);
+            // Behind a value without an end there may be no comma either, and a `.` may be meant to be one.
+            let is_behind = starts_with_entry(rest);
+            let is_reported = value.is_none() && is_behind;
+            let value = value.filter(|value| !is_behind || !ends_in_point(value));
             self.entries.push(Entry { docs, key, value });
             return if is_reported { rest } else { self.comma(rest) };
         }
         let rest = match trees {
+            // Another sign in place of the `:`.
+            [key, sign, value @ TokenTree::Literal(_), rest @ ..]
+                if starts_with_key(trees)
+                    && (is_punct(sign, ',') || is_punct(sign, ';'))
+                    && !is_key(value)
+                    && skip_entry(rest).len() == rest.len() =>
+            {
+                let error = unexpected(&format!("`:` after `{key}`"), &trees[1..], key);
+                self.foreign(error);
+                let key = name(key);
+                self.entries.extend(key.map(|key| Entry {
+                    docs,
+                    key,
+                    value: None,
+                }));
+                return self.comma(rest);
+            }
             // A key behind the sign of another language's comments is not given.
             [hash, key, ..] if is_punct(hash, '#') && is_key(key) => skip_entry(&trees[2..]),
             _ => skip_entry(trees),
@@ -271,6 +213,8 @@ impl<'a> Entries<'a> {
                     .error(&written, format!("the value of `{key}` is not complete"));
                 (None, end)
             }
+            // Which rustc has reported.
+            Err(_) if matches!(written, [TokenTree::Literal(_)]) => (None, end),
             Err(_) => {
                 let hint = match written {
                     [point, TokenTree::Literal(_)] if is_punct(point, '.') => {
@@ -335,6 +279,7 @@ impl<'a> Entries<'a> {
                 let expected = format!("`:` after `{key}`");
                 (name(key), unexpected(&expected, sign, key))
             }
+            [sign, ..] if is_punct(sign, '-') => (None, expected_key(words)),
             _ => match joined(words) {
                 Some((shown, name)) if !keys::near(&unraw(&name)).is_empty() => {
                     let written: TokenStream = words.iter().cloned().collect();
@@ -353,6 +298,13 @@ impl<'a> Entries<'a> {
             self.report.push(error);
             self.report.lost |= key.is_none() && !trees.is_empty();
         }
+        // A key that is given anyway is not given twice by words like it.
+        let is_given = |key: &Ident| {
+            self.entries
+                .iter()
+                .any(|entry| unraw(&entry.key) == unraw(key))
+        };
+        let key = key.filter(|key| !is_given(key));
         self.entries.extend(key.map(|key| Entry {
             docs: Vec::new(),
             key,

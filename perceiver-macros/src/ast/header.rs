@@ -94,6 +94,7 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         name,
         entries,
         words,
+        is_wrong,
         behind,
     }
 }
@@ -202,10 +203,19 @@ fn find_name(header: &[TokenTree]) -> Option<Ident> {
         let is_capital = name.starts_with(char::is_uppercase) && name != "Struct";
         is_capital && (name.len() == 1 || name.contains(char::is_lowercase))
     };
-    let last = || match in_front {
-        [tree, sign, ..] if is_punct(sign, '=') => name(tree).filter(is_type),
-        [.., tree, TokenTree::Group(_)] => name(tree).filter(is_type),
+    // The one on the left of a `=`, or the one that the body belongs to.
+    let equals = in_front.iter().position(|tree| is_punct(tree, '='));
+    let left = equals.and_then(|i| in_front[..i].last());
+    let right = match in_front {
+        [.., tree, TokenTree::Group(_)] => Some(tree),
         _ => None,
+    };
+    let last = || {
+        [left, right]
+            .into_iter()
+            .flatten()
+            .filter_map(name)
+            .find(is_type)
     };
     behind
         .find_map(|part| names(part).into_iter().next())

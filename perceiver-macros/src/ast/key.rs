@@ -37,6 +37,8 @@ pub fn separator(trees: &[TokenTree]) -> Option<(&'static str, usize)> {
         Some((":", 1))
     } else if is_punct(sign, '=') && joined('>') {
         Some(("=>", 2))
+    } else if is_punct(sign, '=') && joined(':') {
+        Some(("=:", 2))
     } else if is_punct(sign, '=') && !joined('=') {
         Some(("=", 1))
     } else {
@@ -49,6 +51,7 @@ pub fn expected_key(trees: &[TokenTree]) -> syn::Error {
     let (tokens, found) = first(trees);
     let hint = match &trees[0] {
         tree if is_punct(tree, '#') => return unexpected("a key", trees, tree),
+        tree if is_punct(tree, '-') && found == "`--`" => ": a comment begins with `//`",
         tree if is_punct(tree, '.') => ": a key that is left out has its default",
         tree if is_group(tree, Delimiter::Brace) => ": leave out these braces",
         _ => "",

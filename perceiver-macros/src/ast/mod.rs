@@ -12,6 +12,7 @@
 
 mod derive;
 mod entries;
+mod extent;
 mod header;
 mod key;
 mod source;
@@ -42,6 +43,8 @@ pub struct Declaration {
     pub entries: Vec<Entry>,
     /// The words that stand where a key does, also half-written ones.
     pub words: Vec<Ident>,
+    /// Whether what is around the entries is wrong.
+    pub is_wrong: bool,
     /// Another declaration in the same place, which is an error; what uses it is not another.
     pub behind: Option<Box<Declaration>>,
 }
@@ -97,6 +100,7 @@ fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         place: Span::call_site(),
         entries,
         words: entries::words(&trees),
+        is_wrong: false,
         behind: None,
     }
 }

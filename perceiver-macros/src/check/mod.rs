@@ -21,6 +21,8 @@ pub struct Values {
     keys: BTreeMap<&'static str, Value>,
     /// Whether the declaration has an error, so that its counts are not to be relied on.
     pub poisoned: bool,
+    /// Whether what is around the values has an error, so that they may have been meant to see more than they do.
+    pub doubtful: bool,
 }
 
 /// The value of one key.
@@ -133,6 +135,7 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
     Values {
         keys: values,
         poisoned: !report.is_empty(),
+        doubtful: declaration.is_wrong,
     }
 }
 

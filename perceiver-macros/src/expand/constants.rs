@@ -87,12 +87,15 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
     let doc = format!(" {}", key.sentence());
     let doc = (!docs.iter().any(is_text)).then(|| quote_spanned!(span=> #[doc = #doc]));
     // Its own errors are told with the others, though nothing has this value.
-    let as_written = (values.poisoned && value.opaque && matches!(key.kind, Kind::Count { .. }))
-        .then(|| {
-            let constant = format_ident!("{constant}_AS_WRITTEN");
-            let tokens = checked(krate, key, value, span);
-            quote_spanned!(span=> #[doc(hidden)] pub const #constant: #ty = #tokens;)
-        });
+    let as_written = (values.poisoned
+        && !values.doubtful
+        && value.opaque
+        && matches!(key.kind, Kind::Count { .. }))
+    .then(|| {
+        let constant = format_ident!("{constant}_AS_WRITTEN");
+        let tokens = checked(krate, key, value, span);
+        quote_spanned!(span=> #[doc(hidden)] pub const #constant: #ty = #tokens;)
+    });
     quote_spanned!(span=> #doc #(#docs)* pub const #constant: #ty = #tokens; #as_written)
 }
 
@@ -142,15 +145,13 @@ fn in_range(
         quote_spanned!(span=> #open __ranges::InRange<{ #holds } #close)
     };
     let range = |which| format_ident!("{which}{}", key.range(), span = span);
-    let (ty, holds) = match kind {
+    let (wrapper, as_argument, holds) = match kind {
         Kind::Count { max } => {
             let max = Literal::u64_unsuffixed(max);
             let in_range = in_range(quote_spanned!(span=> __ranges::count(__Value::VALUE, #max)));
             let range = range("");
-            (
-                quote_spanned!(span=> __ranges::Count<{ #value }>),
-                quote_spanned!(span=> let () = <#in_range as __ranges::#range<{ __Value::VALUE }>>::HOLDS;),
-            )
+            let holds = quote_spanned!(span=> let () = <#in_range as __ranges::#range<{ __Value::VALUE }>>::HOLDS;);
+            ("Count", quote_spanned!(span=> value), holds)
         }
         Kind::Positive | Kind::Base | Kind::Probability => {
             let number = match kind {
@@ -161,41 +162,34 @@ fn in_range(
             let digits = quote_spanned! {span=>
                 { __FOUND.whole }, { __FOUND.tenths }, { __FOUND.hundredths }, { __FOUND.thousandths }
             };
-            let not =
-                |kind| in_range(quote_spanned!(span=> __FOUND.is_not(__ranges::Found::#kind)));
             let ranges = ["Positive", "Negative", "Endless"].map(|found| {
                 let kind = Ident::new(found, span);
-                let in_range = not(kind);
+                let in_range =
+                    in_range(quote_spanned!(span=> __FOUND.is_not(__ranges::Found::#kind)));
                 let range = range(found.trim_start_matches("Positive"));
                 let digits = (found != "Endless").then_some(&digits);
                 quote_spanned!(span=> let () = <#in_range as __ranges::#range<#digits>>::HOLDS;)
             });
-            // At the value, or else that would be marked too where the value has another type.
-            let ty = Ident::new("__Number", begin);
-            let value = quote_spanned! {span=>
-                __ranges::Bits<{
-                    type __Number = ::core::primitive::f64;
-                    let value: #ty = #value;
-                    value.to_bits()
-                }>
+            let holds = quote_spanned! {span=>
+                const __FOUND: __ranges::Number = __ranges::#number(__Value::VALUE);
+                #(#ranges)*
             };
-            (
-                value,
-                quote_spanned! {span=>
-                    const __FOUND: __ranges::Number = __ranges::#number(__Value::VALUE);
-                    #(#ranges)*
-                },
-            )
+            ("Bits", quote_spanned!(span=> value.to_bits()), holds)
         }
-        Kind::Flag => (
-            quote_spanned!(span=> __ranges::Flag<{ #value }>),
-            TokenStream::new(),
-        ),
+        Kind::Flag => ("Flag", quote_spanned!(span=> value), TokenStream::new()),
         Kind::Shape => return value.clone(),
     };
+    let wrapper = Ident::new(wrapper, span);
+    let ty = match kind {
+        Kind::Base => scalar(Kind::Positive, span),
+        kind => scalar(kind, span),
+    };
+    // At the value, or else where it is would be marked too if the value has another type.
+    let shown_ty = Ident::new("__Type", begin);
     quote_spanned! {span=> {
         use #krate::__private::ranges as __ranges;
-        type __Value = #ty;
+        type __Type = #ty;
+        type __Value = __ranges::#wrapper<{ let value: #shown_ty = #value; #as_argument }>;
         #holds
         __Value::VALUE
     }}

@@ -76,11 +76,10 @@ pub fn completion(krate: &TokenStream, declaration: &Declaration) -> TokenStream
 }
 
 /// The model's name where the expansion uses it, with the span of what surrounds it: code that comes from the macro,
-/// variables of its own included, but is shown in one place. What it is part of would be shown as the whole declaration
-/// otherwise.
+/// but is shown in one place. What it is part of would be shown as the whole declaration otherwise.
 fn used(declaration: &Declaration) -> Ident {
     let mut used = declaration.name.clone();
-    used.set_span(Span::mixed_site().located_at(declaration.place));
+    used.set_span(Span::call_site().located_at(declaration.place));
     used
 }
 
