@@ -53,14 +53,11 @@ impl Digits {
     /// The number of positions along an axis that the position encoding tells apart: its highest frequency is half of it.
     pub const MAX_FREQ: ::core::primitive::f64 = 8.0;
     /// The number of channels of a position of the input.
-    pub const INPUT_CHANNELS: ::core::primitive::usize = perceiver::__private::size_at(
-        Self::INPUT_SHAPE,
-        2usize,
-    );
+    pub const INPUT_CHANNELS: ::core::primitive::usize = 1;
     /// The number of axes of the input: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
-    pub const INPUT_AXIS: ::core::primitive::usize = 2usize;
+    pub const INPUT_AXIS: ::core::primitive::usize = 2;
     /// The sizes of all axes and the channels, `[224, 224, 3]`, in place of `input_axis` and `input_channels`.
-    pub const INPUT_SHAPE: ::core::option::Option<[::core::primitive::usize; 3usize]> = ::core::option::Option::Some([
+    pub const INPUT_SHAPE: ::core::option::Option<[::core::primitive::usize; 3]> = ::core::option::Option::Some([
         8, 8, 1,
     ]);
     /// The number of latents.
@@ -141,7 +138,7 @@ const _: () = {
     impl<E: __::Dtype, D: __::Device<E>> Digits<E, D> {
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
-        /// Takes a tensor `(batch, 8, 8, INPUT_CHANNELS)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
+        /// Takes a tensor `(batch, 8, 8, 1)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
         ///
         /// # Panics
         /// Where [`try_forward`](Self::try_forward) gives an error.
@@ -292,7 +289,7 @@ const _: () = {
         I::Sizes: __::Shape2<8, 8, 1, Digits<E, D>>,
         I::Positions: __::MaskedBy<I::Mask, Digits<E, D>, E, D>,
     {
-        let tokens = __::Equal::tokens(input.try_tokens()?);
+        let tokens = input.try_tokens()?;
         let features = __::FourierFeatures::<
             { Digits::INPUT_CHANNELS },
             { Digits::INPUT_AXIS },
@@ -305,16 +302,15 @@ const _: () = {
             Digits::INVERTED_CROSS_ATTN,
             dropout,
         )?;
-        __::Ok(
-            __::try_iterate(
+        __::try_iterate(
                 &model.latents,
                 &model.layers.modules,
                 Digits::DEPTH,
                 context,
                 Digits::INVERTED_CROSS_ATTN,
                 dropout,
-            )?,
-        )
+            )
+            .map_err(__::ForwardError::Device)
     }
     impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::Module<I>
     for Digits<E, D>
@@ -325,7 +321,8 @@ const _: () = {
         type Output = I::Logits<{ Digits::NUM_CLASSES }>;
         type Error = D::Err;
         fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
-            self.try_forward(input).map_err(__::ForwardError::into_device_error::<E, D>)
+            Digits::<E, D>::try_forward(self, input)
+                .map_err(__::ForwardError::into_device_error::<E, D>)
         }
     }
     impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::ModuleMut<I>
@@ -337,7 +334,7 @@ const _: () = {
         type Output = I::Logits<{ Digits::NUM_CLASSES }>;
         type Error = D::Err;
         fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
-            self.try_forward_mut(input)
+            Digits::<E, D>::try_forward_mut(self, input)
                 .map_err(__::ForwardError::into_device_error::<E, D>)
         }
     }

@@ -10,7 +10,8 @@ use typenum::{Prod, Sum, ToUInt, U, U1, U2};
 ///
 /// Stable Rust has no `Const<{ HEADS * DIM_HEAD }>` inside generic code. Where a width is the product
 /// of two others, the layers of this crate use this type instead of a third parameter, so that there
-/// is no third number to get wrong.
+/// is no third number to get wrong. To the compiler it is another type than `Const<512>`; a tensor that has the one
+/// gets the other by `reshape`.
 ///
 /// ```
 /// use perceiver::{dims::Product, prelude::*};

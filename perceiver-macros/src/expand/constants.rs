@@ -65,7 +65,7 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
         Kind::Shape => {
             let len = values.axes().map_or_else(
                 || quote_spanned!(span=> Self::INPUT_AXIS + 1),
-                |axes| (axes + 1).to_token_stream(),
+                |axes| Literal::usize_unsuffixed(axes + 1).to_token_stream(),
             );
             quote_spanned!(span=> ::core::option::Option<[::core::primitive::usize; #len]>)
         }
@@ -75,10 +75,10 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
         _ if values.poisoned && matches!(key.kind, Kind::Count { .. }) => {
             quote_spanned!(span=> Self::DECLARATION_ERROR)
         }
-        ("input_axis", Some(axes)) => quote_spanned!(span=> #axes),
-        ("input_channels", Some(axes)) => {
-            quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #axes))
-        }
+        ("input_axis", Some(axes)) => Literal::usize_unsuffixed(axes).to_token_stream(),
+        ("input_channels", Some(axes)) => values.size(axes).unwrap_or_else(
+            || quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #axes)),
+        ),
         _ if value.opaque => checked(krate, key, value, span),
         _ => value.tokens.clone(),
     };

@@ -64,25 +64,34 @@ fn number(name: &Ident, values: &Values, key: &str) -> TokenStream {
     }
 }
 
-/// The sentence about what the model can be given.
+/// The sentence about what the model can be given: sizes as numbers, as far as the macro can read them.
 fn takes(values: &Values) -> String {
-    let sizes = match values.axes() {
-        Some(axes) => (0..axes)
-            .map(|axis| {
-                values
-                    .size(axis)
-                    .map_or_else(|| "..".into(), |size| size.to_string())
-            })
-            .map(|size| format!(", {size}"))
-            .collect(),
-        None => match values.get("input_axis").tokens.to_string().parse::<usize>() {
-            Ok(axes) => (1..=axes).map(|axis| format!(", axis {axis}")).collect(),
-            Err(_) => ", axis 1, ..".to_string(),
-        },
+    let size = |axis| values.size(axis).map(|size| size.to_string());
+    let written = |key| {
+        let value = values.get(key);
+        (!value.opaque).then(|| value.tokens.to_string())
     };
+    let (axes, channels) = match values.axes() {
+        Some(axes) => {
+            let sizes = (0..axes).map(|axis| size(axis).unwrap_or_else(|| "..".into()));
+            (sizes.collect(), size(axes))
+        }
+        None => {
+            let axes = written("input_axis").and_then(|axes| axes.parse().ok());
+            let axes = match axes {
+                Some(axes) => (1..=axes)
+                    .map(|axis: usize| format!("axis {axis}"))
+                    .collect(),
+                None => vec!["axis 1".to_string(), "..".into()],
+            };
+            (axes, written("input_channels"))
+        }
+    };
+    let axes = axes.join(", ");
+    let channels = channels.unwrap_or_else(|| "INPUT_CHANNELS".into());
     format!(
-        " Takes a tensor `(batch{sizes}, INPUT_CHANNELS)`, or a pair of one and a `bool` mask \
-         `(batch{sizes})`, true where a position may be attended to."
+        " Takes a tensor `(batch, {axes}, {channels})`, or a pair of one and a `bool` mask `(batch, {axes})`, true \
+         where a position may be attended to."
     )
 }
 
@@ -139,16 +148,17 @@ pub(super) fn run(name: &Ident, values: &Values) -> TokenStream {
         where
             #bounds,
         {
-            let tokens = __::Equal::tokens(input.try_tokens()?);
+            let tokens = input.try_tokens()?;
             #context
-            __::Ok(__::try_iterate(
+            __::try_iterate(
                 &model.latents,
                 &model.layers.modules,
                 #name::DEPTH,
                 context,
                 #name::INVERTED_CROSS_ATTN,
                 dropout,
-            )?)
+            )
+            .map_err(__::ForwardError::Device)
         }
     }
 }
@@ -316,7 +326,7 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
             type Error = D::Err;
 
             fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
-                self.try_forward(input).map_err(__::ForwardError::into_device_error::<E, D>)
+                #name::<E, D>::try_forward(self, input).map_err(__::ForwardError::into_device_error::<E, D>)
             }
         }
 
@@ -328,7 +338,7 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
             type Error = D::Err;
 
             fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
-                self.try_forward_mut(input).map_err(__::ForwardError::into_device_error::<E, D>)
+                #name::<E, D>::try_forward_mut(self, input).map_err(__::ForwardError::into_device_error::<E, D>)
             }
         }
 

@@ -27,6 +27,17 @@ use crate::ops::{AttentionOptions, KeyValue};
 /// let tokens: Tensor<Rank3<2, 50, 29>, f32, _> = dev.sample_normal();
 /// let out: Tensor<Rank3<2, 8, 32>, f32, _> = attention.forward((latents, tokens));
 /// ```
+///
+/// Tokens of another width are an error of `cargo check`, with both numbers:
+///
+/// ```compile_fail,E0308
+/// # use perceiver::{dfdx::nn::BuildModule, nn::Attention, prelude::*};
+/// # let dev = Cpu::default();
+/// # let attention = Attention::<32, 29, 4, 16, f32, Cpu>::build(&dev);
+/// # let latents: Tensor<Rank3<2, 8, 32>, f32, _> = dev.sample_normal();
+/// let tokens: Tensor<Rank3<2, 50, 30>, f32, _> = dev.sample_normal();
+/// let out = attention.forward((latents, tokens)); // expected `29`, found `30`
+/// ```
 #[derive(Clone, Debug)]
 pub struct Attention<
     const QUERY: usize,

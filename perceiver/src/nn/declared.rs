@@ -95,18 +95,15 @@ macro_rules! input {
             /// What `embed` gives, `(batch, N, DIM)`.
             type Latents<const N: usize, const DIM: usize>;
 
-            /// As [`Input::into_tokens`].
+            /// As [`Input::into_tokens`], with the number of channels that it is known to have.
             ///
             /// # Errors
             /// As [`Input::into_tokens`].
-            #[allow(clippy::type_complexity)]
-            fn try_tokens(
+            fn try_tokens<C: Dim>(
                 self,
-            ) -> Result<
-                Tokens<Self::Batch, <Self::Sizes as Sizes>::Channels, $axes, E, D, Self::Tape>,
-                ForwardError<D::Err>,
-            >
+            ) -> Result<Tokens<Self::Batch, C, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
             where
+                <Self::Sizes as Sizes>::Channels: Equal<C>,
                 Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
 
             /// Says that these are the logits.
@@ -142,16 +139,16 @@ macro_rules! input {
             type Latents<const N: usize, const DIM: usize> =
                 Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>;
 
-            fn try_tokens(
+            fn try_tokens<C: Dim>(
                 self,
-            ) -> Result<
-                Tokens<Self::Batch, <Self::Sizes as Sizes>::Channels, $axes, E, D, Self::Tape>,
-                ForwardError<D::Err>,
-            >
+            ) -> Result<Tokens<Self::Batch, C, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
             where
+                <Self::Sizes as Sizes>::Channels: Equal<C>,
                 Self::Positions: MaskedBy<Self::Mask, Model, E, D>,
             {
-                <Self::Positions as MaskedBy<Self::Mask, Model, E, D>>::tokens(self.into_parts()?)
+                let parts = self.into_parts()?;
+                let tokens = <Self::Positions as MaskedBy<Self::Mask, Model, E, D>>::tokens(parts)?;
+                Ok(Equal::tokens(tokens))
             }
 
             fn logits<const CLASSES: usize>(

@@ -24,14 +24,21 @@ enum Spacing {
 /// `CHANNELS + AXES · (2 · BANDS + 1)`. The frequencies depend only on the declaration and the positions
 /// only on the size of the input, so an encoding has no parameters.
 ///
-/// A width that does not follow from the others is an error of `cargo check`:
+/// A width that does not follow from the others is an error of `cargo check`, up to a width of 1024:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// use perceiver::nn::FourierFeatures;
 /// let features = FourierFeatures::<3, 2, 6, 30>::linear(10.0); // 3 + 2 * (2 * 6 + 1) is 29
 /// ```
 ///
-/// so that what is encoded fits the attention behind it, and both say so where they are written:
+/// ```text
+/// error[E0277]: `Const<30>` is not the width of 3 channels with 2 axes of 6 frequency bands
+///    |
+///    | let features = FourierFeatures::<3, 2, 6, 30>::linear(10.0);
+///    |                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected a width of `3 + 2 * (2 * 6 + 1)`, of at most 1024, found `Const<30>`
+/// ```
+///
+/// so that what is encoded fits the attention behind it, which says so if it does not:
 ///
 /// ```
 /// use perceiver::dfdx::nn::BuildModule;

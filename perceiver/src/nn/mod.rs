@@ -1,8 +1,8 @@
 //! The layers a Perceiver is made of, to be used by hand where the declaration is not enough.
 //!
-//! Each is a dfdx module that holds tensors and nothing else; what changes from call to call (masks,
-//! dropout) is an argument. Shapes are written `(batch, tokens, width)`, and widths are part of the
-//! types: a layer that is given another width does not compile.
+//! Those with parameters are dfdx modules that hold tensors and nothing else, made by `Type::build(&device)`; what
+//! changes from call to call (masks, dropout) is an argument. Shapes are written `(batch, tokens, width)`, and widths
+//! are part of the types: a layer that is handed another width does not compile.
 
 mod attention;
 mod context;
