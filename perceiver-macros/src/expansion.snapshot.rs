@@ -135,7 +135,7 @@ const _: () = {
                 __::Cpu,
             >::PARAMETERS;
     }
-    impl<E: __::Dtype, D: __::Device<E>> Digits<E, D> {
+    impl<E: __::Dtype, D: __::Storage<E>> Digits<E, D> {
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
         /// Takes a tensor `(batch, 8, 8, 1)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
@@ -147,6 +147,7 @@ const _: () = {
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
+            D: __::Device<E>,
             I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
@@ -161,6 +162,7 @@ const _: () = {
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
+            D: __::Device<E>,
             I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
@@ -176,6 +178,7 @@ const _: () = {
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
+            D: __::Device<E>,
             I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
@@ -191,6 +194,7 @@ const _: () = {
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
+            D: __::Device<E>,
             I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
@@ -211,6 +215,7 @@ const _: () = {
             input: I,
         ) -> I::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>
         where
+            D: __::Device<E>,
             I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
@@ -228,11 +233,14 @@ const _: () = {
             __::ForwardError<D::Err>,
         >
         where
+            D: __::Device<E>,
             I::Sizes: __::Shape2<8, 8, 1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
         }
+    }
+    impl<E: __::Dtype, D: __::Device<E>> Digits<E, D> {
         /// The parts of the model with their shapes and parameters, to be printed.
         #[must_use]
         pub fn summary(&self) -> __::Summary {

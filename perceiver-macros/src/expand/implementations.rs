@@ -166,6 +166,7 @@ pub(super) fn run(name: &Ident, values: &Values) -> TokenStream {
 pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     let span = name.span();
     let input = input(name, values, &quote_spanned!(span=> Self));
+    // What the device lacks is another of the bounds: of an `impl`, rustc would say it less well.
     let bounds = bounds(name, values, &quote_spanned!(span=> Self));
     let output = output(name, values);
     let latents = latents(name);
@@ -182,7 +183,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     };
     let takes = takes(values);
     quote_spanned! {span=>
-        impl<E: __::Dtype, D: __::Device<E>> #name<E, D> {
+        impl<E: __::Dtype, D: __::Storage<E>> #name<E, D> {
             #[doc = #gives]
             ///
             #[doc = #takes]
@@ -191,6 +192,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// Where [`try_forward`](Self::try_forward) gives an error.
             pub fn forward<I: #input>(&self, input: I) -> #output
             where
+                D: __::Device<E>,
                 #bounds,
             {
                 __::or_panic(self.try_forward(input))
@@ -202,6 +204,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
             pub fn forward_mut<I: #input>(&mut self, input: I) -> #output
             where
+                D: __::Device<E>,
                 #bounds,
             {
                 __::or_panic(self.try_forward_mut(input))
@@ -216,6 +219,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 &self, input: I,
             ) -> __::Result<#output, __::ForwardError<D::Err>>
             where
+                D: __::Device<E>,
                 #bounds,
             {
                 let latents = run(self, input, __::Dropout::NONE)?;
@@ -230,6 +234,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 &mut self, input: I,
             ) -> __::Result<#output, __::ForwardError<D::Err>>
             where
+                D: __::Device<E>,
                 #bounds,
             {
                 let dropout = __::Dropout {
@@ -247,6 +252,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
             /// Where [`try_embed`](Self::try_embed) gives an error.
             pub fn embed<I: #input>(&self, input: I) -> #latents
             where
+                D: __::Device<E>,
                 #bounds,
             {
                 __::or_panic(self.try_embed(input))
@@ -260,11 +266,14 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 &self, input: I,
             ) -> __::Result<#latents, __::ForwardError<D::Err>>
             where
+                D: __::Device<E>,
                 #bounds,
             {
                 __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
             }
+        }
 
+        impl<E: __::Dtype, D: __::Device<E>> #name<E, D> {
             /// The parts of the model with their shapes and parameters, to be printed.
             #[must_use]
             pub fn summary(&self) -> __::Summary {

@@ -15,13 +15,13 @@ use crate::{ForwardError, dims::Same};
 /// Holds for a dimension and itself.
 pub trait Equal<Other: Dim>: Dim {
     /// The same tokens.
-    fn tokens<B: Dim, const AXES: usize, E: Dtype, D: Device<E>, T>(
+    fn tokens<B: Dim, const AXES: usize, E: Dtype, D: Storage<E>, T>(
         tokens: Tokens<B, Self, AXES, E, D, T>,
     ) -> Tokens<B, Other, AXES, E, D, T>;
 }
 
 impl<C: Dim> Equal<C> for C {
-    fn tokens<B: Dim, const AXES: usize, E: Dtype, D: Device<E>, T>(
+    fn tokens<B: Dim, const AXES: usize, E: Dtype, D: Storage<E>, T>(
         tokens: Tokens<B, Self, AXES, E, D, T>,
     ) -> Tokens<B, C, AXES, E, D, T> {
         tokens
@@ -43,23 +43,28 @@ impl<const CHANNELS: usize, Model, C: Equal<Const<CHANNELS>>> Channels<CHANNELS,
     message = "`{Model}` cannot take this mask: it has to be a `bool` tensor of the batch and the axes of the input",
     label = "expected `Tensor<{Self}, bool, {D}>` as the mask, found `{M}`"
 )]
-pub trait MaskedBy<M, Model: ?Sized, E: Dtype, D: Device<E>> {
+pub trait MaskedBy<M, Model: ?Sized, E: Dtype, D: Storage<E>> {
     /// The tokens, behind their mask.
     ///
     /// # Errors
     /// As [`Tokens::try_masked`].
     fn tokens<B: Dim, C: Dim, const AXES: usize, T>(
         parts: (Tokens<B, C, AXES, E, D, T>, M),
-    ) -> Result<Tokens<B, C, AXES, E, D, T>, ForwardError<D::Err>>;
+    ) -> Result<Tokens<B, C, AXES, E, D, T>, ForwardError<D::Err>>
+    where
+        D: Device<E>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<Positions, M: Mask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Device<E>>
+impl<Positions, M: Mask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Storage<E>>
     MaskedBy<M, Model, E, D> for Positions
 {
     fn tokens<B: Dim, C: Dim, const AXES: usize, T>(
         parts: (Tokens<B, C, AXES, E, D, T>, M),
-    ) -> Result<Tokens<B, C, AXES, E, D, T>, ForwardError<D::Err>> {
+    ) -> Result<Tokens<B, C, AXES, E, D, T>, ForwardError<D::Err>>
+    where
+        D: Device<E>,
+    {
         let (tokens, mask) = parts;
         tokens.try_masked(mask)
     }
@@ -79,7 +84,7 @@ macro_rules! input {
             label = $label,
             note = "a mask goes behind the input, in a pair: `(input, mask)`"
         )]
-        pub trait $name<Model: ?Sized, $(const $AXES: usize,)? E: Dtype, D: Device<E>>: Sized {
+        pub trait $name<Model: ?Sized, $(const $AXES: usize,)? E: Dtype, D: Storage<E>>: Sized {
             /// As [`Input::Batch`].
             type Batch: Dim;
             /// As [`Input::Sizes`].
@@ -103,6 +108,7 @@ macro_rules! input {
                 self,
             ) -> Result<Tokens<Self::Batch, C, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
             where
+                D: Device<E>,
                 <Self::Sizes as Sizes>::Channels: Equal<C>,
                 Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
 
@@ -125,7 +131,7 @@ macro_rules! input {
     };
     (@ $name:ident [$($Model:tt)+] [$axes:tt $(, $AXES:ident)?] [$($never:tt)*]) => {
         #[diagnostic::do_not_recommend]
-        impl<I, $($Model)+, $(const $AXES: usize,)? E: Dtype, D: Device<E>> $name<Model, $($AXES,)? E, D> for I
+        impl<I, $($Model)+, $(const $AXES: usize,)? E: Dtype, D: Storage<E>> $name<Model, $($AXES,)? E, D> for I
         where
             I: Input<$axes, E, D>,
             $($never)*
@@ -143,6 +149,7 @@ macro_rules! input {
                 self,
             ) -> Result<Tokens<Self::Batch, C, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
             where
+                D: Device<E>,
                 <Self::Sizes as Sizes>::Channels: Equal<C>,
                 Self::Positions: MaskedBy<Self::Mask, Model, E, D>,
             {

@@ -8,7 +8,7 @@ use crate::ForwardError;
 ///
 /// `C` is the width of a token and `AXES` the number of axes the input had.
 #[derive(Clone, Debug)]
-pub struct Tokens<B: Dim, C: Dim, const AXES: usize, E: Dtype, D: Device<E>, T = NoneTape> {
+pub struct Tokens<B: Dim, C: Dim, const AXES: usize, E: Dtype, D: Storage<E>, T = NoneTape> {
     /// `(batch, tokens, C)`.
     pub data: Tensor<(B, usize, C), E, D, T>,
     /// The sizes of the input's axes; their product is the number of tokens.
@@ -41,7 +41,7 @@ impl<B: Dim, C: Dim, const AXES: usize, E: Dtype, D: Device<E>, T> Tokens<B, C, 
 /// or a pair of it and a mask, a `bool` tensor `(batch, axis 1, ..)` that is true where a position may be attended to.
 ///
 /// Batch, axes and channels may be `usize` or `Const`.
-pub trait Input<const AXES: usize, E: Dtype, D: Device<E>>: Sized {
+pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
     /// The dimension of the batch.
     type Batch: Dim;
     /// The dimension of the channels.
@@ -68,7 +68,9 @@ pub trait Input<const AXES: usize, E: Dtype, D: Device<E>>: Sized {
             Self::Mask,
         ),
         ForwardError<D::Err>,
-    >;
+    >
+    where
+        D: Device<E>;
 
     /// Flattens the axes, those of the mask too.
     ///
@@ -80,6 +82,7 @@ pub trait Input<const AXES: usize, E: Dtype, D: Device<E>>: Sized {
         self,
     ) -> Result<Tokens<Self::Batch, Self::Channels, AXES, E, D, Self::Tape>, ForwardError<D::Err>>
     where
+        D: Device<E>,
         Self::Mask: Mask<Self::Positions, E, D>,
     {
         let (tokens, mask) = self.into_parts()?;
@@ -94,7 +97,7 @@ pub trait Sizes {
 }
 
 /// A mask over `Positions`, `(batch, axis 1, ..)`: a `bool` tensor, true where a position may be attended to.
-pub trait Mask<Positions, E: Dtype, D: Device<E>> {
+pub trait Mask<Positions, E: Dtype, D: Storage<E>> {
     /// Flattens the axes, with 1 for true and 0 for false; `None` masks nothing.
     ///
     /// # Errors
@@ -102,18 +105,20 @@ pub trait Mask<Positions, E: Dtype, D: Device<E>> {
     fn over(
         self,
         positions: &[usize],
-    ) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<D::Err>>;
+    ) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<D::Err>>
+    where
+        D: Device<E>;
 }
 
 /// The mask of a tensor that is handed over alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Unmasked;
 
-impl<Positions, E: Dtype, D: Device<E>> Mask<Positions, E, D> for Unmasked {
-    fn over(
-        self,
-        _: &[usize],
-    ) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<D::Err>> {
+impl<Positions, E: Dtype, D: Storage<E>> Mask<Positions, E, D> for Unmasked {
+    fn over(self, _: &[usize]) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<D::Err>>
+    where
+        D: Device<E>,
+    {
         Ok(None)
     }
 }
@@ -121,7 +126,7 @@ impl<Positions, E: Dtype, D: Device<E>> Mask<Positions, E, D> for Unmasked {
 impl<const AXES: usize, E, D, X, M> Input<AXES, E, D> for (X, M)
 where
     E: Dtype,
-    D: Device<E>,
+    D: Storage<E>,
     X: Input<AXES, E, D, Mask = Unmasked>,
 {
     type Batch = X::Batch;
@@ -133,7 +138,10 @@ where
 
     fn into_parts(
         self,
-    ) -> Result<(Tokens<X::Batch, X::Channels, AXES, E, D, X::Tape>, M), ForwardError<D::Err>> {
+    ) -> Result<(Tokens<X::Batch, X::Channels, AXES, E, D, X::Tape>, M), ForwardError<D::Err>>
+    where
+        D: Device<E>,
+    {
         Ok((self.0.into_tokens()?, self.1))
     }
 }
@@ -147,7 +155,7 @@ macro_rules! input {
             $($Axis: Dim,)+
             C: Dim,
             E: Dtype,
-            D: Device<E>,
+            D: Storage<E>,
             T: Tape<E, D>,
         {
             type Batch = B;
@@ -159,7 +167,10 @@ macro_rules! input {
 
             fn into_parts(
                 self,
-            ) -> Result<(Tokens<B, C, $axes, E, D, T>, Unmasked), ForwardError<D::Err>> {
+            ) -> Result<(Tokens<B, C, $axes, E, D, T>, Unmasked), ForwardError<D::Err>>
+            where
+                D: Device<E>,
+            {
                 let (batch, $($axis,)+ channels) = *self.shape();
                 let axes = [$($axis.size()),+];
                 let tokens = axes.iter().product::<usize>();
@@ -181,12 +192,15 @@ macro_rules! input {
             B: Dim,
             $($Axis: Dim,)+
             E: Dtype,
-            D: Device<E>,
+            D: Storage<E> + Storage<bool>,
         {
             fn over(
                 self,
                 positions: &[usize],
-            ) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<D::Err>> {
+            ) -> Result<Option<Tensor<(usize, usize), E, D>>, ForwardError<<D as HasErr>::Err>>
+            where
+                D: Device<E>,
+            {
                 let shape = *self.shape();
                 let (batch, $($axis,)+) = shape;
                 if shape.concrete() != *positions {

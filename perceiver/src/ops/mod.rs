@@ -43,6 +43,10 @@ use crate::dims::Inner;
 
 /// A device that can run a Perceiver: any device of dfdx. What it has no kernel for it does with dfdx's
 /// operations.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has to be a `perceiver::Device<{E}>` to run a Perceiver",
+    label = "`{Self}: perceiver::Device<{E}>` is missing, which dfdx's `Device` is not enough for"
+)]
 pub trait Device<E: Dtype>: dfdx::tensor_ops::Device<E> {
     /// What the device keeps of tokens, made once for all layers that attend to them.
     type Context: Clone + Debug;
