@@ -82,6 +82,45 @@ mod private {
     }
 }
 
+/// Values are whatever constant expressions are, whatever they are called.
+mod values {
+    #![allow(non_upper_case_globals)]
+
+    use ::core::primitive::usize;
+
+    const value: usize = 3;
+    const depth: usize = 2;
+    const fn max(a: usize, b: usize) -> usize {
+        if a > b { a } else { b }
+    }
+    const fn size<const A: usize, const B: usize>() -> usize {
+        A * B
+    }
+
+    ::perceiver::perceiver! {
+        pub(crate) struct Values {
+            depth: depth,
+            num_freq_bands: "don't".len(),
+            max_freq: [4.0, 8.0][Self::DEPTH - 1],
+            input_shape: [value, Self::DEPTH + 1, if value == 3 { 4 } else { 5 }],
+            num_latents: max(Self::DEPTH, 8),
+            latent_dim: size::<2, 8>(),
+            latent_heads: {
+                struct Heads;
+                impl Heads {
+                    const COUNT: usize = Self::ONE * 2;
+                    const ONE: usize = 1;
+                }
+                Heads::COUNT
+            },
+            cross_heads: ::core::stringify!(a).len(),
+            attn_dropout: 0.1_f64,
+            freq_base: { 2.0 },
+            inverted_cross_attn: Self::DEPTH > 5,
+        }
+    }
+}
+
 /// A model can be called like what it is made of.
 mod namesakes {
     ::perceiver::perceiver! {
@@ -99,6 +138,7 @@ mod namesakes {
 fn is_what_it_says_it_is() {
     use ::perceiver::prelude::*;
     use ::std::clone::Clone;
+    use ::std::option::Option::Some;
 
     ::perceiver::perceiver! {
         struct Local { depth: 1, num_freq_bands: 2, max_freq: 4.0, num_latents: 2, latent_dim: 4 }
@@ -106,6 +146,15 @@ fn is_what_it_says_it_is() {
     ::std::assert_eq!(Local::PARAMETERS, private::PARAMETERS);
     ::std::assert_eq!(Local::PARAMETERS, shadows::Shadowed::PARAMETERS);
     ::std::assert_eq!(private::r#yield::INPUT_DIM, 4 + 5);
+    ::std::assert_eq!(values::Values::INPUT_SHAPE, Some([3, 3, 4]));
+    ::std::assert_eq!(
+        (values::Values::NUM_LATENTS, values::Values::LATENT_DIM),
+        (8, 16)
+    );
+    ::std::assert_eq!(
+        (values::Values::LATENT_HEADS, values::Values::CROSS_HEADS),
+        (2, 1)
+    );
     ::std::assert_eq!(Local::PARAMETERS, namesakes::Layer::PARAMETERS);
     ::std::assert_eq!(Local::PARAMETERS, namesakes::Tensor::PARAMETERS);
     ::std::assert_eq!(Local::PARAMETERS, namesakes::Latents::PARAMETERS);

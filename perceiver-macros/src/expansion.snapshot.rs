@@ -78,8 +78,8 @@ impl Digits {
         type __Type = ::core::primitive::usize;
         type __Value = __ranges::Count<
             {
-                let value: __Type = labels::COUNT;
-                value
+                let __value: __Type = labels::COUNT;
+                __value
             },
         >;
         let () = <&__ranges::InRange<
@@ -142,7 +142,7 @@ const _: () = {
         ///
         /// # Panics
         /// Where [`try_forward`](Self::try_forward) gives an error.
-        pub fn forward<I: __::Input2<Self, E, D>>(
+        pub fn forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
@@ -157,7 +157,7 @@ const _: () = {
         ///
         /// # Panics
         /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
-        pub fn forward_mut<I: __::Input2<Self, E, D>>(
+        pub fn forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
@@ -173,7 +173,7 @@ const _: () = {
         /// # Errors
         /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
         /// out of memory.
-        pub fn try_forward<I: __::Input2<Self, E, D>>(
+        pub fn try_forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
@@ -189,7 +189,7 @@ const _: () = {
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
-        pub fn try_forward_mut<I: __::Input2<Self, E, D>>(
+        pub fn try_forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &mut self,
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
@@ -210,7 +210,7 @@ const _: () = {
         ///
         /// # Panics
         /// Where [`try_embed`](Self::try_embed) gives an error.
-        pub fn embed<I: __::Input2<Self, E, D>>(
+        pub fn embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
         ) -> I::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>
@@ -225,7 +225,7 @@ const _: () = {
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
-        pub fn try_embed<I: __::Input2<Self, E, D>>(
+        pub fn try_embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
             &self,
             input: I,
         ) -> __::Result<
@@ -276,7 +276,11 @@ const _: () = {
         }
     }
     /// From the input to the latents behind the last layer.
-    fn run<E: __::Dtype, D: __::Device<E>, I: __::Input2<Digits<E, D>, E, D>>(
+    fn run<
+        E: __::Dtype,
+        D: __::Device<E>,
+        I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
+    >(
         model: &Digits<E, D>,
         input: I,
         dropout: __::Dropout,
@@ -320,8 +324,11 @@ const _: () = {
             )
             .map_err(__::ForwardError::Device)
     }
-    impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::Module<I>
-    for Digits<E, D>
+    impl<
+        E: __::Dtype,
+        D: __::Device<E>,
+        I: __::InputShape2<Self, 8, 8, 1, E, D>,
+    > __::Module<I> for Digits<E, D>
     where
         I::Sizes: __::Shape2<8, 8, 1, Self>,
         I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
@@ -333,8 +340,11 @@ const _: () = {
                 .map_err(__::ForwardError::into_device_error::<E, D>)
         }
     }
-    impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::ModuleMut<I>
-    for Digits<E, D>
+    impl<
+        E: __::Dtype,
+        D: __::Device<E>,
+        I: __::InputShape2<Self, 8, 8, 1, E, D>,
+    > __::ModuleMut<I> for Digits<E, D>
     where
         I::Sizes: __::Shape2<8, 8, 1, Self>,
         I::Positions: __::MaskedBy<I::Mask, Self, E, D>,

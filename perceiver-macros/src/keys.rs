@@ -108,9 +108,6 @@ pub const ALSO_CALLED: &[(&[&str], &[&str])] = &[
 /// The keys that `name` may have been meant to be: the one that it is, those that it is another name or a part of, or
 /// else the nearest, if one is near.
 pub fn near(name: &str) -> Vec<&'static Key> {
-    if let Some(key) = find(name) {
-        return vec![key];
-    }
     let name = name.to_lowercase();
     if let Some(key) = find(&name) {
         return vec![key];
@@ -120,8 +117,8 @@ pub fn near(name: &str) -> Vec<&'static Key> {
         return keys.iter().filter_map(|key| find(key)).collect();
     }
     let with = |part: &str| -> Vec<_> {
-        let keys = KEYS.iter().filter(|key| key.name.contains(part));
-        keys.filter(|_| part.len() >= 4).collect()
+        let is_part = |key: &&Key| part.len() >= 4 && key.name.contains(part);
+        KEYS.iter().filter(is_part).collect()
     };
     let whole = with(&name);
     if !whole.is_empty() {
@@ -145,10 +142,10 @@ pub fn near(name: &str) -> Vec<&'static Key> {
     }
 }
 
-/// The message that there is no key `written`, which is much like `name`.
-pub fn unknown(written: &str, name: &str) -> String {
+/// The message that there is no key `written`, which may have been meant to be one that is `near`.
+pub fn unknown(written: &str, near: &[&Key]) -> String {
     let quoted = |key: &Key| format!("`{}`", key.name);
-    let near: Vec<_> = near(name).into_iter().map(quoted).collect();
+    let near: Vec<_> = near.iter().map(|key| quoted(key)).collect();
     let help = match &near[..] {
         [] => {
             let all: Vec<_> = KEYS.iter().map(quoted).collect();

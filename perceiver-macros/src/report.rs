@@ -23,11 +23,12 @@ impl Report {
         self.errors.extend(error);
     }
 
-    /// Does what only repeats an error that has been reported.
+    /// Does what has no errors of its own: those that it finds follow from one that has been reported.
     pub fn quietly<T>(&mut self, repeat: impl FnOnce(&mut Self) -> T) -> T {
-        let errors = self.errors.len();
+        let (errors, lost) = (self.errors.len(), self.lost);
         let result = repeat(self);
         self.errors.truncate(errors);
+        self.lost = lost;
         result
     }
 
@@ -42,10 +43,10 @@ impl Report {
         self.errors.last().map(syn::Error::to_compile_error)
     }
 
-    /// All errors but the last, as items: rustc comes to them first.
-    pub fn others_as_items(&self) -> TokenStream {
+    /// All errors but the last, as items with attributes: rustc comes to them first.
+    pub fn others_as_items(&self, attrs: &TokenStream) -> TokenStream {
         let errors = self.errors.iter().rev().skip(1).rev();
         let errors = errors.map(syn::Error::to_compile_error);
-        quote!(#(#errors)*)
+        quote!(#(#attrs #errors)*)
     }
 }

@@ -1,4 +1,4 @@
-//! What a constant has to be. The expansion of `perceiver!` asks for a trait that holds for [`InRange<true>`] alone,
+//! What a constant has to be. The expansion of `perceiver!` asks for a trait that holds for `&InRange<true>` alone,
 //! one for each key, so that the compiler's error has the words of the key.
 
 /// A count, as a type.
@@ -115,19 +115,19 @@ impl Number {
     }
 }
 
-/// Whether a number is above 0.
+/// A number that has to be above 0.
 #[must_use]
 pub const fn positive(value: f64) -> Number {
     Number::new(value, value > 0.0 && value < f64::INFINITY)
 }
 
-/// Whether `freq_base` is a base.
+/// A number that has to be a base of frequencies.
 #[must_use]
 pub const fn base(value: f64) -> Number {
     Number::new(value, positive(value).holds && value != 1.0)
 }
 
-/// Whether a number is a probability that is not 1.
+/// A number that has to be a probability other than 1.
 #[must_use]
 pub const fn probability(value: f64) -> Number {
     Number::new(value, value >= 0.0 && value < 1.0)

@@ -10,7 +10,7 @@ use super::extent::{
 use super::key::{expected_key, is_key, joined, separator, starts_with_entry, starts_with_key};
 use super::tokens::{attributes, is_joint, is_punct, name, skip_attributes, unexpected, unraw};
 use super::{Entry, holds_entries, source};
-use crate::keys;
+use crate::keys::{self, Kind};
 use crate::report::Report;
 
 /// Reads entries to the end.
@@ -40,13 +40,20 @@ pub fn words(trees: &[TokenTree]) -> Vec<Ident> {
     words
 }
 
+/// Whether a probability is given in percent.
+fn is_percentage(key: &Ident, value: &[TokenTree]) -> bool {
+    let key = keys::find(&unraw(key));
+    let is_probability = key.is_some_and(|key| key.kind == Kind::Probability);
+    is_probability && matches!(value, [TokenTree::Literal(_), sign] if is_punct(sign, '%'))
+}
+
 struct Entries<'a> {
     entries: Vec<Entry>,
     /// Whether a sign, a quote or a word has been reported that belongs to another language. Whoever writes one
     /// does so throughout, and is told once.
     speaks_another_language: bool,
     /// What has been reported that stands in front of a key: it may stand in front of each.
-    in_front: Option<String>,
+    in_front: Option<Vec<TokenTree>>,
     report: &'a mut Report,
 }
 
@@ -202,24 +209,27 @@ impl<'a> Entries<'a> {
                 self.report.error(&values, message);
                 (None, behind(rest))
             }
+            Ok((Expr::Try(_), _)) => {
+                self.wrong_value(key, written, ": write `if .. { .. } else { .. }`");
+                (None, end)
+            }
             Ok((_, rest)) => {
                 let expected = format!("`,` after the value of `{key}`");
                 self.report.push(unexpected(&expected, rest, key));
                 (None, skip_entry(behind(rest)))
             }
-            Err(_) if is_begun(written) => {
+            Err(_) if is_begun(written) && !is_percentage(key, written) => {
                 let written: TokenStream = written.iter().cloned().collect();
                 self.report
                     .error(&written, format!("the value of `{key}` is not complete"));
                 (None, end)
             }
-            // Which rustc has reported.
-            Err(_) if matches!(written, [TokenTree::Literal(_)]) => (None, end),
             Err(_) => {
                 let hint = match written {
                     [point, TokenTree::Literal(_)] if is_punct(point, '.') => {
                         ": write a `0` in front"
                     }
+                    _ if is_percentage(key, written) => ": write a fraction, as in `0.1`",
                     _ => "",
                 };
                 self.wrong_value(key, written, hint);
@@ -239,15 +249,21 @@ impl<'a> Entries<'a> {
 
     /// `value` without what stands in front of the next key, if that has been reported once.
     fn without_what_is_in_front<'t>(&self, value: &'t [TokenTree]) -> &'t [TokenTree] {
-        let is_in_front = |i: &usize| self.in_front.as_ref() == Some(&text(&value[*i..]));
-        let end = (0..value.len()).rev().find(is_in_front);
-        &value[..end.unwrap_or(value.len())]
+        let Some(in_front) = &self.in_front else {
+            return value;
+        };
+        let end = value.len().saturating_sub(in_front.len());
+        let is_there = text(&value[end..]) == text(in_front);
+        if is_there { &value[..end] } else { value }
     }
 
     /// How many tokens stand in front of the key that `trees` begin with, if that has been reported once.
     fn len_in_front(&self, trees: &[TokenTree]) -> usize {
-        let is_in_front = |i: &usize| self.in_front.as_ref() == Some(&text(&trees[..*i]));
-        (0..trees.len()).find(is_in_front).unwrap_or(0)
+        let in_front = self.in_front.as_deref().unwrap_or_default();
+        let is_there = trees
+            .get(..in_front.len())
+            .is_some_and(|trees| text(trees) == text(in_front));
+        if is_there { in_front.len() } else { 0 }
     }
 
     /// Reports an entry that is not `key: value`, and keeps its key if there is no doubt about it.
@@ -267,8 +283,10 @@ impl<'a> Entries<'a> {
             [TokenTree::Group(group)] if holds_entries(&words[0]) => {
                 self.report.push(expected_key(words));
                 let trees: Vec<_> = group.stream().into_iter().collect();
-                let inner = entries(&trees, self.report);
-                self.entries.extend(inner);
+                let mut rest = &trees[..];
+                while !rest.is_empty() {
+                    rest = self.entry(rest);
+                }
                 return;
             }
             [key] if starts_with_key(words) => {
@@ -279,20 +297,22 @@ impl<'a> Entries<'a> {
                 let expected = format!("`:` after `{key}`");
                 (name(key), unexpected(&expected, sign, key))
             }
-            [sign, ..] if is_punct(sign, '-') => (None, expected_key(words)),
-            _ => match joined(words) {
-                Some((shown, name)) if !keys::near(&unraw(&name)).is_empty() => {
-                    let written: TokenStream = words.iter().cloned().collect();
-                    let message = keys::unknown(&shown, &unraw(&name));
-                    let near = keys::near(&unraw(&name));
-                    let key = (near.len() == 1).then(|| Ident::new(near[0].name, name.span()));
-                    (key, syn::Error::new_spanned(written, message))
+            _ => {
+                let meant =
+                    joined(words).map(|(shown, name)| (shown, keys::near(&unraw(&name)), name));
+                match meant {
+                    Some((shown, near, name)) if !near.is_empty() => {
+                        let written: TokenStream = words.iter().cloned().collect();
+                        let message = keys::unknown(&shown, &near);
+                        let key = (near.len() == 1).then(|| Ident::new(near[0].name, name.span()));
+                        (key, syn::Error::new_spanned(written, message))
+                    }
+                    _ => (None, expected_key(words)),
                 }
-                _ => (None, expected_key(words)),
-            },
+            }
         };
         if key.is_none() && starts_with_entry(behind) {
-            self.in_front = Some(text(trees));
+            self.in_front = Some(trees.to_vec());
             self.foreign(error);
         } else {
             self.report.push(error);

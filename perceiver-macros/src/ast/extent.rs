@@ -6,10 +6,19 @@ use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Expr, Ident};
 
 use super::key::{is_key, separator};
-use super::tokens::is_punct;
+use super::tokens::{is_punct, is_type};
 
-/// Reads an expression, and gives what is behind it.
+/// Reads an expression, and gives what is behind it. Most end at the first comma; one that does not has one of its own,
+/// as in `max::<usize, 6>()`.
 pub fn expression(trees: &[TokenTree]) -> syn::Result<(Expr, &[TokenTree])> {
+    let end = skip_entry(trees);
+    match parse(&trees[..trees.len() - end.len()]) {
+        Ok((value, [])) => Ok((value, end)),
+        _ => parse(trees),
+    }
+}
+
+fn parse(trees: &[TokenTree]) -> syn::Result<(Expr, &[TokenTree])> {
     let parser = |input: ParseStream| {
         let value = Expr::parse(input)?;
         Ok((value, input.parse::<TokenStream>()?.into_iter().count()))
@@ -54,12 +63,8 @@ pub fn skip_entry(trees: &[TokenTree]) -> &[TokenTree] {
     &trees[end..]
 }
 
-/// How many tokens are a type with generics, `Rank3<8, 8, 3>`, which no value begins like.
+/// How many tokens are a type with generics and nothing behind it, `Rank3<8, 8, 3>`, which no value is.
 pub fn type_with_generics(trees: &[TokenTree]) -> Option<usize> {
-    let is_type = |name: &Ident| {
-        let name = name.to_string();
-        name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase)
-    };
     let name = match trees {
         [TokenTree::Ident(name), sign, ..] if is_type(name) && is_punct(sign, '<') => 1,
         [sign, ..] if is_punct(sign, '<') => 0,

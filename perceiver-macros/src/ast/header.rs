@@ -5,8 +5,11 @@ use quote::ToTokens;
 use syn::{Attribute, Ident, Path, Visibility};
 
 use super::entries::{entries, words};
-use super::tokens::{attributes, is_group, is_punct, is_word, name, skip_attributes, unexpected};
+use super::tokens::{
+    attributes, is_group, is_punct, is_type, is_word, name, skip_attributes, unexpected, unraw,
+};
 use super::{Declaration, declaration, derived, holds_entries, source, unnamed};
+use crate::keys;
 use crate::report::Report;
 
 /// The traits of the standard library that a model's tensors do not have.
@@ -81,14 +84,18 @@ pub fn named(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         Some(TokenTree::Group(body)) => body.span_open(),
         _ => name.span(),
     };
-    let behind = rest.iter().any(|tree| is_word(tree, "struct"));
-    let behind = behind.then(|| report.quietly(|report| named(rest.to_vec(), report)));
-    let behind = behind.filter(|behind| behind.name != name).map(Box::new);
-    let keyword = header.iter().find(|tree| is_word(tree, "struct"));
+    let mut behind = Vec::new();
+    if rest.iter().any(|tree| is_word(tree, "struct")) {
+        let mut next = report.quietly(|report| named(rest.to_vec(), report));
+        let others = std::mem::take(&mut next.behind);
+        behind = [next].into_iter().chain(others).collect();
+        // One of the same name is another error.
+        behind.retain(|behind| behind.name != name);
+    }
     Declaration {
         attrs,
         vis,
-        keyword: keyword.map(TokenTree::span),
+        keyword: keyword.map(|i| trees[i].span()),
         span: name.span(),
         place,
         name,
@@ -198,11 +205,6 @@ fn find_name(header: &[TokenTree]) -> Option<Ident> {
     let mut parts: Vec<_> = header.split(|tree| is_word(tree, "struct")).collect();
     let in_front = parts.remove(0);
     let mut behind = parts.into_iter().rev();
-    let is_type = |name: &Ident| {
-        let name = name.to_string();
-        let is_capital = name.starts_with(char::is_uppercase) && name != "Struct";
-        is_capital && (name.len() == 1 || name.contains(char::is_lowercase))
-    };
     // The one on the left of a `=`, or the one that the body belongs to.
     let equals = in_front.iter().position(|tree| is_punct(tree, '='));
     let left = equals.and_then(|i| in_front[..i].last());
@@ -221,7 +223,11 @@ fn find_name(header: &[TokenTree]) -> Option<Ident> {
         .find_map(|part| names(part).into_iter().next())
         .or_else(last)
         .or_else(|| in_front.iter().filter_map(name).find(is_type))
-        .or_else(|| names(in_front).pop())
+        .or_else(|| {
+            names(in_front)
+                .pop()
+                .filter(|name| keys::find(&unraw(name)).is_none())
+        })
 }
 
 /// The first names in `trees` that nothing is between. Of a path, the last one counts.

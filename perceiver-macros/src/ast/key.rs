@@ -63,8 +63,11 @@ pub fn expected_key(trees: &[TokenTree]) -> syn::Error {
 /// Words that are written like one, `num-latents`, `num latents` or `num.latents`, as they are written and as the
 /// one, `num_latents`.
 pub fn joined(words: &[TokenTree]) -> Option<(String, Ident)> {
-    let first = words.first()?;
+    let (first, last) = (words.first()?, words.last()?);
     let is_joint = |tree: &TokenTree| ['-', '.', ':'].iter().any(|sign| is_punct(tree, *sign));
+    if is_joint(first) || is_joint(last) {
+        return None;
+    }
     let signs = words.iter().filter(|tree| is_joint(tree)).count();
     let names = words.iter().filter(|tree| !is_joint(tree));
     let names: Option<Vec<_>> = names

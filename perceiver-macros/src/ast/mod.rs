@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! declaration = attribute* visibility `struct` name `{` entries `}`    (header)
-//!             | entries
+//!             | entry (`,` entry)* `,`?
 //! entries     = (entry (`,` entry)* `,`?)?                             (entries)
 //! entry       = documentation* key `:` value
 //! ```
@@ -19,10 +19,11 @@ mod source;
 mod tokens;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::quote;
 use syn::{Attribute, Expr, Ident, Visibility};
 
 use crate::report::Report;
-use key::{starts_with_entry, starts_with_key};
+use key::{is_key, starts_with_entry, starts_with_key};
 use tokens::is_word;
 
 pub use derive::derived;
@@ -45,8 +46,16 @@ pub struct Declaration {
     pub words: Vec<Ident>,
     /// Whether what is around the entries is wrong.
     pub is_wrong: bool,
-    /// Another declaration in the same place, which is an error; what uses it is not another.
-    pub behind: Option<Box<Declaration>>,
+    /// Other declarations in the same place, which is an error; what uses them is not another.
+    pub behind: Vec<Declaration>,
+}
+
+impl Declaration {
+    /// The conditions under which there is a model at all.
+    pub fn cfgs(&self) -> TokenStream {
+        let cfgs = self.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+        quote!(#(#cfgs)*)
+    }
 }
 
 /// `key: value`.
@@ -59,7 +68,7 @@ pub struct Entry {
 }
 
 /// The names that the expansion gives to type parameters, and to what it is made of.
-pub const GENERICS: [&str; 9] = ["E", "D", "I", "B", "T", "V", "E2", "D2", "__"];
+pub const TAKEN: [&str; 7] = ["E", "D", "I", "V", "E2", "D2", "__"];
 
 /// Reads the path of the `perceiver` crate, which the outer macro puts in front with a `;`, and the declaration.
 pub fn parse(input: TokenStream, report: &mut Report) -> (TokenStream, Declaration) {
@@ -72,7 +81,8 @@ pub fn parse(input: TokenStream, report: &mut Report) -> (TokenStream, Declarati
 }
 
 fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
-    if !is_bare(&trees) {
+    let name = name_in_front(&trees);
+    if name.is_none() && !is_bare(&trees) {
         return header::named(trees, report);
     }
     let first = trees.first();
@@ -81,27 +91,28 @@ fn declaration(trees: Vec<TokenTree>, report: &mut Report) -> Declaration {
         report.push(syn::Error::new(Span::call_site(), message));
         report.lost = true;
     }
-    let name = name_in_front(&trees);
-    let entries = match &name {
-        Some(name) => {
+    let is_wrong = name.is_some();
+    let (name, entries) = match name {
+        Some((name, len)) => {
             let expected = format!("`struct {name} {{ key: value, .. }}`");
-            report.push(tokens::unexpected(&expected, &trees, name));
+            report.push(tokens::unexpected(&expected, &trees, &name));
             report.lost = true;
-            report.quietly(|report| entries::entries(&trees[2..], report))
+            let entries = report.quietly(|report| entries::entries(&trees[len..], report));
+            (name, entries)
         }
-        None => entries::entries(&trees, report),
+        None => (unnamed(), entries::entries(&trees, report)),
     };
     Declaration {
         attrs: Vec::new(),
         vis: Visibility::Inherited,
         keyword: None,
-        name: name.unwrap_or_else(unnamed),
+        name,
         span: first.map_or_else(Span::call_site, TokenTree::span),
         place: Span::call_site(),
         entries,
         words: entries::words(&trees),
-        is_wrong: false,
-        behind: None,
+        is_wrong,
+        behind: Vec::new(),
     }
 }
 
@@ -110,15 +121,24 @@ fn unnamed() -> Ident {
     Ident::new("Perceiver", Span::call_site())
 }
 
-/// The name of a model that is written in front of its keys, as in `Model, depth: 6`.
-fn name_in_front(trees: &[TokenTree]) -> Option<Ident> {
-    match trees {
-        [first, sign, ..] if is_punct(sign, ',') || is_punct(sign, ';') => {
-            let is_type = |name: &Ident| name.to_string().starts_with(char::is_uppercase);
-            tokens::name(first).filter(is_type)
-        }
-        _ => None,
-    }
+/// The name of a model that is written in front of its keys, as in `Model, depth: 6`, and how many tokens it has.
+fn name_in_front(trees: &[TokenTree]) -> Option<(Ident, usize)> {
+    let (first, rest) = trees.split_first()?;
+    let inner: Vec<_> = match first {
+        TokenTree::Group(group) => group.stream().into_iter().collect(),
+        word => vec![word.clone()],
+    };
+    let [word] = &inner[..] else {
+        return None;
+    };
+    let name = tokens::name(word).filter(|name| !is_key(word) && tokens::is_type(name))?;
+    let len = match rest {
+        [sign, ..] if is_punct(sign, ',') || is_punct(sign, ';') => 2,
+        [sign, rest @ ..] if is_punct(sign, ':') && starts_with_entry(rest) => 2,
+        rest if starts_with_entry(rest) => 1,
+        _ => return None,
+    };
+    Some((name, len))
 }
 
 /// Whether the declaration is just the keys, also if some of them are wrong.

@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::Parser;
-use syn::{Attribute, Ident};
+use syn::{Attribute, Ident, LitStr};
 
 use super::source::source;
 use crate::report::Report;
@@ -30,12 +30,27 @@ pub fn is_group(tree: &TokenTree, delimiter: Delimiter) -> bool {
 pub fn name(tree: &TokenTree) -> Option<Ident> {
     let name = match tree {
         TokenTree::Ident(ident) => syn::parse2(ident.to_token_stream()),
-        TokenTree::Literal(_) => {
-            syn::parse2(tree.to_token_stream()).and_then(|string: syn::LitStr| string.parse())
-        }
+        TokenTree::Literal(_) => syn::parse2(tree.to_token_stream()).and_then(|string: LitStr| {
+            // What is no name at all is not to be read as tokens, of which the compiler could have its own opinion.
+            let is_word = string
+                .value()
+                .chars()
+                .all(|c| c == '_' || c.is_alphanumeric());
+            let string = is_word
+                .then_some(string)
+                .ok_or_else(|| syn::Error::new(tree.span(), ""))?;
+            string.parse()
+        }),
         _ => return None,
     };
     name.ok()
+}
+
+/// Whether this is written like the name of a type, and not like a constant's.
+pub fn is_type(name: &Ident) -> bool {
+    let name = unraw(name);
+    let is_capital = name.starts_with(char::is_uppercase) && name != "Struct";
+    is_capital && (name.chars().count() == 1 || name.contains(char::is_lowercase))
 }
 
 /// An identifier without `r#`, as a string.

@@ -10,20 +10,21 @@ use crate::ast::is_punct;
 use crate::keys::KEYS;
 use crate::report::Report;
 
-/// The constants that follow from keys, with those keys; of all of them, if none is listed.
-const DERIVED: [(&str, &[&str]); 3] = [
-    ("input_channels", &["input_shape"]),
-    (
-        "input_dim",
-        &[
+/// The keys that a constant follows from which is not a key's own.
+fn sources(constant: &str) -> Vec<String> {
+    let keys: &[&str] = match constant {
+        "input_channels" => &["input_shape"],
+        "input_dim" => &[
             "input_channels",
             "input_axis",
             "input_shape",
             "num_freq_bands",
         ],
-    ),
-    ("parameters", &[]),
-];
+        "parameters" => return KEYS.iter().map(|key| key.name.into()).collect(),
+        _ => &[],
+    };
+    keys.iter().map(ToString::to_string).collect()
+}
 
 /// Takes out the values that lead back to themselves, and reports each circle.
 pub fn remove(model: &Ident, values: &mut BTreeMap<&'static str, Value>, report: &mut Report) {
@@ -56,13 +57,9 @@ fn circle(
     seen: &mut Vec<String>,
 ) -> Option<Vec<String>> {
     seen.push(at.into());
-    let next: Vec<String> = match values.get(at) {
+    let next = match values.get(at) {
         Some(value) => constants(value.written.clone(), model),
-        None => match DERIVED.iter().find(|(name, _)| *name == at) {
-            Some((_, [])) => KEYS.iter().map(|key| key.name.into()).collect(),
-            Some((_, keys)) => keys.iter().map(ToString::to_string).collect(),
-            None => Vec::new(),
-        },
+        None => sources(at),
     };
     if next.iter().any(|next| next == start) {
         return Some(vec![at.into()]);
@@ -88,9 +85,11 @@ fn constants(tokens: TokenStream, model: &Ident) -> Vec<String> {
             (TokenTree::Ident(of), [a, b, TokenTree::Ident(name), ..])
                 if of == model && is_punct(a, ':') && is_punct(b, ':') =>
             {
-                // One behind `::` is another's.
+                // One behind `::` is another's, and what is not in capitals no constant.
                 let is_path = i > 0 && is_punct(&trees[i - 1], ':');
-                constants.extend((!is_path).then(|| name.to_string().to_lowercase()));
+                let name = name.to_string();
+                let is_constant = !is_path && !name.contains(char::is_lowercase);
+                constants.extend(is_constant.then(|| name.to_lowercase()));
             }
             (TokenTree::Group(group), _) => {
                 constants.extend(self::constants(group.stream(), model));

@@ -5,7 +5,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
-use proc_macro2::{Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Attribute, Expr, Ident};
@@ -13,7 +13,6 @@ use syn::{Attribute, Expr, Ident};
 use crate::ast::{Declaration, Entry, source};
 use crate::keys::{self, Default, KEYS, Key, Kind};
 use crate::report::Report;
-use value::strip;
 
 /// The values of a declaration's keys, by name. A key that was left out has its default, one that was
 /// wrong a value with which the rest can still be expanded.
@@ -33,10 +32,30 @@ pub struct Value {
     pub shape: Vec<Expr>,
     /// The value as it is written.
     pub written: TokenStream,
-    /// Whether only the compiler can tell what it is.
-    pub opaque: bool,
+    /// What of it the macro can read.
+    pub read: Read,
     /// Documentation from the declaration.
     pub docs: Vec<Attribute>,
+}
+
+/// What the macro can read of a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Read {
+    /// A count that is written as a number.
+    Count(u64),
+    /// A flag that is written out.
+    Flag(bool),
+    /// Something else that is written out.
+    Literal,
+    /// What only the compiler can tell.
+    Opaque,
+}
+
+impl Value {
+    /// Whether only the compiler can tell what it is.
+    pub fn is_opaque(&self) -> bool {
+        self.read == Read::Opaque
+    }
 }
 
 impl Values {
@@ -47,7 +66,15 @@ impl Values {
 
     /// Whether the flag `name` is, as far as the macro can see, `false`.
     pub fn is_off(&self, name: &str) -> bool {
-        self.get(name).tokens.to_string() == "false"
+        self.get(name).read == Read::Flag(false)
+    }
+
+    /// The count `name`, if it is written as a number and nothing is wrong.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        match self.get(name).read {
+            Read::Count(count) if !self.poisoned => Some(count),
+            _ => None,
+        }
     }
 
     /// Whether there are parentheses or braces around a value, for which lints would see no need.
@@ -64,7 +91,7 @@ impl Values {
         };
         self.keys
             .values()
-            .any(|value| value.opaque && (is_group(&value.written) || sizes(value)))
+            .any(|value| value.is_opaque() && (is_group(&value.written) || sizes(value)))
     }
 
     /// The number of axes in `input_shape`, if it is given.
@@ -88,8 +115,9 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
     for entry in &declaration.entries {
         let name = entry.key.unraw().to_string();
         let Some(key) = keys::find(&name) else {
-            report.error(&entry.key, keys::unknown(&name, &name));
-            meant.extend(keys::near(&name).iter().map(|key| key.name));
+            let near = keys::near(&name);
+            report.error(&entry.key, keys::unknown(&name, &near));
+            meant.extend(near.iter().map(|key| key.name));
             continue;
         };
         if written.insert(key.name, entry).is_some() {
@@ -110,12 +138,11 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
     cycles::remove(&declaration.name, &mut values, report);
 
     // As long as the flag is wrong, it may be meant to be off.
-    let encodes = match written.get("fourier_encode_data") {
-        Some(entry) => {
-            let value = entry.value.as_ref();
-            value.is_some_and(|value| source(strip(value)) == "true")
+    let encodes = match values.get("fourier_encode_data") {
+        Some(flag) => flag.read == Read::Flag(true),
+        None => {
+            !written.contains_key("fourier_encode_data") && !meant.contains(&"fourier_encode_data")
         }
-        None => !meant.contains(&"fourier_encode_data"),
     };
     for key in KEYS {
         let required = match key.default {
@@ -141,26 +168,34 @@ pub fn check(declaration: &Declaration, report: &mut Report) -> Values {
 
 /// A value with the model's name in place of `Self`, since constants inside of it will not know that.
 fn of_the_model(expr: &Expr, model: &Ident) -> Expr {
-    fn named(tokens: TokenStream, model: &Ident) -> TokenStream {
-        let trees = tokens.into_iter().map(|tree| match tree {
-            TokenTree::Ident(word) if word == "Self" => {
-                let mut name = model.clone();
-                name.set_span(word.span());
-                TokenTree::Ident(name)
+    syn::parse2(named(expr.to_token_stream(), model)).unwrap_or_else(|_| expr.clone())
+}
+
+/// `tokens` with `model` in place of `Self`, but where `Self` is something else: in an `impl` or a `trait`.
+fn named(tokens: TokenStream, model: &Ident) -> TokenStream {
+    let mut is_item = false;
+    let trees = tokens.into_iter().map(|tree| match tree {
+        TokenTree::Ident(word) if word == "Self" => {
+            let mut name = model.clone();
+            name.set_span(word.span());
+            TokenTree::Ident(name)
+        }
+        TokenTree::Ident(word) if word == "impl" || word == "trait" => {
+            is_item = true;
+            TokenTree::Ident(word)
+        }
+        TokenTree::Group(group) => {
+            let is_body = group.delimiter() == Delimiter::Brace;
+            if is_body && std::mem::take(&mut is_item) {
+                return TokenTree::Group(group);
             }
-            TokenTree::Group(group) => {
-                let mut named = Group::new(group.delimiter(), named(group.stream(), model));
-                named.set_span(group.span());
-                TokenTree::Group(named)
-            }
-            tree => tree,
-        });
-        trees.collect()
-    }
-    let tokens = expr.to_token_stream();
-    let says_self = format!(" {tokens} ").contains(" Self ");
-    let named = says_self.then(|| syn::parse2(named(tokens, model)).ok());
-    named.flatten().unwrap_or_else(|| expr.clone())
+            let mut inner = Group::new(group.delimiter(), named(group.stream(), model));
+            inner.set_span(group.span());
+            TokenTree::Group(inner)
+        }
+        tree => tree,
+    });
+    trees.collect()
 }
 
 /// Reports keys that say the same thing twice.
@@ -209,7 +244,11 @@ fn fallback(key: &Key) -> Value {
         tokens: literal.parse().unwrap_or_default(),
         shape: Vec::new(),
         written: TokenStream::new(),
-        opaque: false,
+        read: match (literal.parse(), literal.parse()) {
+            (Ok(count), _) => Read::Count(count),
+            (_, Ok(flag)) => Read::Flag(flag),
+            _ => Read::Literal,
+        },
         docs: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Expr, ExprLit, Lit, Stmt, UnOp};
 
-use super::Value;
+use super::{Read, Value};
 use crate::ast::source;
 use crate::keys::{self, Default, Key, Kind};
 
@@ -13,31 +13,23 @@ const WHOLE: [&str; 12] = [
     "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
 ];
 
-/// The hint about a value that stands for none.
-const LEAVE_OUT: &str = ": leave out the key";
-
-/// The hint about a model without logits.
-const NO_LOGITS: &str = ": for no logits, write `final_classifier_head: false`";
-
-/// The hint about a size that is not fixed.
-const ANY_SIZE: &str = ": for inputs of any size, give `input_axis` and `input_channels` instead";
-
 /// Reads a value, as far as it is literal.
 pub fn read(key: &Key, expr: &Expr) -> syn::Result<Value> {
     let checked = match key.kind {
         Kind::Shape => shape(key, expr)?,
-        kind => scalar(kind, expr).map_err(|mut wrong| {
+        kind => scalar(kind, expr).map_err(|wrong| {
+            let hint = match wrong.found {
+                Found::Nothing | Found::Zero if key.name == "num_classes" => {
+                    ": for no logits, write `final_classifier_head: false`"
+                }
+                Found::Nothing if key.default == Default::Absent => ": leave out the key",
+                found => found.hint(),
+            };
             let what = format!("`{}` has to be {}", key.name, kind.expected());
-            let is_none = wrong.hint == LEAVE_OUT;
-            if key.name == "num_classes" && (is_none || source(&wrong.tokens) == "0") {
-                wrong.hint = NO_LOGITS;
-            } else if is_none && key.default != Default::Absent {
-                wrong.hint = "";
-            }
-            wrong.error(&what)
+            wrong.error(&what, hint)
         })?,
     };
-    if checked.opaque && key.structural() {
+    if checked.read == Read::Opaque && key.structural() {
         let message = format!(
             "`{}` has to be written out, `true` or `false`: it decides what the model is made of",
             key.name
@@ -52,7 +44,7 @@ pub fn read(key: &Key, expr: &Expr) -> syn::Result<Value> {
         },
         shape: array(expr),
         written: expr.to_token_stream(),
-        opaque: checked.opaque,
+        read: checked.read,
         docs: Vec::new(),
     })
 }
@@ -60,36 +52,75 @@ pub fn read(key: &Key, expr: &Expr) -> syn::Result<Value> {
 /// A value that is in range or that only the compiler can see.
 struct Checked {
     tokens: TokenStream,
-    opaque: bool,
+    read: Read,
 }
 
-/// A value that is wrong, with a hint that goes on behind it.
+/// A value that is wrong.
 struct Wrong {
     tokens: TokenStream,
-    hint: &'static str,
+    found: Found,
+}
+
+/// What is in place of a value.
+#[derive(Clone, Copy)]
+enum Found {
+    /// A word that stands for none.
+    Nothing,
+    /// `_`.
+    Open,
+    /// `usize`, which dfdx writes for a dimension that it is told when the program runs.
+    Usize,
+    /// The number 0.
+    Zero,
+    /// A literal with a suffix.
+    Suffix,
+    /// The name of a type.
+    Type,
+    /// `Some(..)`.
+    Some,
+    /// More than any number.
+    Endless,
+    /// What is not an array.
+    NoArray,
+    /// Something that says enough by itself.
+    Other,
+}
+
+impl Found {
+    /// What goes on behind the message.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Suffix => ": leave out the suffix",
+            Self::Type | Self::Usize => ", which is a type",
+            Self::Some => ": leave out the `Some`",
+            Self::Endless => ", which is more than `f64::MAX`",
+            Self::NoArray => ": write the sizes out",
+            Self::Nothing | Self::Open | Self::Zero | Self::Other => "",
+        }
+    }
 }
 
 impl Wrong {
-    fn error(self, expected: &str) -> syn::Error {
+    fn error(self, expected: &str, hint: &str) -> syn::Error {
         let found = source(&self.tokens);
-        let message = format!("{expected}, found `{found}`{}", self.hint);
+        let message = format!("{expected}, found `{found}`{hint}");
         syn::Error::new_spanned(self.tokens, message)
     }
 }
 
-fn wrong(expr: &Expr, hint: &'static str) -> Result<Checked, Wrong> {
+fn wrong(expr: &Expr, found: Found) -> Result<Checked, Wrong> {
     // What a macro was given is where the macro was called.
     let tokens = match expr {
         Expr::Group(group) => group.expr.to_token_stream(),
         expr => expr.to_token_stream(),
     };
-    Err(Wrong { tokens, hint })
+    Err(Wrong { tokens, found })
 }
 
-fn literal(tokens: &impl ToTokens) -> Result<Checked, Wrong> {
+fn literal(tokens: &impl ToTokens, read: Read) -> Result<Checked, Wrong> {
     Ok(Checked {
         tokens: tokens.to_token_stream(),
-        opaque: false,
+        read,
     })
 }
 
@@ -104,53 +135,68 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
         _ => return opaque(kind, expr),
     };
     match (kind, lit) {
-        // Like `0o9`, which the compiler has reported.
-        (_, Lit::Verbatim(_)) => opaque(kind, expr),
-        (Kind::Flag, Lit::Bool(_)) => literal(lit),
-        (Kind::Count { max }, Lit::Int(int)) => match int.base10_parse::<u64>() {
-            _ if !matches!(int.suffix(), "" | "usize") => wrong(expr, suffix_hint(int.suffix())),
-            Ok(value) if !negative && (1..=max).contains(&value) => literal(lit),
-            _ => wrong(expr, ""),
+        (Kind::Flag, Lit::Bool(flag)) => literal(lit, Read::Flag(flag.value)),
+        (Kind::Count { max }, Lit::Int(int)) => match (int.suffix(), int.base10_parse::<u64>()) {
+            ("" | "usize", Ok(0)) if !negative => wrong(expr, Found::Zero),
+            ("" | "usize", Ok(count)) if !negative && count <= max => {
+                literal(lit, Read::Count(count))
+            }
+            ("" | "usize", _) => wrong(expr, Found::Other),
+            (suffix, _) => other_suffix(expr, int.base10_digits(), suffix),
         },
-        (Kind::Positive | Kind::Base | Kind::Probability, Lit::Int(_) | Lit::Float(_)) => {
-            let (digits, suffix) = match lit {
-                Lit::Int(int) => (int.base10_digits(), int.suffix()),
-                Lit::Float(float) => (float.base10_digits(), float.suffix()),
-                _ => ("", ""),
-            };
-            if !matches!(suffix, "" | "f64") {
-                return wrong(expr, suffix_hint(suffix));
-            }
-            let value: f64 = digits.parse().unwrap_or(f64::NAN);
-            if value.is_infinite() {
-                return wrong(expr, ", which is more than `f64::MAX`");
-            }
-            let in_range = match kind {
-                Kind::Positive => value > 0.0,
-                Kind::Base => value > 0.0 && value != 1.0,
-                _ => (0.0..1.0).contains(&value),
-            };
-            // `-0.0` is 0, but nobody means it.
-            if !in_range || negative {
-                return wrong(expr, "");
-            }
-            let Lit::Int(_) = lit else {
-                return literal(lit);
-            };
+        (Kind::Positive | Kind::Base | Kind::Probability, Lit::Int(int)) => {
+            let (digits, suffix) = (int.base10_digits(), int.suffix());
+            let value = number(kind, expr, digits, suffix, negative)?;
             let mut number = Literal::f64_unsuffixed(value);
             number.set_span(lit.span());
-            literal(&number)
+            literal(&number, Read::Literal)
         }
-        _ => wrong(expr, ""),
+        (Kind::Positive | Kind::Base | Kind::Probability, Lit::Float(float)) => {
+            let (digits, suffix) = (float.base10_digits(), float.suffix());
+            number(kind, expr, digits, suffix, negative)?;
+            literal(lit, Read::Literal)
+        }
+        _ => wrong(expr, Found::Other),
     }
 }
 
-/// The hint about a literal's suffix, if it is one.
-fn suffix_hint(suffix: &str) -> &'static str {
-    if WHOLE.contains(&suffix) || matches!(suffix, "f32" | "f64") {
-        ": leave out the suffix"
-    } else {
-        ""
+/// Checks a number.
+fn number(
+    kind: Kind,
+    expr: &Expr,
+    digits: &str,
+    suffix: &str,
+    negative: bool,
+) -> Result<f64, Wrong> {
+    let wrong = |found| wrong(expr, found).map(|_| 0.0);
+    if !matches!(suffix, "" | "f64") {
+        return other_suffix(expr, digits, suffix).map(|_| 0.0);
+    }
+    let value: f64 = digits.parse().unwrap_or(f64::NAN);
+    if value.is_infinite() {
+        return wrong(Found::Endless);
+    }
+    let in_range = match kind {
+        Kind::Positive => value > 0.0,
+        Kind::Base => value > 0.0 && value != 1.0,
+        _ => (0.0..1.0).contains(&value),
+    };
+    // `-0.0` is 0, but nobody means it.
+    if !in_range || negative {
+        return wrong(Found::Other);
+    }
+    Ok(value)
+}
+
+/// What a literal with another suffix is.
+fn other_suffix(expr: &Expr, digits: &str, suffix: &str) -> Result<Checked, Wrong> {
+    let is_type = WHOLE.contains(&suffix) || matches!(suffix, "f32" | "f64");
+    // Like `0o9`, or `1e`: digits that are none, which rustc has reported.
+    let is_number = digits == "0" && suffix.starts_with(['b', 'o', 'x']) || suffix == "e";
+    match (is_type, is_number) {
+        (true, _) => wrong(expr, Found::Suffix),
+        (_, true) => literal(expr, Read::Opaque),
+        _ => wrong(expr, Found::Other),
     }
 }
 
@@ -162,19 +208,19 @@ fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
         | Expr::Await(_)
         | Expr::Break(_)
         | Expr::Closure(_)
-        | Expr::Infer(_)
         | Expr::Let(_)
         | Expr::Range(_)
         | Expr::Reference(_)
         | Expr::Repeat(_)
         | Expr::Return(_)
         | Expr::Try(_)
-        | Expr::Tuple(_) => return wrong(expr, ""),
+        | Expr::Tuple(_) => return wrong(expr, Found::Other),
+        Expr::Infer(_) => return wrong(expr, Found::Open),
         Expr::Path(path) => {
             let name = path.path.segments.last().map(|last| &last.ident);
             let endless = ["INFINITY", "NEG_INFINITY", "NAN"];
             if name.is_some_and(|name| endless.iter().any(|endless| name == endless)) {
-                return wrong(expr, "");
+                return wrong(expr, Found::Other);
             }
             let is_none = path.path.segments.len() == 2
                 && path.path.segments[0].ident == "Option"
@@ -184,37 +230,35 @@ fn opaque(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
         }
         Expr::Call(call) if matches!(&*call.func, Expr::Path(path) if path.path.is_ident("Some")) =>
         {
-            return wrong(expr, ": leave out the `Some`");
+            return wrong(expr, Found::Some);
         }
-        Expr::Macro(mac) if mac.mac.path.is_ident("vec") => return wrong(expr, ""),
+        Expr::Macro(mac) if mac.mac.path.is_ident("vec") => return wrong(expr, Found::Other),
         _ => None,
     };
     // Words of other languages, or of other places in this one.
-    match (kind, name.as_deref()) {
-        (_, Some("None" | "none" | "null" | "nil")) => wrong(expr, LEAVE_OUT),
-        (Kind::Flag, Some("True" | "False" | "yes" | "no" | "on" | "off")) => wrong(expr, ""),
-        (Kind::Count { .. } | Kind::Positive, Some("inf" | "nan")) => wrong(expr, ""),
-        // Types, as dfdx writes dimensions that it is told when the program runs.
+    let found = match (kind, name.as_deref()) {
+        (_, Some("None" | "none" | "null" | "nil")) => Found::Nothing,
+        (Kind::Flag, Some("True" | "False" | "yes" | "no" | "on" | "off")) => Found::Other,
+        (Kind::Count { .. } | Kind::Positive, Some("inf" | "nan")) => Found::Other,
+        (_, Some("usize")) => Found::Usize,
         (_, Some("f32" | "f64" | "bool" | "char" | "str" | "String" | "int" | "float")) => {
-            wrong(expr, ", which is a type")
+            Found::Type
         }
-        (_, Some(name)) if WHOLE.contains(&name) => wrong(expr, ", which is a type"),
-        _ => Ok(Checked {
-            tokens: expr.to_token_stream(),
-            opaque: true,
-        }),
-    }
+        (_, Some(name)) if WHOLE.contains(&name) => Found::Type,
+        _ => return literal(expr, Read::Opaque),
+    };
+    wrong(expr, found)
 }
 
 /// Checks `[axis 1, .., channels]`.
 fn shape(key: &Key, expr: &Expr) -> syn::Result<Checked> {
     let expected = format!("`{}` has to be {}", key.name, key.kind.expected());
     let Expr::Array(array) = strip(expr) else {
-        return Err(Wrong {
+        let wrong = Wrong {
             tokens: expr.to_token_stream(),
-            hint: ": write the sizes out",
-        }
-        .error(&expected));
+            found: Found::NoArray,
+        };
+        return Err(wrong.error(&expected, Found::NoArray.hint()));
     };
     let count = array.elems.len();
     if !(2..=5).contains(&count) {
@@ -222,42 +266,51 @@ fn shape(key: &Key, expr: &Expr) -> syn::Result<Checked> {
         let message = format!("{expected}, found {count} {sizes} in `{}`", source(expr));
         return Err(syn::Error::new_spanned(expr, message));
     }
-    let mut opaque = false;
+    let mut read = Read::Literal;
     let mut errors: Option<syn::Error> = None;
     let mut says_any_size = false;
     for (index, size) in array.elems.iter().enumerate() {
-        match scalar(keys::WIDTH, size) {
-            Ok(size) => opaque |= size.opaque,
-            Err(mut wrong) => {
-                let is_axis = index + 1 < count;
-                let which = if is_axis {
-                    format!("axis {}", index + 1)
-                } else {
-                    "the channels".into()
-                };
-                let is_open = wrong.hint == LEAVE_OUT || matches!(strip(size), Expr::Infer(_));
-                if is_axis && (is_open || source(&wrong.tokens) == "usize") {
-                    // Who leaves one size open leaves more of them open, by one mistake.
-                    if says_any_size {
-                        continue;
-                    }
-                    says_any_size = true;
-                    wrong.hint = ANY_SIZE;
-                }
-                let what = keys::WIDTH.expected();
-                let error = wrong.error(&format!("`{}` has to have {what} for {which}", key.name));
-                match &mut errors {
-                    Some(errors) => errors.combine(error),
-                    None => errors = Some(error),
-                }
+        let wrong = match scalar(keys::WIDTH, size) {
+            Ok(Checked {
+                read: Read::Opaque, ..
+            }) => {
+                read = Read::Opaque;
+                continue;
             }
+            Ok(_) => continue,
+            Err(wrong) => wrong,
+        };
+        let is_axis = index + 1 < count;
+        let is_any = is_axis && matches!(wrong.found, Found::Usize | Found::Open | Found::Nothing);
+        // Who leaves one size open leaves more of them open, by one mistake.
+        if is_any && std::mem::replace(&mut says_any_size, true) {
+            continue;
+        }
+        let hint = if is_any {
+            ": for inputs of any size, give `input_axis` and `input_channels` instead"
+        } else {
+            wrong.found.hint()
+        };
+        let which = if is_axis {
+            format!("axis {}", index + 1)
+        } else {
+            "the channels".into()
+        };
+        let what = keys::WIDTH.expected();
+        let error = wrong.error(
+            &format!("`{}` has to have {what} for {which}", key.name),
+            hint,
+        );
+        match &mut errors {
+            Some(errors) => errors.combine(error),
+            None => errors = Some(error),
         }
     }
     match errors {
         Some(errors) => Err(errors),
         None => Ok(Checked {
             tokens: array.to_token_stream(),
-            opaque,
+            read,
         }),
     }
 }

@@ -79,7 +79,7 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
         ("input_channels", Some(axes)) => values.size(axes).unwrap_or_else(
             || quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #axes)),
         ),
-        _ if value.opaque => checked(krate, key, value, span),
+        _ if value.is_opaque() => checked(krate, key, value, span),
         _ => value.tokens.clone(),
     };
     let constant = format_ident!("{}", key.constant(), span = span);
@@ -89,7 +89,7 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
     // Its own errors are told with the others, though nothing has this value.
     let as_written = (values.poisoned
         && !values.doubtful
-        && value.opaque
+        && value.is_opaque()
         && matches!(key.kind, Kind::Count { .. }))
     .then(|| {
         let constant = format_ident!("{constant}_AS_WRITTEN");
@@ -151,7 +151,7 @@ fn in_range(
             let in_range = in_range(quote_spanned!(span=> __ranges::count(__Value::VALUE, #max)));
             let range = range("");
             let holds = quote_spanned!(span=> let () = <#in_range as __ranges::#range<{ __Value::VALUE }>>::HOLDS;);
-            ("Count", quote_spanned!(span=> value), holds)
+            ("Count", quote_spanned!(span=> __value), holds)
         }
         Kind::Positive | Kind::Base | Kind::Probability => {
             let number = match kind {
@@ -174,9 +174,9 @@ fn in_range(
                 const __FOUND: __ranges::Number = __ranges::#number(__Value::VALUE);
                 #(#ranges)*
             };
-            ("Bits", quote_spanned!(span=> value.to_bits()), holds)
+            ("Bits", quote_spanned!(span=> __value.to_bits()), holds)
         }
-        Kind::Flag => ("Flag", quote_spanned!(span=> value), TokenStream::new()),
+        Kind::Flag => ("Flag", quote_spanned!(span=> __value), TokenStream::new()),
         Kind::Shape => return value.clone(),
     };
     let wrapper = Ident::new(wrapper, span);
@@ -189,7 +189,7 @@ fn in_range(
     quote_spanned! {span=> {
         use #krate::__private::ranges as __ranges;
         type __Type = #ty;
-        type __Value = __ranges::#wrapper<{ let value: #shown_ty = #value; #as_argument }>;
+        type __Value = __ranges::#wrapper<{ let __value: #shown_ty = #value; #as_argument }>;
         #holds
         __Value::VALUE
     }}

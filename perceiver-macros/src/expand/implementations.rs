@@ -10,13 +10,19 @@ use crate::check::Values;
 /// The trait of what `model` can be given, which has a message for what it cannot.
 fn input(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     let span = name.span();
-    let axes = axes(name, values);
-    match axes.to_string().as_str() {
-        axes @ ("1" | "2" | "3" | "4") => {
+    if let Some(axes) = values.axes()
+        && !values.poisoned
+    {
+        let input = format_ident!("InputShape{axes}", span = span);
+        let sizes = sizes(name, values, axes);
+        return quote_spanned!(span=> __::#input<#model, #(#sizes,)* E, D>);
+    }
+    match values.count("input_axis") {
+        Some(axes @ 1..=4) => {
             let input = format_ident!("Input{axes}", span = span);
             quote_spanned!(span=> __::#input<#model, E, D>)
         }
-        _ => quote_spanned!(span=> __::InputAxes<#model, #axes, E, D>),
+        _ => quote_spanned!(span=> __::InputAxes<#model, { #name::INPUT_AXIS }, E, D>),
     }
 }
 
@@ -27,14 +33,15 @@ fn bounds(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     let sizes = match values.axes() {
         Some(axes) if !values.poisoned => {
             let shape = format_ident!("Shape{axes}", span = span);
-            let sizes = (0..=axes).map(|axis| {
-                let size = quote_spanned!(span=> { __::size_at(#name::INPUT_SHAPE, #axis) });
-                values.size(axis).unwrap_or(size)
-            });
+            let sizes = sizes(name, values, axes);
             quote_spanned!(span=> I::Sizes: __::#shape<#(#sizes,)* #model>)
         }
         _ => {
-            let channels = number(name, values, "input_channels");
+            // As a number, which says more than the name of its constant, if it is written as one.
+            let channels = match values.count("input_channels") {
+                Some(channels) => Literal::u64_unsuffixed(channels).to_token_stream(),
+                None => quote_spanned!(span=> { #name::INPUT_CHANNELS }),
+            };
             quote_spanned!(span=> <I::Sizes as __::Sizes>::Channels: __::Channels<#channels, #model>)
         }
     };
@@ -44,47 +51,29 @@ fn bounds(name: &Ident, values: &Values, model: &TokenStream) -> TokenStream {
     }
 }
 
-/// The number of axes.
-fn axes(name: &Ident, values: &Values) -> TokenStream {
-    match values.axes() {
-        Some(axes) if !values.poisoned => Literal::usize_unsuffixed(axes).to_token_stream(),
-        _ => number(name, values, "input_axis"),
-    }
-}
-
-/// The value of a count: as a number, which says more than the name of its constant, if it is written as one.
-fn number(name: &Ident, values: &Values, key: &str) -> TokenStream {
-    let value = values.get(key);
-    if value.opaque || values.poisoned {
-        let span = name.span();
-        let constant = format_ident!("{}", key.to_uppercase(), span = span);
-        quote_spanned!(span=> { #name::#constant })
-    } else {
-        value.tokens.clone()
-    }
+/// The sizes of an `input_shape` with so many axes, as numbers where they are written as such.
+fn sizes(name: &Ident, values: &Values, axes: usize) -> Vec<TokenStream> {
+    let span = name.span();
+    let size = |axis| quote_spanned!(span=> { __::size_at(#name::INPUT_SHAPE, #axis) });
+    let sizes = (0..=axes).map(|axis| values.size(axis).unwrap_or_else(|| size(axis)));
+    sizes.collect()
 }
 
 /// The sentence about what the model can be given: sizes as numbers, as far as the macro can read them.
 fn takes(values: &Values) -> String {
     let size = |axis| values.size(axis).map(|size| size.to_string());
-    let written = |key| {
-        let value = values.get(key);
-        (!value.opaque).then(|| value.tokens.to_string())
-    };
     let (axes, channels) = match values.axes() {
         Some(axes) => {
             let sizes = (0..axes).map(|axis| size(axis).unwrap_or_else(|| "..".into()));
             (sizes.collect(), size(axes))
         }
         None => {
-            let axes = written("input_axis").and_then(|axes| axes.parse().ok());
-            let axes = match axes {
-                Some(axes) => (1..=axes)
-                    .map(|axis: usize| format!("axis {axis}"))
-                    .collect(),
-                None => vec!["axis 1".to_string(), "..".into()],
+            let axes: Vec<_> = match values.count("input_axis") {
+                Some(axes) => (1..=axes).map(|axis| format!("axis {axis}")).collect(),
+                None => vec!["axis 1".into(), "..".into()],
             };
-            (axes, written("input_channels"))
+            let channels = values.count("input_channels");
+            (axes, channels.map(|channels| channels.to_string()))
         }
     };
     let axes = axes.join(", ");

@@ -30,12 +30,11 @@ pub fn expand(
     let run = run(name, values);
     let traits = traits(name, values);
     // What is configured away with the struct goes with it.
-    let is = |word| move |attr: &&Attribute| attr.path().is_ident(word);
-    let cfgs = declaration.attrs.iter().filter(is("cfg"));
-    let cfgs = quote!(#(#cfgs)*);
+    let cfgs = declaration.cfgs();
     let span = name.span();
     // Only what is needed is allowed: users may forbid it.
-    let is_deprecated = declaration.attrs.iter().any(|attr| is("deprecated")(&attr));
+    let mut attrs = declaration.attrs.iter();
+    let is_deprecated = attrs.any(|attr| attr.path().is_ident("deprecated"));
     let allow = is_deprecated.then(|| quote_spanned!(span=> #[allow(deprecated)]));
     let allow_groups = values
         .has_groups()

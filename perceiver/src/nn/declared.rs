@@ -77,14 +77,14 @@ pub trait Never {}
 pub struct Any<I>(I);
 
 macro_rules! input {
-    ($(#[$doc:meta])* $name:ident<$axes:tt $(, $AXES:ident)?>, $message:literal, $label:literal) => {
+    ($(#[$doc:meta])* $name:ident<$($size:ident),*>: Input<$axes:tt>, $message:literal, $label:literal) => {
         $(#[$doc])*
         #[diagnostic::on_unimplemented(
             message = $message,
             label = $label,
             note = "a mask goes behind the input, in a pair: `(input, mask)`"
         )]
-        pub trait $name<Model: ?Sized, $(const $AXES: usize,)? E: Dtype, D: Storage<E>>: Sized {
+        pub trait $name<Model: ?Sized, $(const $size: usize,)* E: Dtype, D: Storage<E>>: Sized {
             /// As [`Input::Batch`].
             type Batch: Dim;
             /// As [`Input::Sizes`].
@@ -123,15 +123,15 @@ macro_rules! input {
             ) -> Self::Latents<N, DIM>;
         }
 
-        input!(@ $name [Model] [$axes $(, $AXES)?] []);
+        input!(@ $name [Model] [$axes] [$($size)*] []);
         // Where one implementation fits a type, rustc takes the trait to hold when it looks up an associated type, and
         // what then does not hold of its bounds is an error of its own. Of two it looks at the bounds first. Inside of
         // this one, `Model` not being `Sized` leaves only one.
-        input!(@ $name [Model: ?Sized] [$axes $(, $AXES)?] [Any<I>: Never]);
+        input!(@ $name [Model: ?Sized] [$axes] [$($size)*] [Any<I>: Never]);
     };
-    (@ $name:ident [$($Model:tt)+] [$axes:tt $(, $AXES:ident)?] [$($never:tt)*]) => {
+    (@ $name:ident [$($Model:tt)+] [$axes:tt] [$($size:ident)*] [$($never:tt)*]) => {
         #[diagnostic::do_not_recommend]
-        impl<I, $($Model)+, $(const $AXES: usize,)? E: Dtype, D: Storage<E>> $name<Model, $($AXES,)? E, D> for I
+        impl<I, $($Model)+, $(const $size: usize,)* E: Dtype, D: Storage<E>> $name<Model, $($size,)* E, D> for I
         where
             I: Input<$axes, E, D>,
             $($never)*
@@ -175,37 +175,65 @@ macro_rules! input {
 
 input!(
     /// An input of a model whose number of axes only the compiler can see.
-    InputAxes<AXES, AXES>,
+    InputAxes<AXES>: Input<AXES>,
     "`{Model}` cannot take this input: it was declared with `input_axis: {AXES}`, and runs in `{E}` on `{D}`",
     "expected `Tensor<(batch, {AXES} axes, channels), {E}, {D}>`, found `{Self}`"
 );
 
 input!(
     /// An input of a model with one axis.
-    Input1<1>,
+    Input1<>: Input<1>,
     "`{Model}` cannot take this input: it was declared with `input_axis: 1`, and runs in `{E}` on `{D}`",
     "expected `Tensor<(batch, axis 1, channels), {E}, {D}>`, found `{Self}`"
 );
 
 input!(
     /// An input of a model with two axes.
-    Input2<2>,
+    Input2<>: Input<2>,
     "`{Model}` cannot take this input: it was declared with `input_axis: 2`, and runs in `{E}` on `{D}`",
     "expected `Tensor<(batch, axis 1, axis 2, channels), {E}, {D}>`, found `{Self}`"
 );
 
 input!(
     /// An input of a model with three axes.
-    Input3<3>,
+    Input3<>: Input<3>,
     "`{Model}` cannot take this input: it was declared with `input_axis: 3`, and runs in `{E}` on `{D}`",
     "expected `Tensor<(batch, axis 1, axis 2, axis 3, channels), {E}, {D}>`, found `{Self}`"
 );
 
 input!(
     /// An input of a model with four axes.
-    Input4<4>,
+    Input4<>: Input<4>,
     "`{Model}` cannot take this input: it was declared with `input_axis: 4`, and runs in `{E}` on `{D}`",
     "expected `Tensor<(batch, axis 1, axis 2, axis 3, axis 4, channels), {E}, {D}>`, found `{Self}`"
+);
+
+input!(
+    /// An input of a model whose `input_shape` has one axis.
+    InputShape1<A1, CHANNELS>: Input<1>,
+    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {CHANNELS}]`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, Const<{A1}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+);
+
+input!(
+    /// An input of a model whose `input_shape` has two axes.
+    InputShape2<A1, A2, CHANNELS>: Input<2>,
+    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {CHANNELS}]`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+);
+
+input!(
+    /// An input of a model whose `input_shape` has three axes.
+    InputShape3<A1, A2, A3, CHANNELS>: Input<3>,
+    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {A3}, {CHANNELS}]`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
+);
+
+input!(
+    /// An input of a model whose `input_shape` has four axes.
+    InputShape4<A1, A2, A3, A4, CHANNELS>: Input<4>,
+    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {A3}, {A4}, {CHANNELS}]`, and runs in `{E}` on `{D}`",
+    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{A4}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
 );
 
 /// The sizes of a model that is declared with `input_shape`, one trait for each number of axes.

@@ -11,8 +11,8 @@ const EXPANSION: usize = 4;
 
 /// The width of the hidden layer: 4 · `DIM`.
 pub type Hidden<const DIM: usize> = Product<Const<EXPANSION>, Const<DIM>>;
-/// The width before the gate: values and gates side by side.
-type Gated<const DIM: usize> = Product<Const<2>, Hidden<DIM>>;
+/// The width before the gate: values and gates side by side, 2 · 4 · `DIM`.
+pub type Gated<const DIM: usize> = Product<Const<2>, Hidden<DIM>>;
 
 /// A feed-forward layer with a gated hidden layer: `contract(value · gelu(gate))`, where
 /// `(value, gate)` are the halves of `expand(x)`.

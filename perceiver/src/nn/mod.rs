@@ -18,7 +18,7 @@ mod tokens;
 
 pub use attention::Attention;
 pub use context::Context;
-pub use feed_forward::{FeedForward, Hidden};
+pub use feed_forward::{FeedForward, Gated, Hidden};
 pub use fourier::FourierFeatures;
 pub use layer::{CrossAttention, Dropout, Layer, SelfAttention, try_iterate};
 pub use linear::{Linear, UnbiasedLinear};

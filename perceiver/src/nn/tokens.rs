@@ -142,7 +142,8 @@ where
     where
         D: Device<E>,
     {
-        Ok((self.0.into_tokens()?, self.1))
+        let (tokens, Unmasked) = self.0.into_parts()?;
+        Ok((tokens, self.1))
     }
 }
 
