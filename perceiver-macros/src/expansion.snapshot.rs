@@ -2,7 +2,7 @@
 const _: () = {
     #[cfg(rust_analyzer)]
     const _: perceiver::__private::Keys = perceiver::__private::Keys {
-        input_shape: (),
+        input_channels: (),
         num_freq_bands: (),
         max_freq: (),
         depth: (),
@@ -57,9 +57,9 @@ impl Digits {
     /// The number of axes of the input: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
     pub const INPUT_AXIS: ::core::primitive::usize = 2;
     /// The sizes of all axes and the channels, `[224, 224, 3]`, in place of `input_axis` and `input_channels`.
-    pub const INPUT_SHAPE: ::core::option::Option<[::core::primitive::usize; 3]> = ::core::option::Option::Some([
-        8, 8, 1,
-    ]);
+    pub const INPUT_SHAPE: ::core::option::Option<
+        [::core::primitive::usize; Self::INPUT_AXIS + 1],
+    > = ::core::option::Option::None;
     /// The number of latents.
     pub const NUM_LATENTS: ::core::primitive::usize = 512;
     /// The width of a latent.
@@ -138,17 +138,17 @@ const _: () = {
     impl<E: __::Dtype, D: __::Storage<E>> Digits<E, D> {
         /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
         ///
-        /// Takes a tensor `(batch, 8, 8, 1)`, or a pair of one and a `bool` mask `(batch, 8, 8)`, true where a position may be attended to.
+        /// Takes a tensor `(batch, axis 1, axis 2, 1)`, or a pair of one and a `bool` mask `(batch, axis 1, axis 2)`, true where a position may be attended to.
         ///
         /// # Panics
         /// Where [`try_forward`](Self::try_forward) gives an error.
-        pub fn forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn forward<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
             D: __::Device<E>,
-            I::Sizes: __::Shape2<8, 8, 1, Self>,
+            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_forward(input))
@@ -157,13 +157,13 @@ const _: () = {
         ///
         /// # Panics
         /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
-        pub fn forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn forward_mut<I: __::Input2<Self, E, D>>(
             &mut self,
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
             D: __::Device<E>,
-            I::Sizes: __::Shape2<8, 8, 1, Self>,
+            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_forward_mut(input))
@@ -173,13 +173,13 @@ const _: () = {
         /// # Errors
         /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
         /// out of memory.
-        pub fn try_forward<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_forward<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
             D: __::Device<E>,
-            I::Sizes: __::Shape2<8, 8, 1, Self>,
+            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             let latents = run(self, input, __::Dropout::NONE)?;
@@ -189,13 +189,13 @@ const _: () = {
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
-        pub fn try_forward_mut<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_forward_mut<I: __::Input2<Self, E, D>>(
             &mut self,
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
             D: __::Device<E>,
-            I::Sizes: __::Shape2<8, 8, 1, Self>,
+            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             let dropout = __::Dropout {
@@ -210,13 +210,13 @@ const _: () = {
         ///
         /// # Panics
         /// Where [`try_embed`](Self::try_embed) gives an error.
-        pub fn embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn embed<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
         ) -> I::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>
         where
             D: __::Device<E>,
-            I::Sizes: __::Shape2<8, 8, 1, Self>,
+            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::or_panic(self.try_embed(input))
@@ -225,7 +225,7 @@ const _: () = {
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
-        pub fn try_embed<I: __::InputShape2<Self, 8, 8, 1, E, D>>(
+        pub fn try_embed<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
         ) -> __::Result<
@@ -234,7 +234,7 @@ const _: () = {
         >
         where
             D: __::Device<E>,
-            I::Sizes: __::Shape2<8, 8, 1, Self>,
+            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
@@ -276,21 +276,15 @@ const _: () = {
         }
     }
     /// From the input to the latents behind the last layer.
-    fn run<
-        E: __::Dtype,
-        D: __::Device<E>,
-        I: __::InputShape2<Digits<E, D>, 8, 8, 1, E, D>,
-    >(
+    fn run<E: __::Dtype, D: __::Device<E>, I: __::Input2<Digits<E, D>, E, D>>(
         model: &Digits<E, D>,
         input: I,
         dropout: __::Dropout,
     ) -> __::Result<
-        __::Tensor<
-            (
-                I::Batch,
-                __::Const<{ Digits::NUM_LATENTS }>,
-                __::Const<{ Digits::LATENT_DIM }>,
-            ),
+        __::Latents<
+            I::Batch,
+            { Digits::NUM_LATENTS },
+            { Digits::LATENT_DIM },
             E,
             D,
             I::Tape,
@@ -298,7 +292,7 @@ const _: () = {
         __::ForwardError<D::Err>,
     >
     where
-        I::Sizes: __::Shape2<8, 8, 1, Digits<E, D>>,
+        <I::Sizes as __::Sizes>::Channels: __::Channels<1, Digits<E, D>>,
         I::Positions: __::MaskedBy<I::Mask, Digits<E, D>, E, D>,
     {
         let tokens = input.try_tokens()?;
@@ -324,13 +318,10 @@ const _: () = {
             )
             .map_err(__::ForwardError::Device)
     }
-    impl<
-        E: __::Dtype,
-        D: __::Device<E>,
-        I: __::InputShape2<Self, 8, 8, 1, E, D>,
-    > __::Module<I> for Digits<E, D>
+    impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::Module<I>
+    for Digits<E, D>
     where
-        I::Sizes: __::Shape2<8, 8, 1, Self>,
+        <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
         I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
     {
         type Output = I::Logits<{ Digits::NUM_CLASSES }>;
@@ -340,13 +331,10 @@ const _: () = {
                 .map_err(__::ForwardError::into_device_error::<E, D>)
         }
     }
-    impl<
-        E: __::Dtype,
-        D: __::Device<E>,
-        I: __::InputShape2<Self, 8, 8, 1, E, D>,
-    > __::ModuleMut<I> for Digits<E, D>
+    impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::ModuleMut<I>
+    for Digits<E, D>
     where
-        I::Sizes: __::Shape2<8, 8, 1, Self>,
+        <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
         I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
     {
         type Output = I::Logits<{ Digits::NUM_CLASSES }>;

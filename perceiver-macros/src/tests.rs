@@ -84,7 +84,7 @@ fn expansion_of_a_small_declaration() {
         perceiver;
         /// Reads a handwritten digit.
         pub struct Digits {
-            input_shape: [8, 8, 1],
+            input_channels: 1,
             num_freq_bands: 4,
             max_freq: 8.0,
             depth: 2,

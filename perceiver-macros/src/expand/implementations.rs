@@ -131,7 +131,7 @@ pub(super) fn run(name: &Ident, values: &Values) -> TokenStream {
             input: I,
             dropout: __::Dropout,
         ) -> __::Result<
-            __::Tensor<(I::Batch, __::Const<{ #name::NUM_LATENTS }>, __::Const<{ #name::LATENT_DIM }>), E, D, I::Tape>,
+            __::Latents<I::Batch, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D, I::Tape>,
             __::ForwardError<D::Err>,
         >
         where

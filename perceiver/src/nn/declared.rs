@@ -76,6 +76,10 @@ pub trait Never {}
 /// `I`, in a type of this crate, so that rustc can tell that [`Never`] does not hold for it.
 pub struct Any<I>(I);
 
+/// Latents, `(batch, N, DIM)`.
+pub type Latents<B, const N: usize, const DIM: usize, E, D, T> =
+    Tensor<(B, Const<N>, Const<DIM>), E, D, T>;
+
 macro_rules! input {
     ($(#[$doc:meta])* $name:ident<$($size:ident),*>: Input<$axes:tt>, $message:literal, $label:literal) => {
         $(#[$doc])*
@@ -119,7 +123,7 @@ macro_rules! input {
 
             /// Says that these are the latents.
             fn latents<const N: usize, const DIM: usize>(
-                latents: Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>,
+                latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
             ) -> Self::Latents<N, DIM>;
         }
 
@@ -143,7 +147,7 @@ macro_rules! input {
             type Tape = <I as Input<$axes, E, D>>::Tape;
             type Logits<const CLASSES: usize> = Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>;
             type Latents<const N: usize, const DIM: usize> =
-                Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>;
+                Latents<Self::Batch, N, DIM, E, D, Self::Tape>;
 
             fn try_tokens<C: Dim>(
                 self,
@@ -165,7 +169,7 @@ macro_rules! input {
             }
 
             fn latents<const N: usize, const DIM: usize>(
-                latents: Tensor<(Self::Batch, Const<N>, Const<DIM>), E, D, Self::Tape>,
+                latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
             ) -> Self::Latents<N, DIM> {
                 latents
             }
