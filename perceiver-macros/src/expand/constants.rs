@@ -184,15 +184,24 @@ fn in_range(
         Kind::Base => scalar(Kind::Positive, span),
         kind => scalar(kind, span),
     };
+    // `todo!()` gives no value, which is no reason to say so of what is behind it.
+    let allow = is_macro(value).then(|| quote_spanned!(span=> #[allow(unreachable_code)]));
     // At the value, or else where it is would be marked too if the value has another type.
     let shown_ty = Ident::new("__Type", begin);
     quote_spanned! {span=> {
         use #krate::__private::ranges as __ranges;
         type __Type = #ty;
+        #allow
         type __Value = __ranges::#wrapper<{ let __value: #shown_ty = #value; #as_argument }>;
         #holds
         __Value::VALUE
     }}
+}
+
+/// Whether `tokens` are a call of a macro.
+fn is_macro(tokens: &TokenStream) -> bool {
+    let is_sign = |tree: TokenTree| matches!(tree, TokenTree::Punct(sign) if sign.as_char() == '!');
+    tokens.clone().into_iter().nth(1).is_some_and(is_sign)
 }
 
 /// Where `tokens` begin and end, but without making what is there the user's code that lints look at.
