@@ -118,8 +118,8 @@ impl<'a> Entries<'a> {
         };
         self.malformed(&trees[..trees.len() - rest.len()], rest);
         match rest {
-            [sign @ TokenTree::Punct(_), rest @ ..] if !is_key(sign) => rest,
-            rest => rest,
+            [TokenTree::Punct(_), rest @ ..] => rest,
+            next => next,
         }
     }
 
