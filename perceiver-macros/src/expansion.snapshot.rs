@@ -75,13 +75,7 @@ impl Digits {
     /// The number of logits.
     pub const NUM_CLASSES: ::core::primitive::usize = {
         use perceiver::__private::ranges as __ranges;
-        type __Type = ::core::primitive::usize;
-        type __Value = __ranges::Count<
-            {
-                let __value: __Type = labels::COUNT;
-                __value
-            },
-        >;
+        type __Value = __ranges::Count<{ labels::COUNT }>;
         let () = <&__ranges::InRange<
             { __ranges::count(__Value::VALUE, 268435456) },
         > as __ranges::NumClasses<{ __Value::VALUE }>>::HOLDS;

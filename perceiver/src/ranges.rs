@@ -1,6 +1,12 @@
 //! What a constant has to be. The expansion of `perceiver!` asks for a trait that holds for `&InRange<true>` alone,
 //! one for each key, so that the compiler's error has the words of the key.
 
+/// A value of one type.
+pub struct Given<T> {
+    /// The value.
+    pub value: T,
+}
+
 /// A count, as a type.
 pub struct Count<const VALUE: usize>;
 

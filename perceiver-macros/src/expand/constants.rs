@@ -145,13 +145,21 @@ fn in_range(
         quote_spanned!(span=> #open __ranges::InRange<{ #holds } #close)
     };
     let range = |which| format_ident!("{which}{}", key.range(), span = span);
-    let (wrapper, as_argument, holds) = match kind {
+    // As a field it has to be of one type, and rustc says so of the value alone.
+    let ty = match kind {
+        Kind::Base => scalar(Kind::Positive, span),
+        kind => scalar(kind, span),
+    };
+    let given = quote_spanned!(span=> __ranges::Given::<#ty> { value: #value }.value);
+    // A macro may give a literal of another type, of which rustc would have more to say than of any other value.
+    let argument = if is_macro(value) { &given } else { value };
+    let (wrapper, argument, holds) = match kind {
         Kind::Count { max } => {
             let max = Literal::u64_unsuffixed(max);
             let in_range = in_range(quote_spanned!(span=> __ranges::count(__Value::VALUE, #max)));
             let range = range("");
             let holds = quote_spanned!(span=> let () = <#in_range as __ranges::#range<{ __Value::VALUE }>>::HOLDS;);
-            ("Count", quote_spanned!(span=> __value), holds)
+            ("Count", argument.clone(), holds)
         }
         Kind::Positive | Kind::Base | Kind::Probability => {
             let number = match kind {
@@ -174,25 +182,19 @@ fn in_range(
                 const __FOUND: __ranges::Number = __ranges::#number(__Value::VALUE);
                 #(#ranges)*
             };
-            ("Bits", quote_spanned!(span=> __value.to_bits()), holds)
+            let bits = quote_spanned!(span=> #given.to_bits());
+            ("Bits", bits, holds)
         }
-        Kind::Flag => ("Flag", quote_spanned!(span=> __value), TokenStream::new()),
+        Kind::Flag => ("Flag", argument.clone(), TokenStream::new()),
         Kind::Shape => return value.clone(),
     };
     let wrapper = Ident::new(wrapper, span);
-    let ty = match kind {
-        Kind::Base => scalar(Kind::Positive, span),
-        kind => scalar(kind, span),
-    };
     // `todo!()` gives no value, which is no reason to say so of what is behind it.
     let allow = is_macro(value).then(|| quote_spanned!(span=> #[allow(unreachable_code)]));
-    // At the value, or else where it is would be marked too if the value has another type.
-    let shown_ty = Ident::new("__Type", begin);
     quote_spanned! {span=> {
         use #krate::__private::ranges as __ranges;
-        type __Type = #ty;
         #allow
-        type __Value = __ranges::#wrapper<{ let __value: #shown_ty = #value; #as_argument }>;
+        type __Value = __ranges::#wrapper<{ #argument }>;
         #holds
         __Value::VALUE
     }}
