@@ -92,6 +92,32 @@ where
 {
 }
 
+/// Holds for the width of `Hidden` values and their gates side by side: twice `Hidden`, as `cargo check` sees it.
+///
+/// A [`Product`] of `Const<2>` and `Hidden`; of two `Const`, up to 1024, those that typenum's arithmetic finds to be
+/// such; and of two `usize` any, which are compared when the program runs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the width of values and gates for a hidden layer of `{Hidden}`",
+    label = "expected twice `{Hidden}`, found `{Self}`"
+)]
+pub trait GatedWidth<Hidden: Dim>: Dim {}
+
+#[diagnostic::do_not_recommend]
+impl<Hidden: ConstDim> GatedWidth<Hidden> for Product<Const<2>, Hidden> {}
+
+#[diagnostic::do_not_recommend]
+impl GatedWidth<usize> for usize {}
+
+#[diagnostic::do_not_recommend]
+impl<const HIDDEN: usize, const GATED: usize> GatedWidth<Const<HIDDEN>> for Const<GATED>
+where
+    typenum::Const<HIDDEN>: ToUInt,
+    typenum::Const<GATED>: ToUInt,
+    U2: Mul<U<HIDDEN>>,
+    Prod<U2, U<HIDDEN>>: Same<U<GATED>>,
+{
+}
+
 /// Holds for a type and itself.
 #[doc(hidden)]
 pub trait Same<Other> {}

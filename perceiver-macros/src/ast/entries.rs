@@ -15,7 +15,7 @@ use crate::report::Report;
 
 /// Reads entries to the end.
 pub fn entries(trees: &[TokenTree], report: &mut Report) -> Vec<Entry> {
-    let mut entries = Entries::new(report);
+    let mut entries = Entries::new(trees, report);
     let mut rest = trees;
     while !rest.is_empty() {
         rest = entries.entry(rest);
@@ -52,16 +52,19 @@ struct Entries<'a> {
     /// Whether a sign, a quote or a word has been reported that belongs to another language. Whoever writes one
     /// does so throughout, and is told once.
     speaks_another_language: bool,
+    /// Whether there are commas, so that each that is missing is a mistake of its own.
+    has_commas: bool,
     /// What has been reported that stands in front of a key: it may stand in front of each.
     in_front: Option<Vec<TokenTree>>,
     report: &'a mut Report,
 }
 
 impl<'a> Entries<'a> {
-    fn new(report: &'a mut Report) -> Self {
+    fn new(trees: &[TokenTree], report: &'a mut Report) -> Self {
         Self {
             entries: Vec::new(),
             speaks_another_language: false,
+            has_commas: trees.iter().any(|tree| is_punct(tree, ',')),
             in_front: None,
             report,
         }
@@ -84,7 +87,8 @@ impl<'a> Entries<'a> {
                 self.value(&key, &rest[len..])
             } else {
                 // That the key is unknown is reported; how its value is written does not matter then.
-                let value = |report: &mut Report| Entries::new(report).value(&key, &rest[len..]);
+                let value =
+                    |report: &mut Report| Entries::new(rest, report).value(&key, &rest[len..]);
                 self.report.quietly(value)
             };
             // Behind a value without an end there may be no comma either, and a `.` may be meant to be one.
@@ -342,10 +346,16 @@ impl<'a> Entries<'a> {
             }
             _ => {
                 // The next entry, if there is one.
-                let trees = &trees[self.len_in_front(trees)..];
+                let in_front = self.len_in_front(trees);
+                let trees = &trees[in_front..];
                 if let [key, ..] = skip_attributes(trees) {
                     let message = format!("expected `,` before `{key}`");
-                    self.foreign(syn::Error::new_spanned(key, message));
+                    let error = syn::Error::new_spanned(key, message);
+                    if self.has_commas && in_front == 0 {
+                        self.report.push(error);
+                    } else {
+                        self.foreign(error);
+                    }
                 }
                 trees
             }

@@ -39,7 +39,7 @@ use dfdx::{
     tensor::{Cpu, CpuError, Tape, Tensor},
 };
 
-use crate::dims::Inner;
+use crate::dims::{GatedWidth, Inner};
 
 /// A device that can run a Perceiver: any device of dfdx. What it has no kernel for it does with dfdx's
 /// operations.
@@ -81,8 +81,8 @@ pub trait Device<E: Dtype>: dfdx::tensor_ops::Device<E> {
     /// the exact gelu. Takes and gives `(batch, tokens, I)`.
     ///
     /// # Errors
-    /// If the device runs out of memory.
-    fn try_feed_forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<E, Self>>(
+    /// If the parameters are not of one hidden width, known only when the program runs, or the device runs out of memory.
+    fn try_feed_forward<B: Dim, L: Dim, I: Dim, G: GatedWidth<H>, H: Dim, T: Tape<E, Self>>(
         x: Tensor<(B, L, I), E, Self, T>,
         parameters: &FeedForwardParameters<'_, I, G, H, E, Self>,
     ) -> Result<Tensor<(B, L, I), E, Self, T>, Self::Err> {
@@ -227,7 +227,7 @@ impl Device<f32> for Cpu {
         layer_norm::cpu(x, weight, bias)
     }
 
-    fn try_feed_forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<f32, Self>>(
+    fn try_feed_forward<B: Dim, L: Dim, I: Dim, G: GatedWidth<H>, H: Dim, T: Tape<f32, Self>>(
         x: Tensor<(B, L, I), f32, Self, T>,
         parameters: &FeedForwardParameters<'_, I, G, H, f32, Self>,
     ) -> Result<Tensor<(B, L, I), f32, Self, T>, CpuError> {

@@ -5,6 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::FeedForwardParameters;
+use crate::dims::GatedWidth;
 use crate::ops::cpu::math::{normal, update, update_all};
 use crate::ops::cpu::matrix::{Destination, Matrix, MatrixMut, Threads, product};
 use crate::ops::cpu::{
@@ -22,10 +23,18 @@ struct Sizes {
     hidden: usize,
 }
 
-pub(in crate::ops) fn forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<f32, Cpu>>(
+pub(in crate::ops) fn forward<
+    B: Dim,
+    L: Dim,
+    I: Dim,
+    G: GatedWidth<H>,
+    H: Dim,
+    T: Tape<f32, Cpu>,
+>(
     x: Array<(B, L, I), T>,
     parameters: &FeedForwardParameters<'_, I, G, H, f32, Cpu>,
 ) -> Result<Array<(B, L, I), T>, CpuError> {
+    parameters.check(x.shape().2)?;
     let (x, tape) = x.split_tape();
     let (x, tape) = contiguous(&x, tape)?;
     let (expand, tape) = contiguous(parameters.expand, tape)?;

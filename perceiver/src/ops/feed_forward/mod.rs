@@ -6,11 +6,12 @@ mod gelu;
 use dfdx::prelude::*;
 
 use super::Device;
+use crate::dims::GatedWidth;
 pub(super) use cpu::forward as cpu;
 
-/// The parameters of a feed-forward of `I` wide rows, with `G` values and gates and `H`, half of that, hidden values.
+/// The parameters of a feed-forward of `I` wide rows, with `H` hidden values and `G` values and gates, twice as many.
 #[derive(Debug)]
-pub struct FeedForwardParameters<'a, I: Dim, G: Dim, H: Dim, E: Dtype, D: Device<E>> {
+pub struct FeedForwardParameters<'a, I: Dim, G: GatedWidth<H>, H: Dim, E: Dtype, D: Device<E>> {
     /// `(G, I)`: the values' rows, then the gates'.
     pub expand: &'a Tensor<(G, I), E, D>,
     /// `(G,)`.
@@ -19,6 +20,21 @@ pub struct FeedForwardParameters<'a, I: Dim, G: Dim, H: Dim, E: Dtype, D: Device
     pub contract: &'a Tensor<(I, H), E, D>,
     /// `(I,)`.
     pub contract_bias: &'a Tensor<(I,), E, D>,
+}
+
+impl<I: Dim, G: GatedWidth<H>, H: Dim, E: Dtype, D: Device<E>>
+    FeedForwardParameters<'_, I, G, H, E, D>
+{
+    /// That sizes which are known only when the program runs are those of one layer of `width` wide rows.
+    fn check(&self, width: I) -> Result<(), D::Err> {
+        let (gated, input) = *self.expand.shape();
+        let (output, hidden) = *self.contract.shape();
+        let fits = gated.size() == 2 * hidden.size()
+            && *self.expand_bias.shape() == (gated,)
+            && *self.contract_bias.shape() == (output,)
+            && (input, output) == (width, width);
+        fits.then_some(()).ok_or_else(D::wrong_number_of_elements)
+    }
 }
 
 /// The op in dfdx's own operations.
@@ -30,12 +46,13 @@ where
     B: Dim,
     L: Dim,
     I: Dim,
-    G: Dim,
+    G: GatedWidth<H>,
     H: Dim,
     E: Dtype,
     D: Device<E>,
     T: Tape<E, D>,
 {
+    parameters.check(x.shape().2)?;
     let gated = D::try_linear(x, parameters.expand, Some(parameters.expand_bias))?;
     // Each half is sliced once: dfdx's `slice` overwrites the gradient of what it slices.
     let (batch, tokens, _) = *gated.shape();
@@ -56,6 +73,29 @@ mod tests {
 
     use super::super::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
     use super::*;
+
+    #[test]
+    fn sizes_that_do_not_fit_are_an_error() {
+        let dev = Cpu::default();
+        let x: Tensor<(usize, usize, usize), f32, _> = dev.zeros_like(&(1, 2, 3));
+        let try_with = |gated: usize, hidden: usize, bias: usize| {
+            let parameters = FeedForwardParameters {
+                expand: &dev.zeros_like(&(gated, 3)),
+                expand_bias: &dev.zeros_like(&(gated,)),
+                contract: &dev.zeros_like(&(3, hidden)),
+                contract_bias: &dev.zeros_like(&(bias,)),
+            };
+            let results = [
+                Cpu::try_feed_forward(x.clone(), &parameters),
+                plain(x.clone(), &parameters),
+            ];
+            results.map(|result| result.is_ok())
+        };
+        assert_eq!(try_with(8, 4, 3), [true; 2]);
+        assert_eq!(try_with(8, 3, 3), [false; 2]);
+        assert_eq!(try_with(8, 8, 3), [false; 2]);
+        assert_eq!(try_with(8, 4, 4), [false; 2]);
+    }
 
     fn run<E: Dtype>(seed: u64, (b, l, i, h): (usize, usize, usize, usize), size: f64) -> Outcome
     where

@@ -5,7 +5,7 @@ use dfdx::tensor_ops::Device as TensorDevice;
 
 use super::Half;
 use super::wide::{self, Wide, WideTape};
-use crate::dims::Inner;
+use crate::dims::{GatedWidth, Inner};
 use crate::ops::{
     Accumulation, AttentionOptions, CpuContext, Dense, Device, FeedForwardParameters, KeyValue,
     Positioned, context,
@@ -49,7 +49,7 @@ where
         wide.output(<Self as Device<f32>>::try_layer_norm(x, &weight, &bias)?)
     }
 
-    fn try_feed_forward<B: Dim, L: Dim, I: Dim, G: Dim, H: Dim, T: Tape<E, Self>>(
+    fn try_feed_forward<B: Dim, L: Dim, I: Dim, G: GatedWidth<H>, H: Dim, T: Tape<E, Self>>(
         x: Tensor<(B, L, I), E, Self, T>,
         parameters: &FeedForwardParameters<'_, I, G, H, E, Self>,
     ) -> Result<Tensor<(B, L, I), E, Self, T>, CpuError> {
