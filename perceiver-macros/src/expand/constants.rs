@@ -71,10 +71,9 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
         }
         kind => scalar(kind, span),
     };
+    let is_lost = values.poisoned && matches!(key.kind, Kind::Count { .. });
     let tokens = match (key.name, values.axes()) {
-        _ if values.poisoned && matches!(key.kind, Kind::Count { .. }) => {
-            quote_spanned!(span=> Self::DECLARATION_ERROR)
-        }
+        _ if is_lost => quote_spanned!(span=> Self::DECLARATION_ERROR),
         ("input_axis", Some(axes)) => Literal::usize_unsuffixed(axes).to_token_stream(),
         ("input_channels", Some(axes)) => values.size(axes).unwrap_or_else(
             || quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #axes)),
@@ -87,11 +86,7 @@ fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> Toke
     let doc = format!(" {}", key.sentence());
     let doc = (!docs.iter().any(is_text)).then(|| quote_spanned!(span=> #[doc = #doc]));
     // Its own errors are told with the others, though nothing has this value.
-    let as_written = (values.poisoned
-        && !values.doubtful
-        && value.is_opaque()
-        && matches!(key.kind, Kind::Count { .. }))
-    .then(|| {
+    let as_written = (is_lost && !values.doubtful && value.is_opaque()).then(|| {
         let constant = format_ident!("{constant}_AS_WRITTEN");
         let tokens = checked(krate, key, value, span);
         quote_spanned!(span=> #[doc(hidden)] pub const #constant: #ty = #tokens;)
