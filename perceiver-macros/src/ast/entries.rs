@@ -15,11 +15,8 @@ use crate::report::Report;
 
 /// Reads entries to the end.
 pub fn entries(trees: &[TokenTree], report: &mut Report) -> Vec<Entry> {
-    let mut entries = Entries::new(trees, report);
-    let mut rest = trees;
-    while !rest.is_empty() {
-        rest = entries.entry(rest);
-    }
+    let mut entries = Entries::new(report);
+    entries.all(trees);
     entries.entries
 }
 
@@ -60,13 +57,22 @@ struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn new(trees: &[TokenTree], report: &'a mut Report) -> Self {
+    fn new(report: &'a mut Report) -> Self {
         Self {
             entries: Vec::new(),
             speaks_another_language: false,
-            has_commas: trees.iter().any(|tree| is_punct(tree, ',')),
+            has_commas: false,
             in_front: None,
             report,
+        }
+    }
+
+    /// Reads entries to the end.
+    fn all(&mut self, trees: &[TokenTree]) {
+        self.has_commas = trees.iter().any(|tree| is_punct(tree, ','));
+        let mut rest = trees;
+        while !rest.is_empty() {
+            rest = self.entry(rest);
         }
     }
 
@@ -87,8 +93,7 @@ impl<'a> Entries<'a> {
                 self.value(&key, &rest[len..])
             } else {
                 // That the key is unknown is reported; how its value is written does not matter then.
-                let value =
-                    |report: &mut Report| Entries::new(rest, report).value(&key, &rest[len..]);
+                let value = |report: &mut Report| Entries::new(report).value(&key, &rest[len..]);
                 self.report.quietly(value)
             };
             // Behind a value without an end there may be no comma either, and a `.` may be meant to be one.
@@ -287,10 +292,9 @@ impl<'a> Entries<'a> {
             [TokenTree::Group(group)] if holds_entries(&words[0]) => {
                 self.report.push(expected_key(words));
                 let trees: Vec<_> = group.stream().into_iter().collect();
-                let mut rest = &trees[..];
-                while !rest.is_empty() {
-                    rest = self.entry(rest);
-                }
+                let has_commas = self.has_commas;
+                self.all(&trees);
+                self.has_commas = has_commas;
                 return;
             }
             [key] if starts_with_key(words) => {
@@ -302,16 +306,16 @@ impl<'a> Entries<'a> {
                 (name(key), unexpected(&expected, sign, key))
             }
             _ => {
-                let meant =
-                    joined(words).map(|(shown, name)| (shown, keys::near(&unraw(&name)), name));
-                match meant {
-                    Some((shown, near, name)) if !near.is_empty() => {
+                let meant = joined(words);
+                let meant = meant.map(|(shown, name)| (shown, keys::near(&unraw(&name)), name));
+                match meant.filter(|(_, near, _)| !near.is_empty()) {
+                    Some((shown, near, name)) => {
                         let written: TokenStream = words.iter().cloned().collect();
                         let message = keys::unknown(&shown, &near);
                         let key = (near.len() == 1).then(|| Ident::new(near[0].name, name.span()));
                         (key, syn::Error::new_spanned(written, message))
                     }
-                    _ => (None, expected_key(words)),
+                    None => (None, expected_key(words)),
                 }
             }
         };

@@ -80,8 +80,6 @@ enum Found {
     Some,
     /// More than any number.
     Endless,
-    /// What is not an array.
-    NoArray,
     /// Something that says enough by itself.
     Other,
 }
@@ -94,7 +92,6 @@ impl Found {
             Self::Type | Self::Usize => ", which is a type",
             Self::Some => ": leave out the `Some`",
             Self::Endless => ", which is more than `f64::MAX`",
-            Self::NoArray => ": write the sizes out",
             Self::Nothing | Self::Open | Self::Zero | Self::Other => "",
         }
     }
@@ -108,7 +105,7 @@ impl Wrong {
     }
 }
 
-fn wrong(expr: &Expr, found: Found) -> Result<Checked, Wrong> {
+fn wrong<T>(expr: &Expr, found: Found) -> Result<T, Wrong> {
     // What a macro was given is where the macro was called.
     let tokens = match expr {
         Expr::Group(group) => group.expr.to_token_stream(),
@@ -142,7 +139,10 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Checked, Wrong> {
                 literal(lit, Read::Count(count))
             }
             ("" | "usize", _) => wrong(expr, Found::Other),
-            (suffix, _) => other_suffix(expr, int.base10_digits(), suffix),
+            (suffix, _) => match other_suffix(int.base10_digits(), suffix) {
+                Some(found) => wrong(expr, found),
+                None => literal(expr, Read::Opaque),
+            },
         },
         (Kind::Positive | Kind::Base | Kind::Probability, Lit::Int(int)) => {
             let (digits, suffix) = (int.base10_digits(), int.suffix());
@@ -168,13 +168,12 @@ fn number(
     suffix: &str,
     negative: bool,
 ) -> Result<f64, Wrong> {
-    let wrong = |found| wrong(expr, found).map(|_| 0.0);
     if !matches!(suffix, "" | "f64") {
-        return other_suffix(expr, digits, suffix).map(|_| 0.0);
+        return other_suffix(digits, suffix).map_or(Ok(0.0), |found| wrong(expr, found));
     }
     let value: f64 = digits.parse().unwrap_or(f64::NAN);
     if value.is_infinite() {
-        return wrong(Found::Endless);
+        return wrong(expr, Found::Endless);
     }
     let in_range = match kind {
         Kind::Positive => value > 0.0,
@@ -183,20 +182,20 @@ fn number(
     };
     // `-0.0` is 0, but nobody means it.
     if !in_range || negative {
-        return wrong(Found::Other);
+        return wrong(expr, Found::Other);
     }
     Ok(value)
 }
 
-/// What a literal with another suffix is.
-fn other_suffix(expr: &Expr, digits: &str, suffix: &str) -> Result<Checked, Wrong> {
+/// What a literal with another suffix is; `None` if rustc has reported it.
+fn other_suffix(digits: &str, suffix: &str) -> Option<Found> {
     let is_type = WHOLE.contains(&suffix) || matches!(suffix, "f32" | "f64");
-    // Like `0o9`, or `1e`: digits that are none, which rustc has reported.
+    // Digits that are none, as in `0o9` or `1e`.
     let is_number = digits == "0" && suffix.starts_with(['b', 'o', 'x']) || suffix == "e";
     match (is_type, is_number) {
-        (true, _) => wrong(expr, Found::Suffix),
-        (_, true) => literal(expr, Read::Opaque),
-        _ => wrong(expr, Found::Other),
+        (true, _) => Some(Found::Suffix),
+        (_, true) => None,
+        _ => Some(Found::Other),
     }
 }
 
@@ -256,9 +255,9 @@ fn shape(key: &Key, expr: &Expr) -> syn::Result<Checked> {
     let Expr::Array(array) = strip(expr) else {
         let wrong = Wrong {
             tokens: expr.to_token_stream(),
-            found: Found::NoArray,
+            found: Found::Other,
         };
-        return Err(wrong.error(&expected, Found::NoArray.hint()));
+        return Err(wrong.error(&expected, ": write the sizes out"));
     };
     let count = array.elems.len();
     if !(2..=5).contains(&count) {
