@@ -232,7 +232,7 @@ pub fn module() -> String {
         module += &format!("        {}: (),\n", key.name);
     }
     module += "    };\n}\n\n/// What the compiler says about constants.\npub mod ranges {\n";
-    module += "    pub use crate::ranges::*;\n\n";
+    module += "    pub use crate::declare::ranges::*;\n\n";
     for key in KEYS.iter().filter(|key| key.kind != Kind::Flag) {
         let Key { name, kind, .. } = key;
         let (each, expected) = match kind {

@@ -14,7 +14,7 @@ use crate::keys::{self, Default, KEYS, Kind};
 fn documentation_has_the_table_of_keys() {
     let table = keys::table();
     expect_file!["../../perceiver/src/keys.md"].assert_eq(&table);
-    expect_file!["../../perceiver/src/keys.rs"].assert_eq(&keys::module());
+    expect_file!["../../perceiver/src/declare/keys.rs"].assert_eq(&keys::module());
     let readme = include_str!("../../README.md");
     assert!(
         readme.contains(&table),

@@ -2,12 +2,9 @@
 
 use std::fmt::{Debug, Display};
 
-use dfdx::shapes::Dtype;
+use dfdx::tensor::CpuError;
 #[cfg(feature = "cuda")]
 use dfdx::tensor::CudaError;
-use dfdx::tensor::{Cpu, CpuError, HasErr};
-
-use crate::Device;
 
 /// Why a forward pass stopped. `Err` is the device's own error, dfdx's `CpuError` or `CudaError`.
 ///
@@ -28,7 +25,7 @@ pub enum ForwardError<Err: Debug + Display> {
     },
     /// There is nothing to do: the batch or an axis is empty.
     #[error(
-        "the input has the shape {shape:?} before its channels: batch and axes have to be at least 1 long"
+        "the input has the shape {shape:?} before its channels: batch and axes must not be empty"
     )]
     Empty {
         /// The sizes of the input's batch and axes.
@@ -45,38 +42,48 @@ impl<Err: Debug + Display> From<Err> for ForwardError<Err> {
     }
 }
 
-impl<Err: Debug + Display> ForwardError<Err> {
-    /// The same as the device's own error, which is what dfdx's `Module` has to give so that modules
-    /// can be composed. A shape error becomes the device's "wrong number of elements".
-    pub fn into_device_error<E: Dtype, D: Device<E> + HasErr<Err = Err>>(self) -> Err {
+impl<Err: WrongSize> ForwardError<Err> {
+    /// The same as the device's own error, which a dfdx `Module` has to return so that modules can be composed. A shape
+    /// error becomes the device's "wrong number of elements".
+    pub fn into_device_error(self) -> Err {
         match self {
             Self::Device(error) => error,
-            Self::MaskShape { .. } | Self::Empty { .. } => D::wrong_number_of_elements(),
+            Self::MaskShape { .. } | Self::Empty { .. } => Err::wrong_size(),
         }
     }
 }
 
 /// So that `?` works in a dfdx module of one's own that a declared model is part of. As
 /// [`into_device_error`](ForwardError::into_device_error).
-impl From<ForwardError<CpuError>> for CpuError {
-    fn from(error: ForwardError<CpuError>) -> Self {
-        error.into_device_error::<f32, Cpu>()
+impl From<ForwardError<Self>> for CpuError {
+    fn from(error: ForwardError<Self>) -> Self {
+        error.into_device_error()
     }
 }
 
 /// As for [`CpuError`].
 #[cfg(feature = "cuda")]
-impl From<ForwardError<CudaError>> for CudaError {
-    fn from(error: ForwardError<CudaError>) -> Self {
-        error.into_device_error::<f32, dfdx::tensor::Cuda>()
+impl From<ForwardError<Self>> for CudaError {
+    fn from(error: ForwardError<Self>) -> Self {
+        error.into_device_error()
+    }
+}
+
+/// A device's error that can say that sizes do not fit together.
+pub trait WrongSize: Debug + Display + 'static {
+    /// The device's "wrong number of elements".
+    fn wrong_size() -> Self;
+}
+
+impl WrongSize for CpuError {
+    fn wrong_size() -> Self {
+        Self::WrongNumElements
     }
 }
 
 #[cfg(feature = "cuda")]
-pub(crate) use crate::cuda::memory_is_an_error;
-
-/// On a GPU, gives an error where dfdx panics for want of memory.
-#[cfg(not(feature = "cuda"))]
-pub(crate) fn memory_is_an_error<T, Err>(f: impl FnOnce() -> Result<T, Err>) -> Result<T, Err> {
-    f()
+impl WrongSize for CudaError {
+    fn wrong_size() -> Self {
+        Self::Cpu(CpuError::WrongNumElements)
+    }
 }

@@ -27,28 +27,31 @@
 //! ```
 //!
 //! - [`perceiver!`] is the declaration: its keys, their defaults, and what it makes.
-//! - [`nn`] has the layers, to be used by hand.
-//! - [`ops`] has the device trait: the operations that a device may have a kernel of its own for.
+//! - [`spec`] is what a declaration says, and [`model`] is the model over it, for models written by hand.
+//! - [`input`], [`position`] and [`nn`] have the parts.
+//! - [`ops`] has the operations, each with a trait for devices that have a kernel of their own.
 //! - `mixed`, with the feature `f16`, is for training in mixed precision.
-//! - `cuda`, with the feature `cuda`, gives a GPU, or an error that says what is missing.
+//! - `cuda`, with the feature `cuda`, returns a GPU, or an error that says what is missing.
 //! - [`checkpoint`] has the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-pub mod dims;
-mod error;
 #[macro_use]
-mod ranges;
-mod keys;
+mod declare;
+mod error;
+pub mod input;
 #[cfg(feature = "f16")]
 pub mod mixed;
+pub mod model;
 pub mod nn;
 pub mod ops;
+pub mod position;
+pub mod spec;
 mod summary;
 
 pub use dfdx;
-pub use error::ForwardError;
+pub use error::{ForwardError, WrongSize};
 pub use ops::Device;
 pub use summary::{Part, Summary};
 
@@ -73,66 +76,29 @@ pub mod prelude {
     pub use dfdx::prelude::*;
 }
 
-/// What the expansion of `perceiver!` refers to. Not for use by hand: it changes without notice.
+/// Used by the expansion of `perceiver!`. Not public API.
 #[doc(hidden)]
 pub mod __private {
-    pub use core::convert::AsRef;
     pub use core::option::Option;
-    pub use core::primitive::{f32, f64, usize};
+    pub use core::primitive::{f32, f64, str, usize};
     pub use core::result::Result::{self, Ok};
-    pub use std::path::Path;
+    pub use std::ops::{Deref, DerefMut};
 
-    pub use dfdx::nn::modules::Repeated;
-    pub use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
+    pub use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection};
     pub use dfdx::nn::{BuildOnDevice, Module, ModuleMut};
-    pub use dfdx::shapes::{Const, Dim, Dtype, Rank2};
-    pub use dfdx::tensor::{Cpu, Storage, Tape, Tensor};
+    pub use dfdx::shapes::{Const, Dtype};
+    pub use dfdx::tensor::{Cpu, Storage};
     pub use dfdx::tensor_ops::Device as TensorDevice;
     pub use perceiver_macros::declare;
 
-    pub use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
-    pub use crate::keys::{Keys, ranges};
-    pub use crate::nn::declared::*;
-    pub use crate::nn::{
-        Dropout, FourierFeatures, Layer, Sizes, ToLogits, reset_to_normal, try_iterate,
-    };
-    pub use crate::{Device, ForwardError, Summary};
-
-    /// How many layers have weights of their own.
-    #[must_use]
-    pub const fn stored_layers(depth: usize, tied: bool) -> usize {
-        if tied && depth > 2 { 2 } else { depth }
-    }
-
-    /// The width of a token with its position encoding.
-    #[must_use]
-    pub const fn input_dim(channels: usize, axes: usize, bands: usize, encoded: bool) -> usize {
-        if encoded {
-            channels + axes * (2 * bands + 1)
-        } else {
-            channels
-        }
-    }
-
-    /// A size of `input_shape`.
-    #[must_use]
-    pub const fn size_at<const N: usize>(shape: Option<[usize; N]>, index: usize) -> usize {
-        match shape {
-            Some(shape) => shape[index],
-            None => 0,
-        }
-    }
-
-    /// `forward` is `try_forward` that panics, with the error's own words.
-    #[track_caller]
-    pub fn or_panic<T, Err: core::fmt::Debug + core::fmt::Display>(
-        result: Result<T, ForwardError<Err>>,
-    ) -> T {
-        match result {
-            Ok(value) => value,
-            Err(error) => panic!("{error}"),
-        }
-    }
+    pub use crate::declare::accepts::*;
+    pub use crate::declare::keys::{Keys, ranges};
+    pub use crate::declare::{expect_forward, size_at};
+    pub use crate::input::{Grid, Sizes};
+    pub use crate::model::{Latents as LatentsOutput, MeanPool, Perceiver};
+    pub use crate::position::{Fourier, Position};
+    pub use crate::spec::{Dropout, Heads, Share, Softmax, Spec};
+    pub use crate::{Device, ForwardError};
 }
 
 /// The code in the README, as tests.

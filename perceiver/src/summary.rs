@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use dfdx::nn::tensor_collection::{
-    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorName, ViewTensorRef,
-};
-use dfdx::prelude::*;
+use dfdx::nn::tensor_collection::TensorCollection;
+use dfdx::prelude::{Device, Dtype};
+
+use crate::checkpoint::{PERCEIVER_PYTORCH, each_tensor};
 
 /// The parts of a model with the shapes of their tensors and the number of their parameters. Prints as a
 /// table; equal parts of several layers share a line, with the numbers of the first and the last.
@@ -41,16 +41,17 @@ impl Part {
 impl Summary {
     /// The summary of any dfdx module, under a name.
     pub fn of<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(name: &str, model: &M) -> Self {
-        let mut tensors = Tensors(Vec::new());
-        let visited = M::iter_tensors(&mut RecursiveWalker {
-            m: (model, String::new()),
-            f: &mut tensors,
+        let mut tensors = Vec::new();
+        each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
+            tensors.push((name, shape));
         });
-        if let Err(never) = visited {
-            match never {}
-        }
+        Self::of_tensors(name, tensors)
+    }
+
+    fn of_tensors(name: &str, tensors: Vec<(String, Vec<usize>)>) -> Self {
         let mut parts: Vec<Part> = Vec::new();
-        for (name, shape) in tensors.0 {
+        for (name, shape) in tensors {
+            let name = PERCEIVER_PYTORCH.names(&name).swap_remove(0);
             let (part, tensor) = split(&name);
             match parts.last_mut().filter(|last| last.name == part) {
                 Some(last) => last.tensors.push((tensor, shape)),
@@ -198,24 +199,5 @@ impl fmt::Display for Summary {
             }
         }
         Ok(())
-    }
-}
-
-/// Collects names and shapes.
-struct Tensors(Vec<(String, Vec<usize>)>);
-
-impl<E: Dtype, D: Device<E>> TensorVisitor<E, D> for Tensors {
-    type Viewer = (ViewTensorRef, ViewTensorName);
-    type Err = std::convert::Infallible;
-    type E2 = E;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        _: TensorOptions<S, E, D>,
-        (tensor, name): (&Tensor<S, E, D>, String),
-    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
-        self.0.push((name, tensor.shape().concrete().into()));
-        Ok(None)
     }
 }

@@ -4,7 +4,7 @@ use proc_macro2::{Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote_spanned};
 use syn::{Expr, Ident};
 
-use super::{classifies, is_text, layer};
+use super::is_text;
 use crate::check::{Value, Values};
 use crate::keys::{self, KEYS, Key, Kind};
 
@@ -33,28 +33,15 @@ pub(super) fn constants(
 }
 
 /// The constants that follow from the keys.
-pub(super) fn derived_constants(name: &Ident, values: &Values) -> TokenStream {
+pub(super) fn derived_constants(name: &Ident) -> TokenStream {
     let span = name.span();
-    let head = classifies(values).then(|| {
-        quote_spanned! {span=>
-            + __::ToLogits::<{ #name::LATENT_DIM }, { #name::NUM_CLASSES }, __::f32, __::Cpu>::PARAMETERS
-        }
-    });
-    let layer = layer(name);
     quote_spanned! {span=>
         impl #name {
             /// The width of a token: its channels and its position encoding.
-            pub const INPUT_DIM: __::usize = __::input_dim(
-                #name::INPUT_CHANNELS,
-                #name::INPUT_AXIS,
-                #name::NUM_FREQ_BANDS,
-                #name::FOURIER_ENCODE_DATA,
-            );
+            pub const INPUT_DIM: __::usize =
+                <#name as __::Spec>::POSITION.token_dim(#name::INPUT_AXIS, #name::INPUT_CHANNELS);
             /// The number of trainable parameters.
-            pub const PARAMETERS: __::usize = #name::NUM_LATENTS * #name::LATENT_DIM
-                + __::stored_layers(#name::DEPTH, #name::WEIGHT_TIE_LAYERS)
-                    * __::Layer::<#layer, __::f32, __::Cpu>::PARAMETERS
-                #head;
+            pub const PARAMETERS: __::usize = __::Perceiver::<#name, __::f32, __::Cpu>::PARAMETERS;
         }
     }
 }

@@ -100,54 +100,49 @@ fn latents(name: &Ident) -> TokenStream {
     quote_spanned!(span=> I::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>)
 }
 
-/// From the input to the latents, for the methods.
-pub(super) fn run(name: &Ident, values: &Values) -> TokenStream {
+/// What the model is, for the library.
+pub(super) fn spec(name: &Ident, values: &Values) -> TokenStream {
     let span = name.span();
-    let model = quote_spanned!(span=> #name<E, D>);
-    let input = input(name, values, &model);
-    let bounds = bounds(name, values, &model);
-    let context = if values.is_off("fourier_encode_data") {
-        quote_spanned!(span=> let context = tokens.try_context(#name::INVERTED_CROSS_ATTN, dropout)?;)
+    let output = if classifies(values) {
+        quote_spanned!(span=> __::MeanPool<__::Const<{ #name::LATENT_DIM }>, __::Const<{ #name::NUM_CLASSES }>>)
+    } else {
+        quote_spanned!(span=> __::LatentsOutput)
+    };
+    let position = if values.is_off("fourier_encode_data") {
+        quote_spanned!(span=> __::Position::None)
     } else {
         quote_spanned! {span=>
-            let features = __::FourierFeatures::<
-                { #name::INPUT_CHANNELS },
-                { #name::INPUT_AXIS },
-                { #name::NUM_FREQ_BANDS },
-                { #name::INPUT_DIM },
-            >::declared(#name::MAX_FREQ, #name::FREQ_BASE);
-            let context = __::FourierFeatures::try_context(
-                &features,
-                tokens,
-                #name::INVERTED_CROSS_ATTN,
-                dropout,
-            )?;
+            __::Position::Fourier(__::Fourier {
+                bands: #name::NUM_FREQ_BANDS,
+                max_freq: #name::MAX_FREQ,
+                base: #name::FREQ_BASE,
+            })
         }
     };
+    let heads = |count: &str, dim: &str| {
+        let [count, dim] = [count, dim].map(|name| Ident::new(name, span));
+        quote_spanned!(span=> __::Heads { count: #name::#count, dim: #name::#dim })
+    };
+    let cross_heads = heads("CROSS_HEADS", "CROSS_DIM_HEAD");
+    let latent_heads = heads("LATENT_HEADS", "LATENT_DIM_HEAD");
     quote_spanned! {span=>
-        /// From the input to the latents behind the last layer.
-        fn run<E: __::Dtype, D: __::Device<E>, I: #input>(
-            model: &#model,
-            input: I,
-            dropout: __::Dropout,
-        ) -> __::Result<
-            __::Latents<I::Batch, { #name::NUM_LATENTS }, { #name::LATENT_DIM }, E, D, I::Tape>,
-            __::ForwardError<D::Err>,
-        >
-        where
-            #bounds,
-        {
-            let tokens = input.try_tokens()?;
-            #context
-            __::try_iterate(
-                &model.latents,
-                &model.layers.modules,
-                #name::DEPTH,
-                context,
-                #name::INVERTED_CROSS_ATTN,
-                dropout,
-            )
-            .map_err(__::ForwardError::Device)
+        impl __::Spec for #name {
+            const NAME: &'static __::str = ::core::stringify!(#name);
+            type Input = __::Grid<{ #name::INPUT_AXIS }, { #name::INPUT_CHANNELS }>;
+            type NumLatents = __::Const<{ #name::NUM_LATENTS }>;
+            type LatentDim = __::Const<{ #name::LATENT_DIM }>;
+            type Output = #output;
+            const POSITION: __::Position = #position;
+            const DEPTH: __::usize = #name::DEPTH;
+            const SELF_PER_CROSS_ATTN: __::usize = #name::SELF_PER_CROSS_ATTN;
+            const CROSS_HEADS: __::Heads = #cross_heads;
+            const LATENT_HEADS: __::Heads = #latent_heads;
+            const SHARE: __::Share = __::Share::tied(#name::WEIGHT_TIE_LAYERS);
+            const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(#name::INVERTED_CROSS_ATTN);
+            const DROPOUT: __::Dropout = __::Dropout {
+                attention: #name::ATTN_DROPOUT,
+                feed_forward: #name::FF_DROPOUT,
+            };
         }
     }
 }
@@ -159,51 +154,51 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
     let bounds = bounds(name, values, &quote_spanned!(span=> Self));
     let output = output(name, values);
     let latents = latents(name);
-    let (gives, given) = if classifies(values) {
+    let (returns, given) = if classifies(values) {
         (
-            " Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.",
-            quote_spanned!(span=> I::logits(__::Module::try_forward(&self.to_logits, latents)?)),
+            " Returns the logits, `(batch, NUM_CLASSES)`, without dropout.",
+            quote_spanned!(span=> I::logits),
         )
     } else {
         (
-            " Gives the latents, `(batch, NUM_LATENTS, LATENT_DIM)`. Drops nothing.",
-            quote_spanned!(span=> I::latents(latents)),
+            " Returns the latents, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.",
+            quote_spanned!(span=> I::latents),
         )
     };
     let takes = takes(values);
     quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Storage<E>> #name<E, D> {
-            #[doc = #gives]
+            #[doc = #returns]
             ///
             #[doc = #takes]
             ///
             /// # Panics
-            /// Where [`try_forward`](Self::try_forward) gives an error.
+            /// If [`try_forward`](Self::try_forward) returns an error.
             pub fn forward<I: #input>(&self, input: I) -> #output
             where
                 D: __::Device<E>,
                 #bounds,
             {
-                __::or_panic(self.try_forward(input))
+                __::expect_forward(self.try_forward(input))
             }
 
-            /// [`forward`](Self::forward), but drops values as declared if the input has a tape.
+            /// [`forward`](Self::forward) with dropout at the declared rates, if the input has a tape.
             ///
             /// # Panics
-            /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
+            /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
             pub fn forward_mut<I: #input>(&mut self, input: I) -> #output
             where
                 D: __::Device<E>,
                 #bounds,
             {
-                __::or_panic(self.try_forward_mut(input))
+                __::expect_forward(self.try_forward_mut(input))
             }
 
-            /// [`forward`](Self::forward), or why not.
+            /// Fallible version of [`forward`](Self::forward).
             ///
             /// # Errors
-            /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
-            /// out of memory.
+            /// If the batch or an axis is empty, a mask is of another size than the input, or the device
+            /// runs out of memory.
             pub fn try_forward<I: #input>(
                 &self, input: I,
             ) -> __::Result<#output, __::ForwardError<D::Err>>
@@ -211,11 +206,10 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 D: __::Device<E>,
                 #bounds,
             {
-                let latents = run(self, input, __::Dropout::NONE)?;
-                __::Ok(#given)
+                self.perceiver.try_run(input.try_tokens()?, __::Dropout::NONE).map(#given)
             }
 
-            /// [`forward_mut`](Self::forward_mut), or why not.
+            /// Fallible version of [`forward_mut`](Self::forward_mut).
             ///
             /// # Errors
             /// As [`try_forward`](Self::try_forward).
@@ -226,28 +220,24 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 D: __::Device<E>,
                 #bounds,
             {
-                let dropout = __::Dropout {
-                    attention: #name::ATTN_DROPOUT,
-                    feed_forward: #name::FF_DROPOUT,
-                };
-                let latents = run(self, input, dropout)?;
-                __::Ok(#given)
+                let dropout = <#name as __::Spec>::DROPOUT;
+                self.perceiver.try_run(input.try_tokens()?, dropout).map(#given)
             }
 
-            /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, of what
-            /// [`forward`](Self::forward) takes. Drops nothing.
+            /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, of what
+            /// [`forward`](Self::forward) takes, without dropout.
             ///
             /// # Panics
-            /// Where [`try_embed`](Self::try_embed) gives an error.
+            /// If [`try_embed`](Self::try_embed) returns an error.
             pub fn embed<I: #input>(&self, input: I) -> #latents
             where
                 D: __::Device<E>,
                 #bounds,
             {
-                __::or_panic(self.try_embed(input))
+                __::expect_forward(self.try_embed(input))
             }
 
-            /// [`embed`](Self::embed), or why not.
+            /// Fallible version of [`embed`](Self::embed).
             ///
             /// # Errors
             /// As [`try_forward`](Self::try_forward).
@@ -258,39 +248,7 @@ pub(super) fn methods(name: &Ident, values: &Values) -> TokenStream {
                 D: __::Device<E>,
                 #bounds,
             {
-                __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
-            }
-        }
-
-        impl<E: __::Dtype, D: __::Device<E>> #name<E, D> {
-            /// The parts of the model with their shapes and parameters, to be printed.
-            #[must_use]
-            pub fn summary(&self) -> __::Summary {
-                __::Summary::of(::core::stringify!(#name), self)
-            }
-
-            /// Writes the parameters to a safetensors file, under the names they have in the PyTorch
-            /// reference's `state_dict`. The file is either written whole or left as it was.
-            ///
-            /// # Errors
-            /// If the file cannot be written.
-            pub fn save_checkpoint(&self, path: impl __::AsRef<__::Path>) -> __::Result<(), __::CheckpointError>
-            where
-                E: __::CheckpointDtype,
-            {
-                __::checkpoint::save(self, #name::DEPTH, __::AsRef::as_ref(&path))
-            }
-
-            /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
-            ///
-            /// # Errors
-            /// If the file cannot be read, or its tensors are not this model's. The model is then as it
-            /// was before.
-            pub fn load_checkpoint(&mut self, path: impl __::AsRef<__::Path>) -> __::Result<(), __::CheckpointError>
-            where
-                E: __::CheckpointDtype,
-            {
-                __::checkpoint::load(self, #name::DEPTH, __::AsRef::as_ref(&path))
+                self.perceiver.try_run_embed(input.try_tokens()?).map(I::latents)
             }
         }
     }
@@ -301,20 +259,6 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
     let input = input(name, values, &quote_spanned!(span=> Self));
     let bounds = bounds(name, values, &quote_spanned!(span=> Self));
     let output = output(name, values);
-    let (head, field) = if classifies(values) {
-        (
-            Some(
-                quote_spanned!(span=> <Self as __::TensorCollection<E, D>>::module(
-                "to_logits",
-                |s| &s.to_logits,
-                |s| &mut s.to_logits
-            ),),
-            ),
-            Some(quote_spanned!(span=> to_logits,)),
-        )
-    } else {
-        (None, None)
-    };
     quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Device<E>, I: #input> __::Module<I> for #name<E, D>
         where
@@ -324,7 +268,7 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
             type Error = D::Err;
 
             fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
-                #name::<E, D>::try_forward(self, input).map_err(__::ForwardError::into_device_error::<E, D>)
+                #name::<E, D>::try_forward(self, input).map_err(__::ForwardError::into_device_error)
             }
         }
 
@@ -336,7 +280,7 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
             type Error = D::Err;
 
             fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
-                #name::<E, D>::try_forward_mut(self, input).map_err(__::ForwardError::into_device_error::<E, D>)
+                #name::<E, D>::try_forward_mut(self, input).map_err(__::ForwardError::into_device_error)
             }
         }
 
@@ -346,19 +290,26 @@ pub(super) fn traits(name: &Ident, values: &Values) -> TokenStream {
             fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
                 visitor: &mut V,
             ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
-                visitor.visit_fields(
-                    (
-                        <Self as __::TensorCollection<E, D>>::tensor(
-                            "latents",
-                            |s| &s.latents,
-                            |s| &mut s.latents,
-                            __::TensorOptions::reset_with(__::reset_to_normal),
-                        ),
-                        <Self as __::TensorCollection<E, D>>::module("layers", |s| &s.layers, |s| &mut s.layers),
-                        #head
-                    ),
-                    |(latents, layers, #field)| #name { latents, layers, #field },
+                __::Perceiver::iter_tensors_of(
+                    visitor,
+                    |model: &Self| &model.perceiver,
+                    |model| &mut model.perceiver,
+                    |perceiver| #name { perceiver },
                 )
+            }
+        }
+
+        impl<E: __::Dtype, D: __::Storage<E>> __::Deref for #name<E, D> {
+            type Target = __::Perceiver<#name, E, D>;
+
+            fn deref(&self) -> &Self::Target {
+                &self.perceiver
+            }
+        }
+
+        impl<E: __::Dtype, D: __::Storage<E>> __::DerefMut for #name<E, D> {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                &mut self.perceiver
             }
         }
 

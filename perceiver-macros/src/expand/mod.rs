@@ -10,7 +10,7 @@ use syn::{Attribute, Ident, Meta, Path, Token};
 use crate::ast::{Declaration, derived};
 use crate::check::Values;
 use constants::{constants, derived_constants};
-use implementations::{methods, run, traits};
+use implementations::{methods, spec, traits};
 
 /// The expansion: the struct, its constants, and the implementations over the layers of `krate`.
 ///
@@ -22,12 +22,12 @@ pub fn expand(
     values: &Values,
     error: Option<TokenStream>,
 ) -> TokenStream {
-    let structure = structure(krate, declaration, values);
+    let structure = structure(krate, declaration);
     let name = &used(declaration);
     let constants = constants(krate, name, values, error);
-    let derived_constants = derived_constants(name, values);
+    let derived_constants = derived_constants(name);
     let methods = methods(name, values);
-    let run = run(name, values);
+    let spec = spec(name, values);
     let traits = traits(name, values);
     // What is configured away with the struct goes with it.
     let cfgs = declaration.cfgs();
@@ -51,8 +51,8 @@ pub fn expand(
             // Behind a name that no model has: one may be called like anything that is in there.
             use #krate::__private as __;
             #derived_constants
+            #spec
             #methods
-            #run
             #traits
         };
     }
@@ -92,7 +92,7 @@ fn classifies(values: &Values) -> bool {
     !values.is_off("final_classifier_head")
 }
 
-fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) -> TokenStream {
+fn structure(krate: &TokenStream, declaration: &Declaration) -> TokenStream {
     let Declaration {
         attrs, vis, name, ..
     } = declaration;
@@ -102,13 +102,6 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
     let keyword = Token![struct](declaration.keyword.unwrap_or(span));
     let p = quote_spanned!(span=> #krate::__private);
     let derives = missing_derives(attrs);
-    let layer = layer(this);
-    let to_logits = classifies(values).then(|| {
-        quote_spanned! {span=>
-            /// The classifier head.
-            pub to_logits: #p::ToLogits<{ #this::LATENT_DIM }, { #this::NUM_CLASSES }, E, D>,
-        }
-    });
     // A declaration without documentation of its own still has some.
     let summary = (!attrs.iter().any(is_text)).then(|| quote!(#[doc = "A Perceiver."]));
     quote_spanned! {span=>
@@ -116,14 +109,7 @@ fn structure(krate: &TokenStream, declaration: &Declaration, values: &Values) ->
         #(#attrs)*
         #derives
         #vis #keyword #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {
-            /// The learned latents, `(NUM_LATENTS, LATENT_DIM)`.
-            pub latents: #p::Tensor<#p::Rank2<{ #this::NUM_LATENTS }, { #this::LATENT_DIM }>, E, D>,
-            /// The layers; with tied weights the last stands for all that follow.
-            pub layers: #p::Repeated<
-                #p::Layer<#layer, E, D>,
-                { #p::stored_layers(#this::DEPTH, #this::WEIGHT_TIE_LAYERS) },
-            >,
-            #to_logits
+            perceiver: #p::Perceiver<#this, E, D>,
         }
     }
 }
@@ -152,18 +138,4 @@ fn missing_derives(attrs: &[Attribute]) -> TokenStream {
 /// Whether `path` ends in `name`.
 fn is_named(path: &Path, name: &str) -> bool {
     path.segments.last().is_some_and(|last| last.ident == name)
-}
-
-/// The widths and counts of a layer.
-fn layer(name: &Ident) -> TokenStream {
-    let span = name.span();
-    quote_spanned! {span=>
-        { #name::LATENT_DIM },
-        { #name::INPUT_DIM },
-        { #name::CROSS_HEADS },
-        { #name::CROSS_DIM_HEAD },
-        { #name::LATENT_HEADS },
-        { #name::LATENT_DIM_HEAD },
-        { #name::SELF_PER_CROSS_ATTN }
-    }
 }

@@ -15,22 +15,41 @@
 
 mod dtype;
 mod error;
-mod names;
+mod layout;
 mod read;
 mod write;
 
 pub use dtype::CheckpointDtype;
 pub use error::{CheckpointError, Problem};
-#[doc(hidden)]
-pub use {read::load, write::save};
+pub(crate) use layout::PERCEIVER_PYTORCH;
+pub(crate) use {read::load, write::save};
 
 use dfdx::nn::tensor_collection::{
     RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorName, ViewTensorRef,
 };
 use dfdx::prelude::*;
 
+/// The layers of a model: how many have weights of their own, and how many there are with those that share them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depth {
+    pub stored: usize,
+    pub all: usize,
+}
+
+impl Depth {
+    /// The names that a tensor, of which `name` is one, has in a file: one for each layer that its layer stands for.
+    fn names(self, name: &str) -> Vec<String> {
+        match layout::layer_of(name) {
+            Some(layer) if layer + 1 == self.stored => (layer..self.all)
+                .filter_map(|layer| layout::in_layer(name, layer))
+                .collect(),
+            _ => vec![name.into()],
+        }
+    }
+}
+
 /// Calls a function with the name and shape of each tensor of a module, and a way to copy its data.
-fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
+pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
     model: &M,
     visit: impl FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>),
 ) {
@@ -60,5 +79,22 @@ impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>)> 
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
         self.0(name, tensor.shape().concrete().into(), &|| tensor.as_vec());
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_stored_layer_stands_for_the_rest() {
+        let names = |name, stored, all| Depth { stored, all }.names(name);
+        assert_eq!(names("layers.0.a", 2, 4), ["layers.0.a"]);
+        assert_eq!(
+            names("layers.1.a", 2, 4),
+            ["layers.1.a", "layers.2.a", "layers.3.a"]
+        );
+        assert_eq!(names("latents", 2, 4), ["latents"]);
+        assert_eq!(names("layers.5.a", 6, 6), ["layers.5.a"]);
     }
 }

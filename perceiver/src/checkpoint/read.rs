@@ -4,20 +4,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use ::safetensors::SafeTensors;
-use ::safetensors::tensor::TensorView;
+use ::safetensors::tensor::{Dtype, TensorView};
 use dfdx::nn::tensor_collection::{
     RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorName,
 };
-use dfdx::prelude::*;
+use dfdx::prelude::{Device, Shape, Tensor};
 
-use super::{CheckpointDtype, CheckpointError, Problem, each_tensor, names};
+use super::{CheckpointDtype, CheckpointError, Depth, PERCEIVER_PYTORCH, Problem, each_tensor};
 
-/// Reads a model `depth` layers deep from `path`. All tensors are checked before the first is changed.
-pub fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
+/// Reads a model from `path`. All tensors are checked before the first is changed.
+pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     model: &mut M,
-    depth: usize,
+    depth: Depth,
     path: &Path,
 ) -> Result<(), CheckpointError> {
+    let mut expected = Vec::new();
+    each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
+        expected.push((name, shape));
+    });
     let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
         path: path.into(),
         source,
@@ -26,8 +30,7 @@ pub fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
         path: path.into(),
         source,
     })?;
-    let mut problems = Vec::new();
-    let tensors = matched::<M, E, D>(model, depth, &file, &mut problems);
+    let (tensors, problems) = matched(expected, E::DTYPE, depth, &file);
     if !problems.is_empty() {
         return Err(CheckpointError::Mismatch {
             path: path.into(),
@@ -44,64 +47,33 @@ pub fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     }
 }
 
-/// The file's tensor for each tensor of the model, by the model's name.
-fn matched<'file, M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
-    model: &M,
-    depth: usize,
-    file: &'file SafeTensors,
-    problems: &mut Vec<Problem>,
-) -> HashMap<String, TensorView<'file>> {
+/// For each tensor of the model, by its name, those of a file that have its rows, and what is wrong with them.
+type Matched<'file> = (HashMap<String, Vec<TensorView<'file>>>, Vec<Problem>);
+
+fn matched<'file>(
+    expected: Vec<(String, Vec<usize>)>,
+    dtype: Dtype,
+    depth: Depth,
+    file: &'file SafeTensors<'_>,
+) -> Matched<'file> {
+    let mut problems = Vec::new();
     let mut found = BTreeMap::new();
     for (name, view) in file.iter() {
-        let tensor = names::current(name);
+        let tensor = PERCEIVER_PYTORCH.current(name);
         if found.insert(tensor.clone(), view).is_some() {
             problems.push(Problem::Twice { tensor });
         }
     }
-
-    let mut expected = Vec::new();
-    each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
-        expected.push((name, shape))
-    });
-    let stored = names::stored_layers(expected.iter().map(|(name, _)| name.as_str()));
-    let mut matched = HashMap::new();
-    for (name, shape) in expected {
-        let tied = names::in_file(&name, stored, depth);
-        let views: Vec<_> = tied
-            .into_iter()
-            .filter_map(|tensor| found.remove(&tensor).map(|view| (tensor, view)))
-            .collect();
-        // Of tied layers one is enough: a file may name shared weights once.
-        let Some((first, first_view)) = views.first() else {
-            problems.push(Problem::Missing {
-                tensor: name,
-                dtype: E::DTYPE,
-                shape,
-            });
-            continue;
-        };
-        for (tensor, view) in &views {
-            let tensor = tensor.clone();
-            if view.dtype() != E::DTYPE {
-                problems.push(Problem::Dtype {
-                    tensor,
-                    expected: E::DTYPE,
-                    found: view.dtype(),
-                });
-            } else if view.shape() != shape {
-                problems.push(Problem::Shape {
-                    tensor,
-                    expected: shape.clone(),
-                    found: view.shape().to_vec(),
-                });
-            } else if view.data() != first_view.data() {
-                problems.push(Problem::Untied {
-                    tensor,
-                    first: first.clone(),
-                });
-            }
+    let mut tensors = HashMap::new();
+    for (name, mut shape) in expected {
+        let parts = PERCEIVER_PYTORCH.names(&name);
+        if let Some(rows) = shape.first_mut() {
+            *rows /= parts.len();
         }
-        matched.insert(name, first_view.clone());
+        let views = parts
+            .into_iter()
+            .filter_map(|part| take(&mut found, part, &shape, dtype, depth, &mut problems));
+        tensors.insert(name, views.collect());
     }
     for (tensor, view) in found {
         problems.push(Problem::Unexpected {
@@ -110,11 +82,57 @@ fn matched<'file, M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
             shape: view.shape().to_vec(),
         });
     }
-    matched
+    (tensors, problems)
 }
 
-/// Copies each tensor of a file into the model's.
-struct Fill<'file>(HashMap<String, TensorView<'file>>);
+/// Takes a tensor out of what was found in a file, with those of the layers that are tied to its layer.
+fn take<'file>(
+    found: &mut BTreeMap<String, TensorView<'file>>,
+    name: String,
+    shape: &[usize],
+    dtype: Dtype,
+    depth: Depth,
+    problems: &mut Vec<Problem>,
+) -> Option<TensorView<'file>> {
+    let tied = depth.names(&name).into_iter();
+    let views: Vec<_> = tied
+        .filter_map(|tensor| found.remove(&tensor).map(|view| (tensor, view)))
+        .collect();
+    // Of tied layers one is enough: a file may name shared weights once.
+    let Some((first, first_view)) = views.first() else {
+        problems.push(Problem::Missing {
+            tensor: name,
+            dtype,
+            shape: shape.into(),
+        });
+        return None;
+    };
+    for (tensor, view) in &views {
+        let tensor = tensor.clone();
+        if view.dtype() != dtype {
+            problems.push(Problem::Dtype {
+                tensor,
+                expected: dtype,
+                found: view.dtype(),
+            });
+        } else if view.shape() != shape {
+            problems.push(Problem::Shape {
+                tensor,
+                expected: shape.into(),
+                found: view.shape().to_vec(),
+            });
+        } else if view.data() != first_view.data() {
+            problems.push(Problem::Untied {
+                tensor,
+                first: first.clone(),
+            });
+        }
+    }
+    Some(first_view.clone())
+}
+
+/// Copies the tensors of a file into the model's.
+struct Fill<'file>(HashMap<String, Vec<TensorView<'file>>>);
 
 impl<E: CheckpointDtype, D: Device<E>> TensorVisitor<E, D> for Fill<'_> {
     type Viewer = (ViewTensorMut, ViewTensorName);
@@ -127,8 +145,9 @@ impl<E: CheckpointDtype, D: Device<E>> TensorVisitor<E, D> for Fill<'_> {
         _: TensorOptions<S, E, D>,
         (tensor, name): (&mut Tensor<S, E, D>, String),
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
-        if let Some(view) = self.0.get(&name) {
-            tensor.copy_from(&E::read(view.data()));
+        if let Some(views) = self.0.get(&name) {
+            let numbers: Vec<E> = views.iter().flat_map(|view| E::read(view.data())).collect();
+            tensor.copy_from(&numbers);
         }
         Ok(None)
     }

@@ -6,34 +6,51 @@ use std::path::{Path, PathBuf};
 
 use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::tensor_ops::Device;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Dtype, TensorView};
 
-use super::{CheckpointDtype, CheckpointError, each_tensor, names};
+use super::{CheckpointDtype, CheckpointError, Depth, PERCEIVER_PYTORCH, each_tensor};
 
-/// Writes a model `depth` layers deep to `path`. The file appears whole or not at all: it is written
-/// beside its destination and then moved there.
-pub fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
+/// Writes a model to `path`. The file appears whole or not at all: it is written beside its destination and then moved
+/// there.
+pub(crate) fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     model: &M,
-    depth: usize,
+    depth: Depth,
     path: &Path,
 ) -> Result<(), CheckpointError> {
-    let failed = |error| CheckpointError::Write {
-        path: path.into(),
-        source: io::Error::other(error),
-    };
     let mut tensors = Vec::new();
     each_tensor(model, |name, shape, data: &dyn Fn() -> Vec<E>| {
         let mut bytes = Vec::new();
         E::write(&data(), &mut bytes);
         tensors.push((name, shape, bytes));
     });
+    write_tensors(&tensors, E::DTYPE, depth, path)
+}
 
-    let stored = names::stored_layers(tensors.iter().map(|(name, ..)| name.as_str()));
+type Tensor = (String, Vec<usize>, Vec<u8>);
+
+fn write_tensors(
+    tensors: &[Tensor],
+    dtype: Dtype,
+    depth: Depth,
+    path: &Path,
+) -> Result<(), CheckpointError> {
+    let failed = |error| CheckpointError::Write {
+        path: path.into(),
+        source: io::Error::other(error),
+    };
     let mut views = Vec::new();
-    for (name, shape, bytes) in &tensors {
-        for name in names::in_file(name, stored, depth) {
-            let view = TensorView::new(E::DTYPE, shape.clone(), bytes).map_err(failed)?;
-            views.push((name, view));
+    for (name, shape, bytes) in tensors {
+        let names = PERCEIVER_PYTORCH.names(name);
+        let mut shape = shape.clone();
+        if let Some(rows) = shape.first_mut() {
+            *rows /= names.len();
+        }
+        let parts = bytes.chunks((bytes.len() / names.len()).max(1));
+        for (name, part) in names.iter().zip(parts) {
+            for name in depth.names(name) {
+                let view = TensorView::new(dtype, shape.clone(), part).map_err(failed)?;
+                views.push((name, view));
+            }
         }
     }
     // What tools that read safetensors expect of tensors in PyTorch's layout.
@@ -52,7 +69,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .as_ref()
         .is_some_and(|replaced| !replaced.is_file())
     {
-        let message = "there is something else than a file at this path";
+        let message = "the path exists and is not a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let folder = match target.parent() {

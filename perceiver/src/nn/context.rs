@@ -2,120 +2,58 @@
 
 use dfdx::prelude::*;
 
-use super::{Dropout, FourierFeatures, Tokens};
-use crate::error::memory_is_an_error;
-use crate::ops::Positioned;
+use crate::ops::{self, Attend, Positioned, Record};
+use crate::position::Position;
 
-/// What the latents attend to: tokens, encoded and normalised, made ready once for all layers.
-///
-/// Made by [`Tokens::try_context`], or, of tokens that get a position encoding,
-/// [`FourierFeatures::try_context`]. `WIDTH` is that of an encoded token. On the `Cpu` in `f32` the
-/// encoding stays in its parts, and encoded tokens are never made.
+/// Tokens, encoded and normalised, made ready once for all layers that attend to them, and for one way of attending:
+/// layers read it here.
 #[derive(Clone, Debug)]
-pub struct Context<B: Dim, const WIDTH: usize, E: Dtype, D: crate::Device<E>, T = NoneTape> {
-    pub(super) prepared: D::Context,
-    pub(super) batch: B,
-    pub(super) tape: T,
+pub struct Context<E: Dtype, D: crate::Device<E>> {
+    prepared: D::Context,
+    batch: usize,
 }
 
-impl<B: Dim, const WIDTH: usize, E: Dtype, D: crate::Device<E>, T> Context<B, WIDTH, E, D, T> {
-    /// The context and the tape it carries.
-    pub(super) fn split_tape(self) -> (Context<B, WIDTH, E, D>, T) {
-        let context = Context {
-            prepared: self.prepared,
-            batch: self.batch,
-            tape: NoneTape,
-        };
-        (context, self.tape)
-    }
-}
-
-impl<B: Dim, const CHANNELS: usize, const AXES: usize, E, D, T>
-    Tokens<B, Const<CHANNELS>, AXES, E, D, T>
-where
-    E: Dtype,
-    D: crate::Device<E>,
-    T: Tape<E, D>,
-{
-    /// Makes tokens ready to be attended to as they are, without a position encoding. `inverted` and
-    /// `dropout` are what the layers will be called with.
+impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
+    /// Makes an input ready to be attended to as `attend` says. Masked tokens may hold anything. On the `Cpu` in `f32`
+    /// encoded tokens are not made unless they are needed.
     ///
     /// # Errors
-    /// If the device runs out of memory.
-    pub fn try_context(
-        self,
-        inverted: bool,
-        dropout: Dropout,
-    ) -> Result<Context<B, CHANNELS, E, D, T>, D::Err> {
-        prepare(self, Vec::new(), inverted, dropout)
-    }
-}
-
-impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: usize>
-    FourierFeatures<CHANNELS, AXES, BANDS, WIDTH>
-{
-    /// Makes tokens ready to be attended to, with the features of their position. `inverted` and
-    /// `dropout` are what the layers will be called with.
-    ///
-    /// # Errors
-    /// If the device runs out of memory.
-    pub fn try_context<B: Dim, E: Dtype, D: crate::Device<E>, T: Tape<E, D>>(
-        &self,
-        tokens: Tokens<B, Const<CHANNELS>, AXES, E, D, T>,
-        inverted: bool,
-        dropout: Dropout,
-    ) -> Result<Context<B, WIDTH, E, D, T>, D::Err> {
-        let features = self.tables(&tokens.axes);
-        prepare(tokens, features, inverted, dropout)
-    }
-}
-
-fn prepare<B: Dim, const CHANNELS: usize, const AXES: usize, const WIDTH: usize, E, D, T>(
-    tokens: Tokens<B, Const<CHANNELS>, AXES, E, D, T>,
-    features: Vec<Vec<f64>>,
-    inverted: bool,
-    dropout: Dropout,
-) -> Result<Context<B, WIDTH, E, D, T>, D::Err>
-where
-    E: Dtype,
-    D: crate::Device<E>,
-    T: Tape<E, D>,
-{
-    let batch = tokens.data.shape().0;
-    let drops = dropout.attention > 0.0 && T::OWNS_TAPE;
-    let (prepared, tape) =
-        memory_is_an_error(|| D::try_context(tokens.try_positioned(features)?, inverted || drops))?;
-    Ok(Context {
-        prepared,
-        batch,
-        tape,
-    })
-}
-
-impl<B: Dim, const CHANNELS: usize, const AXES: usize, E, D, T>
-    Tokens<B, Const<CHANNELS>, AXES, E, D, T>
-where
-    E: Dtype,
-    D: crate::Device<E>,
-    T: Tape<E, D>,
-{
-    /// The tokens as the device's operations take them.
-    pub(super) fn try_positioned(
-        self,
-        features: Vec<Vec<f64>>,
-    ) -> Result<Positioned<E, D, T>, D::Err> {
-        let (batch, count, _) = *self.data.shape();
-        let mask = match self.mask {
+    /// If the mask does not fit the input, or the device runs out of memory.
+    pub fn try_new(
+        record: &mut Record<E, D>,
+        grid: ops::Grid<E, D>,
+        mask: Option<ops::Grid<bool, D>>,
+        position: Position,
+        attend: Attend,
+    ) -> Result<Self, D::Err> {
+        let axes = grid.axes();
+        let mut channels = D::try_flatten(record, grid)?;
+        let mask = match mask {
             None => None,
-            Some(mask) => Some(mask.try_reshape_like(&(batch.size(), count))?),
+            Some(mask) => Some(D::try_flatten_mask(mask)?),
         };
-        Ok(Positioned {
-            channels: self
-                .data
-                .try_reshape_like(&(batch.size(), count, CHANNELS))?,
-            axes: self.axes.to_vec(),
-            features,
+        let (batch, tokens, _) = *channels.shape();
+        if let Some(mask) = &mask {
+            ops::check(*mask.shape() == (batch, tokens))?;
+            channels = D::try_clear_masked(record, channels, mask)?;
+        }
+        let tokens = Positioned {
+            channels,
+            features: position.tables(&axes),
+            axes,
             mask,
-        })
+        };
+        let prepared = D::try_prepare(record, tokens, attend)?;
+        Ok(Self { prepared, batch })
+    }
+
+    /// The number of items.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    pub(super) fn prepared(&self) -> &D::Context {
+        &self.prepared
     }
 }

@@ -1,25 +1,18 @@
-//! The GEGLU feed-forward layer.
+//! The feed-forward layer.
 
 use dfdx::prelude::*;
 
-use super::linear::Linear;
-use crate::dims::Product;
-use crate::ops::FeedForwardParameters;
+use super::{Parameters, Part, Source, Start, layer, linear};
+use crate::ops::{FeedForwardKernel, FeedForwardParameters, Matrix, Record, Rows, Vector};
 
 /// How much wider than its input the hidden layer is.
 const EXPANSION: usize = 4;
 
-/// The width of the hidden layer: 4 · `DIM`.
-pub type Hidden<const DIM: usize> = Product<Const<EXPANSION>, Const<DIM>>;
-/// The width before the gate: values and gates side by side, 2 · 4 · `DIM`.
-pub type Gated<const DIM: usize> = Product<Const<2>, Hidden<DIM>>;
-
-/// A feed-forward layer with a gated hidden layer: `contract(value · gelu(gate))`, where
-/// `(value, gate)` are the halves of `expand(x)`.
+/// A feed-forward layer with a gated hidden layer: `contract(value · gelu(gate))`, where `(value, gate)` are the halves
+/// of `expand(x)`.
 ///
-/// Takes and gives `(batch, tokens, DIM)`; the hidden layer is 4 · `DIM` wide and gelu the exact one
-/// (GEGLU, arXiv 2002.05202). The paper's appendix A.1 has a plain gelu here; the reference, and so this,
-/// has the gate.
+/// Takes and returns `(batch, tokens, DIM)`; the hidden layer is 4 · `DIM` wide and gelu the exact one (GEGLU, arXiv
+/// 2002.05202). The paper's appendix A.1 has a plain gelu here; the reference, and so this, has the gate.
 ///
 /// ```
 /// use perceiver::{dfdx::nn::BuildModule, nn::FeedForward, prelude::*};
@@ -29,18 +22,72 @@ pub type Gated<const DIM: usize> = Product<Const<2>, Hidden<DIM>>;
 /// let x: Tensor<Rank3<2, 5, 16>, f32, _> = dev.sample_normal();
 /// let y: Tensor<Rank3<2, 5, 16>, f32, _> = layer.forward(x);
 /// ```
-#[derive(Clone, Debug)]
-pub struct FeedForward<const DIM: usize, E: Dtype, D: Storage<E>> {
-    /// To values and gates; `net.0` in checkpoints.
-    pub expand: Linear<Const<DIM>, Gated<DIM>, E, D>,
-    /// Back to the input's width; `net.2` in checkpoints.
-    pub contract: Linear<Hidden<DIM>, Const<DIM>, E, D>,
+pub type FeedForward<const DIM: usize, E, D> = Parameters<FeedForwardPart<DIM>, E, D>;
+
+/// A feed-forward layer, as a part of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedForwardPart<const DIM: usize>;
+
+impl<const DIM: usize> Part for FeedForwardPart<DIM> {
+    type View<M, V> = FeedForwardView<M, V>;
+    const PARAMETERS: usize = parameters(DIM);
+
+    fn read<S: Source>(source: &mut S) -> FeedForwardView<S::Matrix, S::Vector> {
+        FeedForwardView::read(source, DIM)
+    }
 }
 
-impl<const DIM: usize, E: Dtype, D: Storage<E>> FeedForward<DIM, E, D> {
-    /// The number of trainable parameters.
-    pub const PARAMETERS: usize = Linear::<Const<DIM>, Gated<DIM>, E, D>::PARAMETERS
-        + Linear::<Hidden<DIM>, Const<DIM>, E, D>::PARAMETERS;
+/// The parameters of a feed-forward layer.
+#[derive(Clone, Debug)]
+pub struct FeedForwardView<M, V> {
+    /// To values, in the upper half of its rows, and gates, in the lower: `(2 · hidden, dim)`.
+    pub expand: M,
+    /// `(2 · hidden,)`.
+    pub expand_bias: V,
+    /// Back to the input's width: `(dim, hidden)`.
+    pub contract: M,
+    /// `(dim,)`.
+    pub contract_bias: V,
+}
+
+impl<M, V> FeedForwardView<M, V> {
+    /// Reads a layer for rows of `dim` numbers.
+    pub fn read<S: Source<Matrix = M, Vector = V>>(source: &mut S, dim: usize) -> Self {
+        let hidden = EXPANSION * dim;
+        let start = |fan_in| Start::Uniform { fan_in };
+        Self {
+            expand: source.matrix("expand.weight", 2 * hidden, dim),
+            expand_bias: source.vector("expand.bias", 2 * hidden, start(dim)),
+            contract: source.matrix("contract.weight", dim, hidden),
+            contract_bias: source.vector("contract.bias", dim, start(hidden)),
+        }
+    }
+}
+
+/// The number of parameters of a layer for rows of `dim` numbers.
+pub(crate) const fn parameters(dim: usize) -> usize {
+    let hidden = EXPANSION * dim;
+    linear::parameters(dim, 2 * hidden, true) + linear::parameters(hidden, dim, true)
+}
+
+impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Matrix<E, D>, &Vector<E, D>> {
+    /// `(batch, rows, dim)` to the same.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or the device runs out of memory.
+    pub fn try_forward(
+        &self,
+        record: &mut Record<E, D>,
+        x: Rows<E, D>,
+    ) -> Result<Rows<E, D>, D::Err> {
+        let parameters = FeedForwardParameters {
+            expand: self.expand,
+            expand_bias: self.expand_bias,
+            contract: self.contract,
+            contract_bias: self.contract_bias,
+        };
+        D::try_feed_forward(record, x, &parameters)
+    }
 }
 
 impl<B: Dim, L: Dim, const DIM: usize, E: Dtype, D: crate::Device<E>, T: Tape<E, D>>
@@ -50,30 +97,6 @@ impl<B: Dim, L: Dim, const DIM: usize, E: Dtype, D: crate::Device<E>, T: Tape<E,
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, L, Const<DIM>), E, D, T>) -> Result<Self::Output, D::Err> {
-        let parameters = FeedForwardParameters {
-            expand: &self.expand.weight,
-            expand_bias: &self.expand.bias,
-            contract: &self.contract.weight,
-            contract_bias: &self.contract.bias,
-        };
-        D::try_feed_forward(x, &parameters)
-    }
-}
-
-impl<const DIM: usize, E: Dtype, D: Storage<E>> NonMutableModule for FeedForward<DIM, E, D> {}
-
-impl<const DIM: usize, E: Dtype, D: Device<E>> TensorCollection<E, D> for FeedForward<DIM, E, D> {
-    type To<E2: Dtype, D2: Device<E2>> = FeedForward<DIM, E2, D2>;
-
-    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
-        visitor: &mut V,
-    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
-        visitor.visit_fields(
-            (
-                Self::module("net.0", |s| &s.expand, |s| &mut s.expand),
-                Self::module("net.2", |s| &s.contract, |s| &mut s.contract),
-            ),
-            |(expand, contract)| FeedForward { expand, contract },
-        )
+        layer(x, |record, x| self.view().try_forward(record, x))
     }
 }

@@ -1,40 +1,50 @@
-//! The layers a Perceiver is made of, to be used by hand where the declaration is not enough.
+//! The parts that models are made of.
 //!
-//! Those with parameters are dfdx modules that hold tensors and nothing else, made by `Type::build(&device)`; what
-//! changes from call to call (masks, dropout) is an argument. Shapes are written `(batch, tokens, width)`, and widths
-//! are part of the types: a layer that is handed another width does not compile.
+//! A part is written once over numbers: its view, such as [`AttentionView`], has a field for each parameter, reads them
+//! from a [`Source`], and computes. [`Parameters`] keeps them as a dfdx module. [`Attention`] and [`FeedForward`] are parts
+//! with their widths in their types, for models of your own: a layer that is handed another width does not compile.
+//! Shapes are written `(batch, tokens, width)`.
 
 mod attention;
+pub(crate) mod block;
 mod context;
-#[doc(hidden)]
-pub mod declared;
 mod feed_forward;
-mod fourier;
-mod layer;
-mod linear;
-mod norm;
-mod to_logits;
-mod tokens;
+pub(crate) mod init;
+pub(crate) mod linear;
+pub(crate) mod norm;
+mod parameters;
 
-pub use attention::Attention;
+pub use attention::{Attention, AttentionPart, AttentionView};
+pub use block::BlockView;
 pub use context::Context;
-pub use feed_forward::{FeedForward, Gated, Hidden};
-pub use fourier::FourierFeatures;
-pub use layer::{CrossAttention, Dropout, Layer, SelfAttention, try_iterate};
-pub use linear::{Linear, UnbiasedLinear};
-pub use norm::{CrossPreNorm, LayerNorm, PreNorm};
-pub use to_logits::ToLogits;
-pub use tokens::{Input, Mask, Sizes, Tokens, Unmasked};
+pub use feed_forward::{FeedForward, FeedForwardPart, FeedForwardView};
+pub use linear::LinearView;
+pub use norm::NormView;
+pub use parameters::{Parameter, Parameters, Part, Source, Start};
 
-// One by one: rust-analyzer takes a name that a glob import has too for that one.
-use dfdx::prelude::{ConstShape, Device, Dtype, Tensor};
+// Imported one by one: with a glob, rust-analyzer resolves `Device` to dfdx's.
+use dfdx::prelude::{Dim, Dtype, SplitTape, Tape, Tensor};
 
-/// A learned array that starts as samples of N(0, 1), as the latents of a declared model do.
-#[doc(hidden)]
-pub fn reset_to_normal<S: ConstShape, E: Dtype, D: Device<E>>(
-    tensor: &mut Tensor<S, E, D>,
-) -> Result<(), D::Err> {
-    use rand_distr::{Distribution, StandardNormal};
-    // Sampled as f64, so that this asks no more of `E` than dfdx's `Dtype` gives.
-    tensor.try_fill_with_distr(StandardNormal.map(|x: f64| E::from_f64(x).unwrap_or_default()))
+use crate::Device;
+use crate::ops::{self, Grid, Record, Rows};
+
+/// A caller's tensor as rows.
+fn rows_of<B: Dim, L: Dim, W: Dim, E: Dtype, D: Device<E>>(
+    record: &mut Record<E, D>,
+    x: Tensor<(B, L, W), E, D>,
+) -> Result<Rows<E, D>, D::Err> {
+    D::try_flatten(record, Grid::Three(ops::untyped(x)))
+}
+
+/// A layer with its widths in its type: rows of `I` numbers become rows of `O` numbers.
+fn layer<B: Dim, L: Dim, I: Dim, O: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+    x: Tensor<(B, L, I), E, D, T>,
+    layer: impl FnOnce(&mut Record<E, D>, Rows<E, D>) -> Result<Rows<E, D>, D::Err>,
+) -> Result<Tensor<(B, L, O), E, D, T>, D::Err> {
+    let (x, mut tape) = x.split_tape();
+    let mut record = Record::for_tape::<T>();
+    let x = rows_of(&mut record, x)?;
+    let y = layer(&mut record, x)?;
+    record.put_on(&mut tape);
+    ops::typed(y, tape)
 }

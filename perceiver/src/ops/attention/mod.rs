@@ -1,112 +1,124 @@
 //! `softmax(query · keyᵀ) · value`, by head.
 
 mod cpu;
-pub(super) mod head;
 
 use dfdx::prelude::*;
 use dfdx::tensor_ops::Device as TensorDevice;
 
-use super::{Accumulation, Device};
-use crate::dims::{Inner, Product};
-pub(super) use cpu::{Biases, forward as cpu};
+use super::record::with_tape;
+use super::{InF32, KernelDevice, Mask, Record, Rows, check};
+use crate::spec::{Heads, Softmax};
+pub(super) use cpu::MaskBias;
 
-/// The width of keys and values side by side.
-pub type KeyValue<const HEADS: usize, const DIM_HEAD: usize> =
-    Product<Const<2>, Inner<HEADS, DIM_HEAD>>;
-
-/// How an attention is run. The default is plain softmax attention to every token.
-#[derive(Clone, Debug)]
-pub struct AttentionOptions<B: Dim, M: Dim, E: Dtype, D: Device<E>> {
-    /// 1 for each token of `(batch, tokens)` that may be attended to and 0 for each that may not;
-    /// `None`: to all. The scores of the others become the lowest finite number before the softmax, so a
-    /// row in which nothing may be attended to is the mean of all tokens, as in PyTorch.
-    pub mask: Option<Tensor<(B, M), E, D>>,
+/// How queries attend to tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Attend {
+    /// What the weights sum to 1 over.
+    pub softmax: Softmax,
     /// The probability with which each attention weight is dropped, in `[0, 1)`; the others are scaled by
     /// `1 / (1 - dropout)`. Acts only where gradients are tracked; dfdx panics if it is not a probability.
     pub dropout: f64,
-    /// Let the queries compete for each token: the softmax runs over the queries, and each query's weights
-    /// are then divided by their sum (inverted attention, as in slot attention, arXiv 2006.15055).
-    pub inverted: bool,
 }
 
-impl<B: Dim, M: Dim, E: Dtype, D: Device<E>> Default for AttentionOptions<B, M, E, D> {
-    fn default() -> Self {
-        Self {
-            mask: None,
-            dropout: 0.0,
-            inverted: false,
+impl Attend {
+    /// Whether the weights themselves are needed, and not just the sums that they weigh.
+    pub(crate) fn needs_weights(self, is_recorded: bool) -> bool {
+        self.softmax == Softmax::Queries || (self.dropout > 0.0 && is_recorded)
+    }
+}
+
+/// Multi-head attention.
+pub trait AttentionKernel<E: Dtype>: KernelDevice<E> {
+    /// `softmax(query · keyᵀ / √dim) · value` for each head; section 3.1 and appendix C of the paper.
+    ///
+    /// `query` is `(batch, queries, heads)`, and so is the result; `key_value` is `(batch, tokens, 2 · heads)`: keys, then
+    /// values. Heads lie side by side in all of them. The scores of what must not be attended to become the lowest finite
+    /// number before the softmax, so a query with nothing to attend to gets the mean of all values, as in PyTorch.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or the device runs out of memory.
+    fn try_attention(
+        record: &mut Record<E, Self>,
+        query: Rows<E, Self>,
+        key_value: Rows<E, Self>,
+        heads: Heads,
+        mask: &Mask<Self>,
+        attend: Attend,
+    ) -> Result<Rows<E, Self>, Self::Err> {
+        fits(&query, &key_value, heads, mask)?;
+        with_tape!(record, plain(query, key_value, heads, mask, attend))
+    }
+}
+
+impl AttentionKernel<f32> for Cpu {
+    fn try_attention(
+        record: &mut Record<f32, Self>,
+        query: Rows<f32, Self>,
+        key_value: Rows<f32, Self>,
+        heads: Heads,
+        mask: &Mask<Self>,
+        attend: Attend,
+    ) -> Result<Rows<f32, Self>, CpuError> {
+        fits(&query, &key_value, heads, mask)?;
+        if attend.needs_weights(record.is_on()) {
+            return with_tape!(record, plain(query, key_value, heads, mask, attend));
         }
+        cpu::forward(record, query, key_value, heads, mask)
     }
 }
 
-impl<B: Dim, M: Dim, E: Dtype, D: Device<E>> AttentionOptions<B, M, E, D> {
-    /// Whether the weights themselves are needed, and not just what they give.
-    pub(crate) fn needs_weights<T: Tape<E, D>>(&self) -> bool {
-        self.inverted || (self.dropout > 0.0 && T::OWNS_TAPE)
-    }
+fn fits<E: Dtype, D: KernelDevice<E>>(
+    query: &Rows<E, D>,
+    key_value: &Rows<E, D>,
+    heads: Heads,
+    mask: &Mask<D>,
+) -> Result<(), D::Err> {
+    let ((b, l, q), (key_batch, m, kv)) = (*query.shape(), *key_value.shape());
+    let widths_fit = (q, kv) == (heads.width(), 2 * heads.width());
+    check(widths_fit && b == key_batch && mask.fits(b, l, m))
 }
 
 /// The smallest sum of weights that inverted attention divides by.
 const INVERTED_EPSILON: f64 = 1e-8;
 
-/// The op in dfdx's own operations: what a device without a kernel runs, and what kernels are tested
-/// against. Holds all `heads · queries · tokens` weights at once.
-pub(super) fn plain<B, L, M, const HEADS: usize, const DIM_HEAD: usize, E, D, T>(
-    query: Tensor<(B, L, Inner<HEADS, DIM_HEAD>), E, D, T>,
-    key_value: Tensor<(B, M, KeyValue<HEADS, DIM_HEAD>), E, D>,
-    options: &AttentionOptions<B, M, E, D>,
-) -> Result<Tensor<(B, L, Inner<HEADS, DIM_HEAD>), E, D, T>, D::Err>
-where
-    B: Dim,
-    L: Dim,
-    M: Dim,
-    E: Dtype,
-    D: Device<E>,
-    T: Tape<E, D>,
-{
+/// The operation in dfdx's own: what a device without a kernel runs, and what kernels are tested against. Holds all
+/// `heads · queries · tokens` weights at once.
+pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    query: Rows<E, D, T>,
+    key_value: Rows<E, D>,
+    heads: Heads,
+    mask: &Mask<D>,
+    attend: Attend,
+) -> Result<Rows<E, D, T>, D::Err> {
     let (batch, queries, inner) = *query.shape();
     let tokens = key_value.shape().1;
-    let heads = Const::<HEADS>;
-    let dim_head = Const::<DIM_HEAD>;
+    let (count, dim) = (heads.count, heads.dim);
 
     let (query, tape) = query.split_tape();
     let key_value = key_value.put_tape(tape);
-    let key = key_value
-        .with_empty_tape()
-        .try_slice((.., .., ..inner.size()))?;
-    let value = key_value.try_slice((.., .., inner.size()..))?;
+    let key = key_value.with_empty_tape().try_slice((.., .., ..inner))?;
+    let value = key_value.try_slice((.., .., inner..))?;
 
-    // (B, L, inner) -> (B, H, L, dim_head); the keys' last two axes the other way round.
+    // (B, L, inner) -> (B, H, L, dim); the keys' last two axes the other way round.
     let query = query
         .retaped::<T>()
-        .try_reshape_like(&(batch, queries, heads, dim_head))?
+        .try_reshape_like(&(batch, queries, count, dim))?
         .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
     let key = key
-        .try_reshape_like(&(batch, tokens, heads, dim_head))?
+        .try_reshape_like(&(batch, tokens, count, dim))?
         .try_permute::<_, Axes4<0, 2, 3, 1>>()?;
     let value = value
-        .try_reshape_like(&(batch, tokens, heads, dim_head))?
+        .try_reshape_like(&(batch, tokens, count, dim))?
         .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
 
-    let scale = E::from_f64((DIM_HEAD as f64).powf(-0.5)).unwrap_or(E::ONE);
+    let scale = E::from_f64(heads.scale()).unwrap_or(E::ONE);
     let scores = query.try_mul(scale)?.try_matmul(key)?;
 
-    let allowed = match &options.mask {
-        None => None,
-        Some(mask) => {
-            let shape = (batch, heads, queries, tokens);
-            Some(allowed(
-                mask.clone().try_broadcast_like::<_, Axes2<1, 2>>(&shape)?,
-            )?)
-        }
-    };
-    let weights = Weights {
-        allowed,
-        inverted: options.inverted,
-    };
-    let weights = D::try_accumulate(finite(scores)?, weights)?;
-    let weights = if options.dropout > 0.0 && T::OWNS_TAPE {
-        weights.try_dropout(options.dropout)?
+    let allowed = mask.over_scores::<E>(scores.device(), *scores.shape())?;
+    let softmax = attend.softmax;
+    let weights = D::try_in_f32(clamp_scores(scores)?, Weights { allowed, softmax })?;
+    let weights = if attend.dropout > 0.0 && T::OWNS_TAPE {
+        weights.try_dropout(attend.dropout)?
     } else {
         weights
     };
@@ -121,11 +133,11 @@ where
 pub(super) struct Weights<S: Shape, D: Storage<bool>> {
     /// Which tokens may be attended to. `None`: all.
     pub allowed: Option<Tensor<S, bool, D>>,
-    /// As in [`AttentionOptions`].
-    pub inverted: bool,
+    /// What they sum to 1 over.
+    pub softmax: Softmax,
 }
 
-impl<B: Dim, H: Dim, L: Dim, M: Dim, D: Storage<bool>> Accumulation<(B, H, L, M), D>
+impl<B: Dim, H: Dim, L: Dim, M: Dim, D: Storage<bool>> InF32<(B, H, L, M), D>
     for Weights<(B, H, L, M), D>
 {
     type Output = (B, H, L, M);
@@ -138,8 +150,8 @@ impl<B: Dim, H: Dim, L: Dim, M: Dim, D: Storage<bool>> Accumulation<(B, H, L, M)
         D: TensorDevice<E>,
     {
         let shape = *scores.shape();
-        let scores = self.keep_or(scores, lowest())?;
-        if !self.inverted {
+        let scores = self.keep_or(scores, finfo_min())?;
+        if self.softmax == Softmax::Tokens {
             return scores.try_softmax::<Axis<3>>();
         }
         let weights = self.keep_or(scores.try_softmax::<Axis<2>>()?, E::default())?;
@@ -175,18 +187,11 @@ impl<S: Shape, D: Storage<bool>> Weights<S, D> {
     }
 }
 
-/// Where a mask of ones and zeros is one. Comparing is what turns numbers into `bool`s on every device.
-pub(super) fn allowed<S: Shape, E: Dtype, D: TensorDevice<E>>(
-    mask: Tensor<S, E, D>,
-) -> Result<Tensor<S, bool, D>, D::Err> {
-    mask.try_gt(E::default())
-}
-
 /// Scores within the range of their data type: a softmax of infinite ones would not be a number.
-pub(super) fn finite<S: Shape, E: Dtype, D: TensorDevice<E>, T: Tape<E, D>>(
+pub(super) fn clamp_scores<S: Shape, E: Dtype, D: TensorDevice<E>, T: Tape<E, D>>(
     scores: Tensor<S, E, D, T>,
 ) -> Result<Tensor<S, E, D, T>, D::Err> {
-    let lowest = lowest::<E>().to_f64().unwrap_or(f64::MIN);
+    let lowest = finfo_min::<E>().to_f64().unwrap_or(f64::MIN);
     if lowest > f64::from(f32::MIN) {
         scores.try_clamp(lowest, -lowest)
     } else {
@@ -195,7 +200,7 @@ pub(super) fn finite<S: Shape, E: Dtype, D: TensorDevice<E>, T: Tape<E, D>>(
 }
 
 /// The lowest finite number of the data type, or one far below any score.
-fn lowest<E: Dtype>() -> E {
+fn finfo_min<E: Dtype>() -> E {
     // Bounds are not part of dfdx's `Dtype`: the first of f32's and f16's lowest that stays finite.
     [f64::from(f32::MIN), -65504.0]
         .into_iter()

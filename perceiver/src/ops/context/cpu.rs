@@ -6,59 +6,73 @@ use dfdx::prelude::*;
 use rayon::prelude::*;
 
 use super::separable::{self, Separable};
-use super::{Dense, Positioned, plain_prepare};
-use crate::ops::attention::Biases;
-use crate::ops::attention::head::{Head, QUERIES, deltas};
-use crate::ops::cpu::matrix::Matrix;
-use crate::ops::cpu::{Array, Scratch, contiguous, gradient, parts, read, with_gradient_of};
+use super::{ContextKernel, CrossParameters, Dense, Positioned, absorb, plain_prepare};
+use crate::ops::attention::MaskBias;
+use crate::ops::cpu::flash::{Head, QUERIES, deltas};
+use crate::ops::cpu::matrix::MatRef;
+use crate::ops::cpu::{Scratch, contiguous, gradient, parts, read, with_gradient_of};
+use crate::ops::{Attend, Record, Rows};
+use crate::spec::Softmax;
 
 /// What a `Cpu` keeps of tokens.
 #[derive(Clone, Debug)]
-pub enum CpuContext {
+pub struct CpuContext(Tokens);
+
+#[derive(Clone, Debug)]
+enum Tokens {
     /// All of each token.
     Dense(Dense<f32, Cpu>),
-    /// Channels, and the features of each axis by themselves.
+    /// Channels, and the features of each axis by themselves. Only for plain attention.
     Separable(Arc<Separable>),
 }
 
-/// Makes tokens ready; `whole` if something else than [`attend`] will use them.
-pub(in crate::ops) fn prepare<T: Tape<f32, Cpu>>(
-    tokens: Positioned<f32, Cpu, T>,
-    whole: bool,
-) -> Result<(CpuContext, T), CpuError> {
-    if whole || !separable::applies(&tokens) {
-        let (dense, tape) = plain_prepare(tokens)?;
-        return Ok((CpuContext::Dense(dense), tape));
+impl ContextKernel<f32> for Cpu {
+    type Context = CpuContext;
+
+    fn try_prepare(
+        record: &mut Record<f32, Self>,
+        tokens: Positioned<f32, Self>,
+        attend: Attend,
+    ) -> Result<CpuContext, CpuError> {
+        let plain = attend.softmax == Softmax::Tokens && attend.dropout == 0.0;
+        if !plain || !separable::applies(&tokens) {
+            let dense = plain_prepare(record, tokens, attend)?;
+            return Ok(CpuContext(Tokens::Dense(dense)));
+        }
+        let channels = contiguous(record, &tokens.channels)?;
+        let separable = Separable::new(Positioned { channels, ..tokens });
+        Ok(CpuContext(Tokens::Separable(Arc::new(separable))))
     }
-    let (channels, tape) = tokens.channels.split_tape();
-    let (channels, tape) = contiguous(&channels, tape)?;
-    let tokens = Positioned {
-        channels,
-        axes: tokens.axes,
-        features: tokens.features,
-        mask: tokens.mask,
-    };
-    let separable = Separable::new(tokens);
-    Ok((CpuContext::Separable(Arc::new(separable)), tape))
+
+    fn try_cross_attention(
+        record: &mut Record<f32, Self>,
+        query: Rows<f32, Self>,
+        parameters: &CrossParameters<'_, f32, Self>,
+        context: &CpuContext,
+    ) -> Result<Rows<f32, Self>, CpuError> {
+        match &context.0 {
+            Tokens::Dense(dense) => {
+                absorb::cross_attention(record, query, parameters, dense, |record, query| {
+                    attend_dense(record, query, dense)
+                })
+            }
+            Tokens::Separable(separable) => {
+                let tokens = (separable.batch(), separable.width());
+                absorb::absorbed(record, query, parameters, tokens, |record, query| {
+                    separable::attend(record, query, separable)
+                })
+            }
+        }
+    }
 }
 
-pub(in crate::ops) fn attend<T: Tape<f32, Cpu>>(
-    query: Array<(usize, usize, usize), T>,
-    context: &CpuContext,
-) -> Result<Array<(usize, usize, usize), T>, CpuError> {
-    match context {
-        CpuContext::Dense(dense) => attend_dense(query, dense),
-        CpuContext::Separable(separable) => separable::attend(query, separable),
-    }
-}
-
-fn attend_dense<T: Tape<f32, Cpu>>(
-    query: Array<(usize, usize, usize), T>,
+pub(in crate::ops) fn attend_dense(
+    record: &mut Record<f32, Cpu>,
+    query: Rows<f32, Cpu>,
     context: &Dense<f32, Cpu>,
-) -> Result<Array<(usize, usize, usize), T>, CpuError> {
-    let (query, tape) = query.split_tape();
-    let (query, tape) = contiguous(&query, tape)?;
-    let (tokens, mut tape) = contiguous(&context.tokens, tape)?;
+) -> Result<Rows<f32, Cpu>, CpuError> {
+    let query = contiguous(record, &query)?;
+    let tokens = contiguous(record, &context.tokens)?;
     let shape = *query.shape();
     let sizes = Sizes {
         batch: shape.0,
@@ -66,7 +80,7 @@ fn attend_dense<T: Tape<f32, Cpu>>(
         tokens: tokens.shape().1,
         width: shape.2,
     };
-    let biases = Biases::new(context.mask.as_ref());
+    let biases = MaskBias::new(&context.mask);
     let width = sizes.width;
 
     let mut out = vec![0.0; query.shape().num_elements()];
@@ -93,7 +107,7 @@ fn attend_dense<T: Tape<f32, Cpu>>(
     let out = query.device().try_tensor_from_vec(out, shape)?;
 
     let result = out.clone();
-    tape.add_backward_op(move |gradients| {
+    record.add(move |gradients| {
         with_gradient_of(gradients, &out, |d_out, gradients| {
             let (out, query_numbers, token_numbers) =
                 (&*read(&out), &*read(&query), &*read(&tokens));
@@ -101,7 +115,7 @@ fn attend_dense<T: Tape<f32, Cpu>>(
             for item in 0..sizes.batch {
                 let head = sizes.head(query_numbers, token_numbers, &biases, item);
                 let first = item * queries * width;
-                let d_out = Matrix::new(&d_out[first..][..queries * width], queries, width);
+                let d_out = MatRef::new(&d_out[first..][..queries * width], queries, width);
                 let deltas = deltas(&out[first..][..queries * width], d_out);
                 let log_sums = &log_sums[item * queries..][..queries];
                 let part = sizes.tokens.div_ceil(parts(3 * sizes.operations())).max(1);
@@ -140,7 +154,7 @@ fn attend_dense<T: Tape<f32, Cpu>>(
             Ok(())
         })
     });
-    Ok(result.put_tape(tape))
+    Ok(result)
 }
 
 #[derive(Clone, Copy)]
@@ -161,15 +175,15 @@ impl Sizes {
         &self,
         query: &'a [f32],
         tokens: &'a [f32],
-        biases: &'a Biases,
+        biases: &'a MaskBias,
         item: usize,
     ) -> Head<'a> {
-        let (bias, uniform) = biases.item(item, self.tokens);
+        let (bias, uniform) = biases.item(item, self.queries, self.tokens);
         let items = self.tokens * self.width;
-        let tokens = Matrix::new(&tokens[item * items..][..items], self.tokens, self.width);
+        let tokens = MatRef::new(&tokens[item * items..][..items], self.tokens, self.width);
         let queries = self.queries * self.width;
         Head {
-            query: Matrix::new(&query[item * queries..], self.queries, self.width),
+            query: MatRef::new(&query[item * queries..], self.queries, self.width),
             key: tokens,
             value: tokens,
             bias,

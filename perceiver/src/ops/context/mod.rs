@@ -1,118 +1,247 @@
-//! What latents attend to, made ready once for all layers, and the one operation over it:
-//! `softmax(query · x̂ᵀ) · x̂`, where x̂ are the tokens, normalised.
+//! What latents attend to, made ready once for all layers, and attention to it.
 //!
-//! Keys and values are linear in x̂: with the norm's weight γ and the projection W, `(x̂ γ) · W`. So what
-//! a layer has of its own can be moved to the small side, to the queries and to what comes out, and
-//! keys and values of all tokens never have to be made.
+//! The heart of it is `softmax(query · x̂ᵀ) · x̂`, where x̂ are the tokens, normalised; `absorb.rs` says how keys and
+//! values disappear.
 
+mod absorb;
 mod cpu;
 mod separable;
+
+use std::fmt::Debug;
 
 use dfdx::prelude::*;
 
 use super::attention::{self, Weights};
-use super::{Device, Normalize, layer_norm};
+use super::in_f32::Normalize;
+use super::record::with_tape;
+use super::{
+    Attend, AttentionKernel, KernelDevice, LinearKernel, Mask, Matrix, Record, Rows, Vector, check,
+    layer_norm,
+};
+use crate::spec::{Heads, Softmax};
+#[cfg(feature = "f16")]
+pub(super) use absorb::cross_attention;
 pub use cpu::CpuContext;
-pub(super) use cpu::{attend as cpu, prepare as cpu_prepare};
+#[cfg(feature = "f16")]
+pub(super) use cpu::attend_dense;
+
+/// Cross attention to tokens that many layers attend to.
+pub trait ContextKernel<E: Dtype>: LinearKernel<E> + AttentionKernel<E> {
+    /// What the device keeps of the tokens, and the one way in which they can be attended to.
+    type Context: Clone + Debug;
+
+    /// Makes tokens ready to be attended to as `attend` says: encoded and normalised.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_prepare(
+        record: &mut Record<E, Self>,
+        tokens: Positioned<E, Self>,
+        attend: Attend,
+    ) -> Result<Self::Context, Self::Err>;
+
+    /// Attention of each head to the tokens of a context, as it was prepared: as
+    /// [`try_attention`](AttentionKernel::try_attention) with keys and values made of the tokens with `parameters`. Takes
+    /// and returns `(batch, queries, heads)`.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or the device runs out of memory.
+    fn try_cross_attention(
+        record: &mut Record<E, Self>,
+        query: Rows<E, Self>,
+        parameters: &CrossParameters<'_, E, Self>,
+        context: &Self::Context,
+    ) -> Result<Rows<E, Self>, Self::Err>;
+}
+
+/// The methods of [`ContextKernel`] for a device without a kernel.
+macro_rules! plain_context {
+    ($E:ty) => {
+        type Context = Dense<$E, Self>;
+
+        fn try_prepare(
+            record: &mut Record<$E, Self>,
+            tokens: Positioned<$E, Self>,
+            attend: Attend,
+        ) -> Result<Self::Context, Self::Err> {
+            context::plain_prepare(record, tokens, attend)
+        }
+
+        fn try_cross_attention(
+            record: &mut Record<$E, Self>,
+            query: Rows<$E, Self>,
+            parameters: &CrossParameters<'_, $E, Self>,
+            context: &Self::Context,
+        ) -> Result<Rows<$E, Self>, Self::Err> {
+            context::plain_cross_attention(record, query, parameters, context)
+        }
+    };
+}
+pub(super) use plain_context;
+
+/// What makes keys and values of normalised tokens.
+#[derive(Debug)]
+pub struct CrossParameters<'a, E: Dtype, D: Storage<E>> {
+    /// The weight of the tokens' norm, `(width,)`.
+    pub norm_weight: &'a Vector<E, D>,
+    /// The bias of the tokens' norm, `(width,)`.
+    pub norm_bias: &'a Vector<E, D>,
+    /// To keys and values, `(2 · heads, width)`.
+    pub to_kv: &'a Matrix<E, D>,
+    /// The heads.
+    pub heads: Heads,
+}
+
+impl<E: Dtype, D: KernelDevice<E>> CrossParameters<'_, E, D> {
+    /// That they fit queries and tokens.
+    fn check(
+        &self,
+        query: &Rows<E, D>,
+        (batch, width): (usize, usize),
+    ) -> Result<(), D::Err> {
+        let (key_value, inputs) = *self.to_kv.shape();
+        let norms = [self.norm_weight, self.norm_bias];
+        check(
+            norms.iter().all(|norm| norm.shape().0.size() == width)
+                && (key_value.size(), inputs.size()) == (2 * self.heads.width(), width)
+                && (query.shape().0, query.shape().2) == (batch, self.heads.width()),
+        )
+    }
+}
 
 /// Tokens and where they are, not yet encoded.
 #[derive(Clone, Debug)]
-pub struct Positioned<E: Dtype, D: Device<E>, T = NoneTape> {
+pub struct Positioned<E: Dtype, D: Storage<E> + Storage<bool>> {
     /// The input's own channels, `(batch, tokens, channels)`.
-    pub channels: Tensor<(usize, usize, usize), E, D, T>,
+    pub channels: Rows<E, D>,
     /// The sizes of the input's axes; their product is the number of tokens.
     pub axes: Vec<usize>,
     /// For each axis, the features of each of its positions, row by row. Empty: tokens are not encoded.
     pub features: Vec<Vec<f64>>,
-    /// 1 for each token of `(batch, tokens)` that may be attended to, 0 for the others. `None`: to all.
-    pub mask: Option<Tensor<(usize, usize), E, D>>,
+    /// True for each token of `(batch, tokens)` that may be attended to. `None`: all.
+    pub mask: Option<Tensor<(usize, usize), bool, D>>,
 }
 
-impl<E: Dtype, D: Device<E>, T> Positioned<E, D, T> {
+impl<E: Dtype, D: Storage<E> + Storage<bool>> Positioned<E, D> {
     /// How many features axis `axis` adds to each token.
     fn feature_width(&self, axis: usize) -> usize {
         self.features[axis].len() / self.axes[axis].max(1)
     }
 }
 
-impl<E: Dtype, D: Device<E>, T: Tape<E, D>> Positioned<E, D, T> {
-    /// Tokens with their features behind their channels. The features are made on the device; only a
-    /// table for each axis is sent there.
+impl<E: Dtype, D: KernelDevice<E>> Positioned<E, D> {
+    /// Tokens with their features behind their channels. The features are made on the device; only a table for each
+    /// axis is sent there.
     ///
     /// # Errors
     /// If the device runs out of memory.
-    pub fn try_encode(self) -> Result<Tensor<(usize, usize, usize), E, D, T>, D::Err> {
-        let (batch, count, _) = *self.channels.shape();
-        let widths: Vec<usize> = (0..self.features.len())
-            .map(|axis| self.feature_width(axis))
+    pub(crate) fn try_encode(self, record: &mut Record<E, D>) -> Result<Rows<E, D>, D::Err> {
+        let tables: Vec<_> = (0..self.features.len())
+            .map(|axis| (self.axes[axis], self.feature_width(axis)))
+            .zip(&self.features)
             .collect();
-        let device = self.channels.device().clone();
-        let mut tokens = self.channels;
-        for (axis, table) in self.features.iter().enumerate() {
-            let (size, width) = (self.axes[axis], widths[axis]);
-            let before: usize = self.axes[..axis].iter().product();
-            let after: usize = self.axes[axis + 1..].iter().product();
-            let table: Vec<E> = table
-                .iter()
-                .map(|&x| E::from_f64(x).unwrap_or_default())
-                .collect();
-            let features = device
-                .try_tensor_from_vec(table, (size, width))?
-                .try_broadcast_like::<_, Axes2<0, 2>>(&(before, size, after, width))?
-                .try_reshape_like(&(count, width))?
-                .try_broadcast_like::<_, Axis<0>>(&(batch, count, width))?;
-            tokens = (tokens, features).try_concat_along(Axis::<2>)?;
-        }
-        Ok(tokens)
+        let axes = &self.axes;
+        with_tape!(record, encode(self.channels, axes, &tables))
     }
+}
+
+fn encode<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    mut tokens: Rows<E, D, T>,
+    axes: &[usize],
+    tables: &[((usize, usize), &Vec<f64>)],
+) -> Result<Rows<E, D, T>, D::Err> {
+    let (batch, count, _) = *tokens.shape();
+    let device = tokens.device().clone();
+    for (axis, &((size, width), table)) in tables.iter().enumerate() {
+        let before: usize = axes[..axis].iter().product();
+        let after: usize = axes[axis + 1..].iter().product();
+        let table = table.iter().map(|&x| E::from_f64(x).unwrap_or_default());
+        let features = device
+            .try_tensor_from_vec(table.collect(), (size, width))?
+            .try_broadcast_like::<_, Axes2<0, 2>>(&(before, size, after, width))?
+            .try_reshape_like(&(count, width))?
+            .try_broadcast_like::<_, Axis<0>>(&(batch, count, width))?;
+        tokens = (tokens, features).try_concat_along(Axis::<2>)?;
+    }
+    Ok(tokens)
 }
 
 /// Encoded tokens, normalised but for the weight and bias that each layer has of its own.
 #[derive(Clone, Debug)]
-pub struct Dense<E: Dtype, D: Device<E>> {
+pub struct Dense<E: Dtype, D: Storage<E> + Storage<bool>> {
     /// `(batch, tokens, width)`.
-    pub tokens: Tensor<(usize, usize, usize), E, D>,
-    /// As in [`Positioned`].
-    pub mask: Option<Tensor<(usize, usize), E, D>>,
+    pub(super) tokens: Rows<E, D>,
+    pub(super) mask: Mask<D>,
+    pub(super) attend: Attend,
+}
+
+#[cfg(feature = "f16")]
+impl<E: Dtype, D: Storage<E> + Storage<bool>> Dense<E, D> {
+    pub(super) fn tokens(&self) -> &Rows<E, D> {
+        &self.tokens
+    }
+
+    /// The same with tokens of another data type.
+    pub(super) fn with_tokens<E2: Dtype>(&self, tokens: Rows<E2, D>) -> Dense<E2, D>
+    where
+        D: Storage<E2>,
+    {
+        Dense {
+            tokens,
+            mask: self.mask.clone(),
+            attend: self.attend,
+        }
+    }
 }
 
 /// Makes tokens ready in dfdx's own operations.
-pub(super) fn plain_prepare<E: Dtype, D: Device<E>, T: Tape<E, D>>(
-    mut tokens: Positioned<E, D, T>,
-) -> Result<(Dense<E, D>, T), D::Err> {
-    let mask = tokens.mask.take();
-    let normalize = Normalize {
-        epsilon: layer_norm::EPSILON,
-    };
-    let (tokens, tape) = D::try_accumulate(tokens.try_encode()?, normalize)?.split_tape();
-    Ok((Dense { tokens, mask }, tape))
+pub(super) fn plain_prepare<E: Dtype, D: KernelDevice<E>>(
+    record: &mut Record<E, D>,
+    mut tokens: Positioned<E, D>,
+    attend: Attend,
+) -> Result<Dense<E, D>, D::Err> {
+    fn normalize<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+        x: Rows<E, D, T>,
+    ) -> Result<Rows<E, D, T>, D::Err> {
+        let epsilon = layer_norm::EPSILON;
+        D::try_in_f32(x, Normalize { epsilon })
+    }
+    let mask = tokens.mask.take().map_or(Mask::None, Mask::Keys);
+    let encoded = tokens.try_encode(record)?;
+    let tokens: Result<_, D::Err> = with_tape!(record, normalize(encoded));
+    Ok(Dense {
+        tokens: tokens?,
+        mask,
+        attend,
+    })
 }
 
-/// The op in dfdx's own operations.
-pub(super) fn plain<E: Dtype, D: Device<E>, T: Tape<E, D>>(
-    query: Tensor<(usize, usize, usize), E, D, T>,
+pub(super) fn plain_cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>(
+    record: &mut Record<E, D>,
+    query: Rows<E, D>,
+    parameters: &CrossParameters<'_, E, D>,
     context: &Dense<E, D>,
-) -> Result<Tensor<(usize, usize, usize), E, D, T>, D::Err> {
-    let keys = context
-        .tokens
-        .retaped::<T>()
-        .try_permute::<_, Axes3<0, 2, 1>>()?;
-    let scores = query.try_matmul(keys)?;
+) -> Result<Rows<E, D>, D::Err> {
+    absorb::cross_attention(record, query, parameters, context, |record, query| {
+        with_tape!(record, plain(query, context))
+    })
+}
+
+/// `softmax(query · x̂ᵀ) · x̂` in dfdx's own operations; takes and returns `(batch, queries, width of a token)`.
+pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    query: Rows<E, D, T>,
+    context: &Dense<E, D>,
+) -> Result<Rows<E, D, T>, D::Err> {
+    let keys = context.tokens.retaped::<T>();
+    let scores = query.try_matmul(keys.try_permute::<_, Axes3<0, 2, 1>>()?)?;
     let (batch, queries, tokens) = *scores.shape();
-    let shape = (batch, Const::<1>, queries, tokens);
-    let allowed = match &context.mask {
-        None => None,
-        Some(mask) => {
-            let mask = mask.clone().try_broadcast_like::<_, Axes2<1, 2>>(&shape)?;
-            Some(attention::allowed(mask)?)
-        }
-    };
+    let shape = (batch, 1, queries, tokens);
     let weights = Weights {
-        allowed,
-        inverted: false,
+        allowed: context.mask.over_scores::<E>(scores.device(), shape)?,
+        softmax: Softmax::Tokens,
     };
-    let scores = attention::finite(scores)?.try_reshape_like(&shape)?;
-    D::try_accumulate(scores, weights)?
+    let scores = attention::clamp_scores(scores)?.try_reshape_like(&shape)?;
+    D::try_in_f32(scores, weights)?
         .try_reshape_like(&(batch, queries, tokens))?
         .try_matmul(context.tokens.clone())
 }

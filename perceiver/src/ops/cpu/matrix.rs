@@ -13,7 +13,7 @@ const PARALLEL: usize = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
 /// A matrix that lies in a slice: row by row, a part of each row, or turned over.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::ops) struct Matrix<'a> {
+pub(in crate::ops) struct MatRef<'a> {
     /// Starts at the first element, and has all others: `Shape::fits` was checked.
     data: &'a [f32],
     shape: Shape,
@@ -21,7 +21,7 @@ pub(in crate::ops) struct Matrix<'a> {
 
 /// A matrix to be written: rows that do not overlap.
 #[derive(Debug)]
-pub(in crate::ops) struct MatrixMut<'a> {
+pub(in crate::ops) struct MatMut<'a> {
     /// Starts at the first element, and has all others: `Shape::fits` was checked.
     data: &'a mut [f32],
     /// Its columns lie side by side, and its rows at least its width apart.
@@ -51,7 +51,7 @@ impl Shape {
     }
 }
 
-impl<'a> Matrix<'a> {
+impl<'a> MatRef<'a> {
     /// `rows` of `cols`, one after the other.
     pub(in crate::ops) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
@@ -127,7 +127,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-impl<'a> MatrixMut<'a> {
+impl<'a> MatMut<'a> {
     /// `rows` of `cols`, one after the other.
     pub(in crate::ops) fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
@@ -180,11 +180,11 @@ pub(in crate::ops) enum Threads {
 /// # Panics
 /// If the shapes do not fit.
 pub(in crate::ops) fn product(
-    out: MatrixMut<'_>,
+    out: MatMut<'_>,
     destination: Destination,
     scale: f32,
-    lhs: Matrix<'_>,
-    rhs: Matrix<'_>,
+    lhs: MatRef<'_>,
+    rhs: MatRef<'_>,
     threads: Threads,
 ) {
     let (m, n, k) = (out.shape.rows, out.shape.cols, lhs.shape.cols);
@@ -243,8 +243,8 @@ mod tests {
     use super::*;
 
     /// Element by element, in f64.
-    fn naive(lhs: Matrix<'_>, rhs: Matrix<'_>, row: usize, col: usize) -> f64 {
-        let at = |m: Matrix<'_>, r, c| {
+    fn naive(lhs: MatRef<'_>, rhs: MatRef<'_>, row: usize, col: usize) -> f64 {
+        let at = |m: MatRef<'_>, r, c| {
             f64::from(m.data[r * m.shape.row_stride + c * m.shape.col_stride])
         };
         (0..lhs.shape.cols)
@@ -264,13 +264,13 @@ mod tests {
         for (m, n, k) in sizes {
             for threads in [Threads::One, Threads::All] {
                 let (a, b) = (numbers(m * (k + 3), 1), numbers(n * k, 2));
-                let lhs = Matrix::strided(&a[2..], m, k, k + 3);
-                let rhs = Matrix::new(&b, n, k).t();
+                let lhs = MatRef::strided(&a[2..], m, k, k + 3);
+                let rhs = MatRef::new(&b, n, k).t();
                 let stride = n + 2;
                 let start = numbers((m - 1) * stride + n, 3);
                 for destination in [Destination::Overwrite, Destination::Add] {
                     let mut out = start.clone();
-                    let view = MatrixMut::strided(&mut out, m, n, stride);
+                    let view = MatMut::strided(&mut out, m, n, stride);
                     product(view, destination, 0.5, lhs, rhs, threads);
                     for (i, (&found, &before)) in out.iter().zip(&start).enumerate() {
                         let (row, col) = (i / stride, i % stride);
@@ -291,12 +291,12 @@ mod tests {
     #[test]
     fn empty_products_write_nothing_and_sums_of_nothing_are_zero() {
         let mut out = [];
-        let view = MatrixMut::new(&mut out, 0, 3);
-        let (lhs, rhs) = (Matrix::new(&[], 0, 2), Matrix::new(&[0.0; 6], 2, 3));
+        let view = MatMut::new(&mut out, 0, 3);
+        let (lhs, rhs) = (MatRef::new(&[], 0, 2), MatRef::new(&[0.0; 6], 2, 3));
         product(view, Destination::Overwrite, 1.0, lhs, rhs, Threads::One);
         let mut out = [5.0; 4];
-        let view = MatrixMut::new(&mut out, 2, 2);
-        let (lhs, rhs) = (Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 2));
+        let view = MatMut::new(&mut out, 2, 2);
+        let (lhs, rhs) = (MatRef::new(&[], 2, 0), MatRef::new(&[], 0, 2));
         product(view, Destination::Overwrite, 1.0, lhs, rhs, Threads::One);
         assert_eq!(out, [0.0; 4]);
     }
@@ -304,18 +304,18 @@ mod tests {
     #[test]
     #[should_panic(expected = "in 5 numbers")]
     fn a_view_beyond_its_slice_cannot_be_made() {
-        let _ = Matrix::new(&[0.0; 5], 2, 3);
+        let _ = MatRef::new(&[0.0; 5], 2, 3);
     }
 
     #[test]
     #[should_panic(expected = "overlap")]
     fn a_destination_that_overlaps_itself_cannot_be_made() {
-        let _ = MatrixMut::strided(&mut [0.0; 6], 2, 3, 2);
+        let _ = MatMut::strided(&mut [0.0; 6], 2, 3, 2);
     }
 
     #[test]
     #[should_panic(expected = "numbers")]
     fn a_size_that_overflows_cannot_be_made() {
-        let _ = Matrix::strided(&[0.0; 6], usize::MAX, 2, usize::MAX);
+        let _ = MatRef::strided(&[0.0; 6], usize::MAX, 2, usize::MAX);
     }
 }

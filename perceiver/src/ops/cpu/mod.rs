@@ -8,12 +8,16 @@
 
 #[cfg(test)]
 pub(super) mod compare;
+pub(super) mod flash;
 pub(super) mod math;
 pub(super) mod matrix;
 mod scratch;
 mod threads;
 
 use dfdx::prelude::*;
+
+use super::Record;
+use super::record::with_tape;
 pub(super) use scratch::Scratch;
 pub(super) use threads::parts;
 
@@ -49,11 +53,14 @@ pub(super) fn read_both<S1: Shape, S2: Shape>(
 }
 
 /// A tensor whose numbers lie row by row: `tensor` itself, unless it was permuted or broadcast.
-pub(super) fn contiguous<S: Shape, T: Tape<f32, Cpu>>(
+pub(super) fn contiguous<S: Shape>(
+    record: &mut Record<f32, Cpu>,
     tensor: &Array<S>,
-    tape: T,
-) -> Result<(Array<S>, T), CpuError> {
-    Ok(tensor.clone().put_tape(tape).try_contiguous()?.split_tape())
+) -> Result<Array<S>, CpuError> {
+    fn plain<S: Shape, T: Tape<f32, Cpu>>(x: Array<S, T>) -> Result<Array<S, T>, CpuError> {
+        x.try_contiguous()
+    }
+    with_tape!(record, plain(tensor.clone()))
 }
 
 /// The gradient of a tensor, to be added to.

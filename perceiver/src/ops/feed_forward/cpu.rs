@@ -5,13 +5,13 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::FeedForwardParameters;
-use crate::dims::GatedWidth;
 use crate::ops::cpu::math::{normal, update, update_all};
-use crate::ops::cpu::matrix::{Destination, Matrix, MatrixMut, Threads, product};
+use crate::ops::cpu::matrix::{Destination, MatRef, MatMut, Threads, product};
 use crate::ops::cpu::{
-    Array, Scratch, contiguous, gradient, parts, read, read_both, with_gradient_of,
+    Scratch, contiguous, gradient, parts, read, read_both, with_gradient_of,
 };
 use crate::ops::linear::add_column_sums;
+use crate::ops::{Record, Rows};
 
 /// How many rows go through both products at once, which bounds the memory for what lies between them.
 const BLOCK: usize = 512;
@@ -23,29 +23,21 @@ struct Sizes {
     hidden: usize,
 }
 
-pub(in crate::ops) fn forward<
-    B: Dim,
-    L: Dim,
-    I: Dim,
-    G: GatedWidth<H>,
-    H: Dim,
-    T: Tape<f32, Cpu>,
->(
-    x: Array<(B, L, I), T>,
-    parameters: &FeedForwardParameters<'_, I, G, H, f32, Cpu>,
-) -> Result<Array<(B, L, I), T>, CpuError> {
-    parameters.check(x.shape().2)?;
-    let (x, tape) = x.split_tape();
-    let (x, tape) = contiguous(&x, tape)?;
-    let (expand, tape) = contiguous(parameters.expand, tape)?;
-    let (expand_bias, tape) = contiguous(parameters.expand_bias, tape)?;
-    let (contract, tape) = contiguous(parameters.contract, tape)?;
-    let (contract_bias, mut tape) = contiguous(parameters.contract_bias, tape)?;
+pub(super) fn forward(
+    record: &mut Record<f32, Cpu>,
+    x: Rows<f32, Cpu>,
+    parameters: &FeedForwardParameters<'_, f32, Cpu>,
+) -> Result<Rows<f32, Cpu>, CpuError> {
+    let x = contiguous(record, &x)?;
+    let expand = contiguous(record, parameters.expand)?;
+    let expand_bias = contiguous(record, parameters.expand_bias)?;
+    let contract = contiguous(record, parameters.contract)?;
+    let contract_bias = contiguous(record, parameters.contract_bias)?;
 
     let (batch, tokens, input) = *x.shape();
     let sizes = Sizes {
-        rows: batch.size() * tokens.size(),
-        width: input.size(),
+        rows: batch * tokens,
+        width: input,
         hidden: contract.shape().1.size(),
     };
     let (width, hidden) = (sizes.width, sizes.hidden);
@@ -63,24 +55,24 @@ pub(in crate::ops) fn forward<
             let rows = x.len() / width;
             let mut gated = Scratch::new(rows * 2 * hidden);
             product(
-                MatrixMut::new(&mut gated, rows, 2 * hidden),
+                MatMut::new(&mut gated, rows, 2 * hidden),
                 Destination::Overwrite,
                 1.0,
-                Matrix::new(x, rows, width),
-                Matrix::new(&expand, 2 * hidden, width).t(),
+                MatRef::new(x, rows, width),
+                MatRef::new(&expand, 2 * hidden, width).t(),
                 Threads::All,
             );
             let mut gate = Scratch::new(rows * hidden);
             gate_rows(&mut gate, &gated, &bias, hidden);
             product(
-                MatrixMut::new(y, rows, width),
+                MatMut::new(y, rows, width),
                 Destination::Add,
                 1.0,
-                Matrix::new(&gate, rows, hidden),
-                Matrix::new(&contract, width, hidden).t(),
+                MatRef::new(&gate, rows, hidden),
+                MatRef::new(&contract, width, hidden).t(),
                 Threads::All,
             );
-            if T::OWNS_TAPE {
+            if record.is_on() {
                 kept.push(gated);
             }
         }
@@ -88,61 +80,61 @@ pub(in crate::ops) fn forward<
     let y = x.device().try_tensor_from_vec(y, (batch, tokens, input))?;
 
     let result = y.clone();
-    tape.add_backward_op(move |gradients| {
+    record.add(move |gradients| {
         with_gradient_of(gradients, &y, |dy, gradients| {
             let (x_numbers, bias) = (read(&x), read(&expand_bias));
             let (expand_numbers, contract_numbers) = read_both(&expand, &contract);
-            let dy_rows = Matrix::new(dy, sizes.rows, width);
+            let dy_rows = MatRef::new(dy, sizes.rows, width);
             add_column_sums(gradient(gradients, &contract_bias)?, dy_rows, sizes.rows);
             for (block, mut gated) in kept.into_iter().enumerate() {
                 let start = block * BLOCK * width;
                 let end = (start + BLOCK * width).min(dy.len());
                 let (dy, x_block) = (&dy[start..end], &x_numbers[start..end]);
                 let rows = dy.len() / width;
-                let dy = Matrix::new(dy, rows, width);
+                let dy = MatRef::new(dy, rows, width);
 
                 let mut d_hidden = Scratch::new(rows * hidden);
                 product(
-                    MatrixMut::new(&mut d_hidden, rows, hidden),
+                    MatMut::new(&mut d_hidden, rows, hidden),
                     Destination::Overwrite,
                     1.0,
                     dy,
-                    Matrix::new(&contract_numbers, width, hidden),
+                    MatRef::new(&contract_numbers, width, hidden),
                     Threads::All,
                 );
                 // Afterwards `gated` is its own gradient, and `d_hidden` the hidden values.
                 ungate_rows(&mut gated, &mut d_hidden, &bias, hidden);
                 product(
-                    MatrixMut::new(gradient(gradients, &contract)?, width, hidden),
+                    MatMut::new(gradient(gradients, &contract)?, width, hidden),
                     Destination::Add,
                     1.0,
                     dy.t(),
-                    Matrix::new(&d_hidden, rows, hidden),
+                    MatRef::new(&d_hidden, rows, hidden),
                     Threads::All,
                 );
-                let d_gated = Matrix::new(&gated, rows, 2 * hidden);
+                let d_gated = MatRef::new(&gated, rows, 2 * hidden);
                 product(
-                    MatrixMut::new(gradient(gradients, &expand)?, 2 * hidden, width),
+                    MatMut::new(gradient(gradients, &expand)?, 2 * hidden, width),
                     Destination::Add,
                     1.0,
                     d_gated.t(),
-                    Matrix::new(x_block, rows, width),
+                    MatRef::new(x_block, rows, width),
                     Threads::All,
                 );
                 add_column_sums(gradient(gradients, &expand_bias)?, d_gated, rows);
                 product(
-                    MatrixMut::new(&mut gradient(gradients, &x)?[start..end], rows, width),
+                    MatMut::new(&mut gradient(gradients, &x)?[start..end], rows, width),
                     Destination::Add,
                     1.0,
                     d_gated,
-                    Matrix::new(&expand_numbers, 2 * hidden, width),
+                    MatRef::new(&expand_numbers, 2 * hidden, width),
                     Threads::All,
                 );
             }
             Ok(())
         })
     });
-    Ok(result.put_tape(tape))
+    Ok(result)
 }
 
 /// How many rows one thread takes; a hidden value takes about 40 operations.

@@ -5,66 +5,78 @@ mod gelu;
 
 use dfdx::prelude::*;
 
-use super::Device;
-use crate::dims::GatedWidth;
-pub(super) use cpu::forward as cpu;
+use super::record::with_tape;
+use super::{KernelDevice, Matrix, Record, Rows, Vector, check, linear};
 
-/// The parameters of a feed-forward of `I` wide rows, with `H` hidden values and `G` values and gates, twice as many.
-#[derive(Debug)]
-pub struct FeedForwardParameters<'a, I: Dim, G: GatedWidth<H>, H: Dim, E: Dtype, D: Device<E>> {
-    /// `(G, I)`: the values' rows, then the gates'.
-    pub expand: &'a Tensor<(G, I), E, D>,
-    /// `(G,)`.
-    pub expand_bias: &'a Tensor<(G,), E, D>,
-    /// `(I, H)`.
-    pub contract: &'a Tensor<(I, H), E, D>,
-    /// `(I,)`.
-    pub contract_bias: &'a Tensor<(I,), E, D>,
-}
-
-impl<I: Dim, G: GatedWidth<H>, H: Dim, E: Dtype, D: Device<E>>
-    FeedForwardParameters<'_, I, G, H, E, D>
-{
-    /// That sizes which are known only when the program runs are those of one layer of `width` wide rows.
-    fn check(&self, width: I) -> Result<(), D::Err> {
-        let (gated, input) = *self.expand.shape();
-        let (output, hidden) = *self.contract.shape();
-        let fits = gated.size() == 2 * hidden.size()
-            && *self.expand_bias.shape() == (gated,)
-            && *self.contract_bias.shape() == (output,)
-            && (input, output) == (width, width);
-        fits.then_some(()).ok_or_else(D::wrong_number_of_elements)
+/// A feed-forward.
+pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
+    /// `contract(value · gelu(gate))`, where `(value, gate)` are the halves of `expand(x)`: GEGLU, with the exact gelu.
+    /// Returns the shape of `x`.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or the device runs out of memory.
+    fn try_feed_forward(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+        parameters: &FeedForwardParameters<'_, E, Self>,
+    ) -> Result<Rows<E, Self>, Self::Err> {
+        parameters.check(&x)?;
+        with_tape!(record, plain(x, parameters))
     }
 }
 
-/// The op in dfdx's own operations.
-pub(super) fn plain<B, L, I, G, H, E, D, T>(
-    x: Tensor<(B, L, I), E, D, T>,
-    parameters: &FeedForwardParameters<'_, I, G, H, E, D>,
-) -> Result<Tensor<(B, L, I), E, D, T>, D::Err>
-where
-    B: Dim,
-    L: Dim,
-    I: Dim,
-    G: GatedWidth<H>,
-    H: Dim,
-    E: Dtype,
-    D: Device<E>,
-    T: Tape<E, D>,
-{
-    parameters.check(x.shape().2)?;
-    let gated = D::try_linear(x, parameters.expand, Some(parameters.expand_bias))?;
+impl FeedForwardKernel<f32> for Cpu {
+    fn try_feed_forward(
+        record: &mut Record<f32, Self>,
+        x: Rows<f32, Self>,
+        parameters: &FeedForwardParameters<'_, f32, Self>,
+    ) -> Result<Rows<f32, Self>, CpuError> {
+        parameters.check(&x)?;
+        cpu::forward(record, x, parameters)
+    }
+}
+
+/// The parameters of a feed-forward of rows of `width` numbers with `hidden` hidden ones.
+#[derive(Debug)]
+pub struct FeedForwardParameters<'a, E: Dtype, D: Storage<E>> {
+    /// `(2 · hidden, width)`: the values' rows, then the gates'.
+    pub expand: &'a Matrix<E, D>,
+    /// `(2 · hidden,)`.
+    pub expand_bias: &'a Vector<E, D>,
+    /// `(width, hidden)`.
+    pub contract: &'a Matrix<E, D>,
+    /// `(width,)`.
+    pub contract_bias: &'a Vector<E, D>,
+}
+
+impl<E: Dtype, D: KernelDevice<E>> FeedForwardParameters<'_, E, D> {
+    fn check(&self, x: &Rows<E, D>) -> Result<(), D::Err> {
+        let (gated, input) = *self.expand.shape();
+        let (output, hidden) = *self.contract.shape();
+        check(
+            gated.size() == 2 * hidden.size()
+                && *self.expand_bias.shape() == (gated,)
+                && *self.contract_bias.shape() == (output,)
+                && (input.size(), output.size()) == (x.shape().2, x.shape().2),
+        )
+    }
+}
+
+/// The operation in dfdx's own.
+pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    x: Rows<E, D, T>,
+    parameters: &FeedForwardParameters<'_, E, D>,
+) -> Result<Rows<E, D, T>, D::Err> {
+    let gated = linear::plain(x, parameters.expand, Some(parameters.expand_bias))?;
     // Each half is sliced once: dfdx's `slice` overwrites the gradient of what it slices.
-    let (batch, tokens, _) = *gated.shape();
-    let hidden = parameters.contract.shape().1;
-    let value = gated
-        .with_empty_tape()
-        .try_slice((.., .., ..hidden.size()))?;
-    let gate = gated.try_slice((.., .., hidden.size()..))?;
+    let (batch, rows, _) = *gated.shape();
+    let hidden = parameters.contract.shape().1.size();
+    let value = gated.with_empty_tape().try_slice((.., .., ..hidden))?;
+    let gate = gated.try_slice((.., .., hidden..))?;
     let hidden = gelu::try_gelu(gate)?
         .try_mul(value)?
-        .try_reshape_like(&(batch, tokens, hidden))?;
-    D::try_linear(hidden, parameters.contract, Some(parameters.contract_bias))
+        .try_reshape_like(&(batch, rows, hidden))?;
+    linear::plain(hidden, parameters.contract, Some(parameters.contract_bias))
 }
 
 #[cfg(test)]

@@ -1,19 +1,37 @@
 //! Devices for numbers of half precision, `f16` and `AMP<f16>`.
 //!
 //! A `Cpu` computes in `f32`, with its kernels, and stores in half precision: that takes half the memory for parameters,
-//! and more time than `f32`. A `Cuda` multiplies in half precision, which it is fast at, and makes softmax, norms and
+//! and more time than `f32`. A `Cuda` multiplies in half precision, which it is fast at, and computes softmax, norms and
 //! means in `f32`; gradients of biases, and whatever several operations add to one gradient, are sums of dfdx's.
 
 mod cpu;
-mod wide;
+mod upcast;
 
-use dfdx::dtypes::{AMP, Dtype, f16};
-pub(crate) use wide::set_gradient;
-#[cfg(feature = "cuda")]
-pub(super) use wide::try_accumulate;
+use dfdx::dtypes::{AMP, f16};
+use dfdx::prelude::*;
+
+use super::{InF32, InF32Kernel};
+pub(crate) use upcast::set_gradient;
 
 /// A number of half precision.
 pub trait Half: Dtype {}
 
 impl Half for f16 {}
 impl Half for AMP<f16> {}
+
+macro_rules! in_f32 {
+    ($Device:ty: $($E:ty),+) => { $(
+        impl InF32Kernel<$E> for $Device {
+            fn try_in_f32<S: Shape, Op: InF32<S, Self>, T: Tape<$E, Self>>(
+                x: Tensor<S, $E, Self, T>,
+                op: Op,
+            ) -> Result<Tensor<Op::Output, $E, Self, T>, Self::Err> {
+                upcast::try_in_f32(x, op)
+            }
+        }
+    )+ };
+}
+
+in_f32!(Cpu: f16, AMP<f16>);
+#[cfg(feature = "cuda")]
+in_f32!(Cuda: f16, AMP<f16>);

@@ -6,17 +6,18 @@ use rayon::prelude::*;
 
 use super::EPSILON;
 use crate::ops::cpu::math::{sum, update};
-use crate::ops::cpu::{Array, contiguous, gradient, parts, read, with_gradient_of};
+use crate::ops::cpu::{contiguous, gradient, parts, read, with_gradient_of};
+use crate::ops::{Record, Rows, Vector};
 
-pub(in crate::ops) fn forward<B: Dim, L: Dim, C: Dim, T: Tape<f32, Cpu>>(
-    x: Array<(B, L, C), T>,
-    weight: &Array<(C,)>,
-    bias: &Array<(C,)>,
-) -> Result<Array<(B, L, C), T>, CpuError> {
-    let (x, tape) = x.split_tape();
-    let (x, tape) = contiguous(&x, tape)?;
-    let (weight, tape) = contiguous(weight, tape)?;
-    let (bias, mut tape) = contiguous(bias, tape)?;
+pub(super) fn forward(
+    record: &mut Record<f32, Cpu>,
+    x: Rows<f32, Cpu>,
+    weight: &Vector<f32, Cpu>,
+    bias: &Vector<f32, Cpu>,
+) -> Result<Rows<f32, Cpu>, CpuError> {
+    let x = contiguous(record, &x)?;
+    let weight = contiguous(record, weight)?;
+    let bias = contiguous(record, bias)?;
 
     let width = weight.shape().0.size();
     let mut y = vec![0.0; x.shape().num_elements()];
@@ -30,7 +31,7 @@ pub(in crate::ops) fn forward<B: Dim, L: Dim, C: Dim, T: Tape<f32, Cpu>>(
     let y = x.device().try_tensor_from_vec(y, *x.shape())?;
 
     let result = y.clone();
-    tape.add_backward_op(move |gradients| {
+    record.add(move |gradients| {
         with_gradient_of(gradients, &y, |dy, gradients| {
             let (numbers, scale) = (&*read(&x), &*read(&weight));
             let parameters: Vec<_> = gradient(gradients, &x)?
@@ -57,7 +58,7 @@ pub(in crate::ops) fn forward<B: Dim, L: Dim, C: Dim, T: Tape<f32, Cpu>>(
             Ok(())
         })
     });
-    Ok(result.put_tape(tape))
+    Ok(result)
 }
 
 /// How many numbers of whole rows one thread takes.

@@ -4,22 +4,61 @@ mod cpu;
 
 use dfdx::prelude::*;
 
-use super::{Device, Normalize};
-pub(super) use cpu::forward as cpu;
+use super::in_f32::Normalize;
+use super::record::with_tape;
+use super::{KernelDevice, Record, Rows, Vector, check, vector};
 
-/// What is added to the variance, as PyTorch has it.
+/// What is added to the variance, as in PyTorch.
 pub(super) const EPSILON: f64 = 1e-5;
 
-/// The op in dfdx's own operations.
-pub(super) fn plain<B: Dim, L: Dim, C: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
-    x: Tensor<(B, L, C), E, D, T>,
-    weight: &Tensor<(C,), E, D>,
-    bias: &Tensor<(C,), E, D>,
-) -> Result<Tensor<(B, L, C), E, D, T>, D::Err> {
+/// Normalises rows.
+pub trait LayerNormKernel<E: Dtype>: KernelDevice<E> {
+    /// `(x - mean) / √(variance + 1e-5) · weight + bias` over the last axis, with the biased variance. Returns the shape
+    /// of `x`, whose width `weight` and `bias` must have.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or the device runs out of memory.
+    fn try_layer_norm(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+        weight: &Vector<E, Self>,
+        bias: &Vector<E, Self>,
+    ) -> Result<Rows<E, Self>, Self::Err> {
+        fits(&x, weight, bias)?;
+        with_tape!(record, plain(x, weight, bias))
+    }
+}
+
+impl LayerNormKernel<f32> for Cpu {
+    fn try_layer_norm(
+        record: &mut Record<f32, Self>,
+        x: Rows<f32, Self>,
+        weight: &Vector<f32, Self>,
+        bias: &Vector<f32, Self>,
+    ) -> Result<Rows<f32, Self>, CpuError> {
+        fits(&x, weight, bias)?;
+        cpu::forward(record, x, weight, bias)
+    }
+}
+
+fn fits<E: Dtype, D: KernelDevice<E>>(
+    x: &Rows<E, D>,
+    weight: &Vector<E, D>,
+    bias: &Vector<E, D>,
+) -> Result<(), D::Err> {
+    check(weight.shape() == bias.shape() && x.shape().2 == weight.shape().0.size())
+}
+
+/// The operation in dfdx's own.
+pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    x: Rows<E, D, T>,
+    weight: &Vector<E, D>,
+    bias: &Vector<E, D>,
+) -> Result<Rows<E, D, T>, D::Err> {
     let shape = *x.shape();
-    D::try_accumulate(x, Normalize { epsilon: EPSILON })?
-        .try_mul(weight.clone().try_broadcast_like(&shape)?)?
-        .try_add(bias.clone().try_broadcast_like(&shape)?)
+    D::try_in_f32(x, Normalize { epsilon: EPSILON })?
+        .try_mul(vector(weight).try_broadcast_like::<_, Axes2<0, 1>>(&shape)?)?
+        .try_add(vector(bias).try_broadcast_like::<_, Axes2<0, 1>>(&shape)?)
 }
 
 #[cfg(test)]

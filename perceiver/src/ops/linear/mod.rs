@@ -4,27 +4,67 @@ mod cpu;
 
 use dfdx::prelude::*;
 
-use super::Device;
-pub(super) use cpu::{add_column_sums, forward as cpu};
+use super::record::with_tape;
+use super::{KernelDevice, Matrix, Record, Rows, Vector, check, matrix, vector};
+pub(super) use cpu::add_column_sums;
 
-/// The op in dfdx's own operations.
-pub(super) fn plain<B: Dim, L: Dim, I: Dim, O: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
-    x: Tensor<(B, L, I), E, D, T>,
-    weight: &Tensor<(O, I), E, D>,
-    bias: Option<&Tensor<(O,), E, D>>,
-) -> Result<Tensor<(B, L, O), E, D, T>, D::Err> {
-    // Batch and tokens are the rows of one product: dfdx runs a batch of products one after the other.
-    let (batch, tokens, input) = *x.shape();
+/// A linear map of rows.
+pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
+    /// `x · weightᵀ + bias`: `(batch, rows, inputs)` to `(batch, rows, outputs)`, with a weight `(outputs, inputs)` and a
+    /// bias `(outputs,)`.
+    ///
+    /// # Errors
+    /// If the sizes do not fit together, or the device runs out of memory.
+    fn try_linear(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+        weight: &Matrix<E, Self>,
+        bias: Option<&Vector<E, Self>>,
+    ) -> Result<Rows<E, Self>, Self::Err> {
+        fits(&x, weight, bias)?;
+        with_tape!(record, plain(x, weight, bias))
+    }
+}
+
+impl LinearKernel<f32> for Cpu {
+    fn try_linear(
+        record: &mut Record<f32, Self>,
+        x: Rows<f32, Self>,
+        weight: &Matrix<f32, Self>,
+        bias: Option<&Vector<f32, Self>>,
+    ) -> Result<Rows<f32, Self>, CpuError> {
+        fits(&x, weight, bias)?;
+        cpu::forward(record, x, weight, bias)
+    }
+}
+
+fn fits<E: Dtype, D: KernelDevice<E>>(
+    x: &Rows<E, D>,
+    weight: &Matrix<E, D>,
+    bias: Option<&Vector<E, D>>,
+) -> Result<(), D::Err> {
+    let (outputs, inputs) = *weight.shape();
+    let bias_fits = bias.is_none_or(|bias| *bias.shape() == (outputs,));
+    check(bias_fits && x.shape().2 == inputs.size())
+}
+
+/// The operation in dfdx's own.
+pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    x: Rows<E, D, T>,
+    weight: &Matrix<E, D>,
+    bias: Option<&Vector<E, D>>,
+) -> Result<Rows<E, D, T>, D::Err> {
+    // Batch and rows are the rows of one product: dfdx runs a batch of products one after the other.
+    let (batch, rows, inputs) = *x.shape();
+    let weight = matrix(weight);
+    let shape = (batch, rows, weight.shape().0);
     let y = x
-        .try_reshape_like(&(batch.size() * tokens.size(), input))?
-        .try_matmul(weight.clone().try_permute()?)?
-        .try_reshape_like(&(batch, tokens, weight.shape().0))?;
+        .try_reshape_like(&(batch * rows, inputs))?
+        .try_matmul(weight.try_permute::<_, Axes2<1, 0>>()?)?
+        .try_reshape_like(&shape)?;
     match bias {
         None => Ok(y),
-        Some(bias) => {
-            let shape = *y.shape();
-            y.try_add(bias.clone().try_broadcast_like(&shape)?)
-        }
+        Some(bias) => y.try_add(vector(bias).try_broadcast_like::<_, Axes2<0, 1>>(&shape)?),
     }
 }
 

@@ -20,8 +20,9 @@ mod planes;
 use dfdx::prelude::*;
 
 use super::Positioned;
-use crate::ops::cpu::matrix::{Destination, Matrix, MatrixMut, Threads, product};
-use crate::ops::cpu::{Array, Scratch, contiguous, gradient, read, with_gradient_of};
+use crate::ops::cpu::matrix::{Destination, MatRef, MatMut, Threads, product};
+use crate::ops::cpu::{Scratch, contiguous, gradient, read, with_gradient_of};
+use crate::ops::{Record, Rows};
 use planes::Planes;
 
 /// Up to how many channels the kernels are made for: more are better off in a matrix product.
@@ -50,7 +51,7 @@ use with_channels;
 #[derive(Debug)]
 pub struct Separable {
     /// `(batch, tokens, channels)`, whose gradient this is about.
-    channels: Array<(usize, usize, usize)>,
+    channels: Rows<f32, Cpu>,
     axes: Vec<Axis>,
     planes: Planes,
     /// For each item, whether nothing of it may be attended to: all of it is then attended to equally.
@@ -76,13 +77,13 @@ impl Axis {
         (row / self.stride) % self.size
     }
 
-    fn features(&self) -> Matrix<'_> {
-        Matrix::new(&self.features, self.size, self.width)
+    fn features(&self) -> MatRef<'_> {
+        MatRef::new(&self.features, self.size, self.width)
     }
 }
 
 /// Whether this is the way to do it: with one axis there is nothing to separate.
-pub(super) fn applies<T>(tokens: &Positioned<f32, Cpu, T>) -> bool {
+pub(super) fn applies(tokens: &Positioned<f32, Cpu>) -> bool {
     tokens.features.len() >= 2 && (1..=MAX_CHANNELS).contains(&tokens.channels.shape().2)
 }
 
@@ -108,9 +109,7 @@ impl Separable {
         let uniform: Vec<bool> = (0..batch)
             .map(|item| {
                 mask.as_ref().is_some_and(|mask| {
-                    mask[item * count..][..count]
-                        .iter()
-                        .all(|&keep| keep <= 0.0)
+                    !mask[item * count..][..count].contains(&true)
                 })
             })
             .collect();
@@ -123,7 +122,7 @@ impl Separable {
         }
     }
 
-    fn batch(&self) -> usize {
+    pub(super) fn batch(&self) -> usize {
         self.uniform.len()
     }
 
@@ -132,7 +131,7 @@ impl Separable {
     }
 
     /// The width of a token.
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.channel_count() + self.axes.iter().map(|axis| axis.width).sum::<usize>()
     }
 
@@ -172,10 +171,10 @@ impl Tables {
             };
             let mut table = Scratch::zeros(count * stride);
             product(
-                MatrixMut::strided(&mut table, count, axis.size, stride),
+                MatMut::strided(&mut table, count, axis.size, stride),
                 Destination::Overwrite,
                 scale,
-                Matrix::strided(&rows[axis.column..], count, axis.width, width),
+                MatRef::strided(&rows[axis.column..], count, axis.width, width),
                 axis.features().t(),
                 Threads::One,
             );
@@ -238,10 +237,10 @@ impl Sums {
         for (axis, sums) in context.axes.iter().zip(&self.axes) {
             let stride = sums.len() / count.max(1);
             product(
-                MatrixMut::strided(&mut rows[axis.column..], count, axis.width, width),
+                MatMut::strided(&mut rows[axis.column..], count, axis.width, width),
                 Destination::Overwrite,
                 1.0,
-                Matrix::strided(sums, count, axis.size, stride),
+                MatRef::strided(sums, count, axis.size, stride),
                 axis.features(),
                 Threads::One,
             );
@@ -292,12 +291,12 @@ impl Sums {
 }
 
 /// `(batch, queries, width)` to the same.
-pub(super) fn attend<T: Tape<f32, Cpu>>(
-    query: Array<(usize, usize, usize), T>,
+pub(super) fn attend(
+    record: &mut Record<f32, Cpu>,
+    query: Rows<f32, Cpu>,
     context: &std::sync::Arc<Separable>,
-) -> Result<Array<(usize, usize, usize), T>, CpuError> {
-    let (query, tape) = query.split_tape();
-    let (query, mut tape) = contiguous(&query, tape)?;
+) -> Result<Rows<f32, Cpu>, CpuError> {
+    let query = contiguous(record, &query)?;
     let shape = *query.shape();
     let mut out = vec![0.0; query.shape().num_elements()];
     let mut log_sums = vec![0.0; shape.0 * shape.1];
@@ -306,7 +305,7 @@ pub(super) fn attend<T: Tape<f32, Cpu>>(
 
     let result = out.clone();
     let context = std::sync::Arc::clone(context);
-    tape.add_backward_op(move |gradients| {
+    record.add(move |gradients| {
         with_gradient_of(gradients, &out, |d_out, gradients| {
             let (query_numbers, out) = (read(&query), read(&out));
             let mut d_query = Scratch::zeros(d_out.len());
@@ -325,5 +324,5 @@ pub(super) fn attend<T: Tape<f32, Cpu>>(
             Ok(())
         })
     });
-    Ok(result.put_tape(tape))
+    Ok(result)
 }

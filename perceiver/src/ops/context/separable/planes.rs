@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
-use crate::ops::attention::head::MASKED;
+use crate::ops::cpu::flash::MASKED;
 use crate::ops::context::Positioned;
 use crate::ops::layer_norm::EPSILON;
 
@@ -39,7 +39,7 @@ impl Planes {
     pub(super) fn new(
         numbers: &[f32],
         tokens: &Positioned<f32, Cpu>,
-        mask: Option<&[f32]>,
+        mask: Option<&[bool]>,
         uniform: &[bool],
     ) -> Self {
         let (batch, count, channels) = *tokens.channels.shape();
@@ -82,7 +82,7 @@ impl Planes {
                     let (mean, inverse) = normalisation(channels, features, width);
                     set(0, inverse as f32);
                     set(1, (mean * inverse) as f32);
-                    if mask.is_some_and(|mask| mask[token] <= 0.0) && !uniform[item] {
+                    if mask.is_some_and(|mask| !mask[token]) && !uniform[item] {
                         set(2, MASKED);
                     }
                     for (channel, &x) in channels.iter().enumerate() {

@@ -1,14 +1,11 @@
-//! Operations that sum up many numbers.
+//! Operations that sum many numbers.
 
 use dfdx::prelude::*;
 use dfdx::tensor_ops::Device as TensorDevice;
 
-/// An operation over one tensor in which many numbers are summed up, for [`try_accumulate`]: a number of half precision
-/// has no room for the sum.
-///
-/// [`try_accumulate`]: super::Device::try_accumulate
-pub trait Accumulation<S: Shape, D> {
-    /// The shape of what it gives.
+/// An operation over one tensor in which many numbers are summed: a half-precision accumulator would overflow.
+pub trait InF32<S: Shape, D> {
+    /// The shape of the result.
     type Output: Shape;
 
     /// The operation, on numbers of any type.
@@ -23,20 +20,27 @@ pub trait Accumulation<S: Shape, D> {
         D: TensorDevice<E>;
 }
 
-/// Runs an operation on the numbers as they are.
-pub(super) fn plain<S, Op, E, D, T>(
-    x: Tensor<S, E, D, T>,
-    op: Op,
-) -> Result<Tensor<Op::Output, E, D, T>, D::Err>
-where
-    S: Shape,
-    Op: Accumulation<S, D>,
-    E: Dtype,
-    D: TensorDevice<E>,
-    T: Tape<E, D>,
-{
-    op.try_apply(x)
+/// Runs operations that sum many numbers. The sums are of the device's own numbers, except in half precision, where
+/// they are in `f32`, and gradients go through.
+pub trait InF32Kernel<E: Dtype>: TensorDevice<E> {
+    /// Runs an operation.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_in_f32<S: Shape, Op: InF32<S, Self>, T: Tape<E, Self>>(
+        x: Tensor<S, E, Self, T>,
+        op: Op,
+    ) -> Result<Tensor<Op::Output, E, Self, T>, Self::Err> {
+        op.try_apply(x)
+    }
 }
+
+impl InF32Kernel<f32> for Cpu {}
+impl InF32Kernel<f64> for Cpu {}
+#[cfg(feature = "cuda")]
+impl InF32Kernel<f32> for Cuda {}
+#[cfg(feature = "cuda")]
+impl InF32Kernel<f64> for Cuda {}
 
 /// Shifts and scales each row, the last of three axes, to a mean of 0 and a variance of 1.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +49,7 @@ pub(crate) struct Normalize {
     pub epsilon: f64,
 }
 
-impl<S: Shape + ReduceShape<Axis<2>>, D> Accumulation<S, D> for Normalize {
+impl<S: Shape + ReduceShape<Axis<2>>, D> InF32<S, D> for Normalize {
     type Output = S;
 
     fn try_apply<E: Dtype, T: Tape<E, D>>(
@@ -63,7 +67,7 @@ impl<S: Shape + ReduceShape<Axis<2>>, D> Accumulation<S, D> for Normalize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mean;
 
-impl<B: Dim, L: Dim, C: Dim, D> Accumulation<(B, L, C), D> for Mean {
+impl<B: Dim, L: Dim, C: Dim, D> InF32<(B, L, C), D> for Mean {
     type Output = (B, C);
 
     fn try_apply<E: Dtype, T: Tape<E, D>>(

@@ -6,7 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::ops::cpu::Scratch;
 use crate::ops::cpu::math::{exp2, sum, update, update_all};
-use crate::ops::cpu::matrix::{Destination, Matrix, MatrixMut, Threads, product};
+use crate::ops::cpu::matrix::{Destination, MatRef, MatMut, Threads, product};
 
 /// How many queries and tokens a tile has: 128 KiB of scores, which the second level of a cache holds twice.
 pub(in crate::ops) const QUERIES: usize = 128;
@@ -16,19 +16,89 @@ const TOKENS: usize = 256;
 /// near it.
 pub(in crate::ops) const MASKED: f32 = -1e30;
 
+/// In place of [`MASKED`] for a query that may attend to nothing: it attends to all tokens equally, as in PyTorch.
+pub(in crate::ops) const UNIFORM: f32 = f32::NEG_INFINITY;
+
+/// Which tokens the queries of a head may attend to, as what is added to their scores: 0, or [`MASKED`].
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops) enum Bias<'a> {
+    /// To all.
+    None,
+    /// For each token.
+    Keys(&'a [f32]),
+    /// For each query and token, `(queries, tokens)`; [`UNIFORM`] throughout where a query may attend to none.
+    Pairs(MatRef<'a>),
+    /// Query `i` to the tokens up to and including `i + offset`.
+    Causal { offset: usize },
+}
+
+impl Bias<'_> {
+    /// The same for some of the queries.
+    pub(in crate::ops) fn queries(self, queries: Range<usize>) -> Self {
+        match self {
+            Self::None | Self::Keys(_) => self,
+            Self::Pairs(bias) => Self::Pairs(bias.rows(queries)),
+            Self::Causal { offset } => Self::Causal {
+                offset: offset + queries.start,
+            },
+        }
+    }
+
+    /// Adds it to the scores of a query for some tokens. Returns whether the scores depend on the query.
+    #[inline(always)]
+    fn add_to<S: Simd>(
+        self,
+        simd: S,
+        scores: &mut [f32],
+        query: usize,
+        tokens: &Range<usize>,
+    ) -> bool {
+        let bias = match self {
+            Self::None => return true,
+            Self::Keys(bias) => &bias[tokens.clone()],
+            Self::Pairs(bias) => {
+                let bias = &bias.row(query)[tokens.clone()];
+                if bias.first() == Some(&UNIFORM) {
+                    scores.fill(0.0);
+                    return false;
+                }
+                bias
+            }
+            Self::Causal { offset } => {
+                let allowed = (query + offset + 1).saturating_sub(tokens.start);
+                scores[allowed.min(tokens.len())..].fill(MASKED);
+                return true;
+            }
+        };
+        update(
+            simd,
+            scores,
+            [bias],
+            #[inline(always)]
+            |score, [bias]| simd.add_f32s(score, bias),
+        );
+        true
+    }
+
+    /// Whether none of these tokens may be attended to by any of so many queries.
+    fn excludes(self, queries: usize, tokens: &Range<usize>) -> bool {
+        matches!(self, Self::Causal { offset } if tokens.start >= queries + offset)
+    }
+}
+
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 
 /// One head of one item of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct Head<'a> {
     /// `(queries, d)`.
-    pub query: Matrix<'a>,
+    pub query: MatRef<'a>,
     /// `(tokens, d)`.
-    pub key: Matrix<'a>,
+    pub key: MatRef<'a>,
     /// `(tokens, e)`.
-    pub value: Matrix<'a>,
-    /// 0 for each token that may be attended to and [`MASKED`] for the others.
-    pub bias: Option<&'a [f32]>,
+    pub value: MatRef<'a>,
+    /// Which tokens may be attended to.
+    pub bias: Bias<'a>,
     /// What scores are multiplied by. With 0 all weights are equal.
     pub scale: f32,
 }
@@ -43,21 +113,24 @@ impl Head<'_> {
         out.fill(0.0);
         for start in (0..tokens).step_by(TOKENS) {
             let range = start..(start + TOKENS).min(tokens);
+            if self.bias.excludes(queries, &range) {
+                break;
+            }
             let mut weights = self.scores(0..queries, range.clone());
-            Arch::new().dispatch(Weigh {
+            Arch::new().dispatch(OnlineSoftmax {
                 scores: &mut weights,
-                bias: self.bias.map(|bias| &bias[range.clone()]),
-                tokens: range.len(),
+                bias: self.bias,
+                tokens: range.clone(),
                 highest: log_sums,
                 sums: &mut sums,
                 out,
                 width,
             });
             product(
-                MatrixMut::new(out, queries, width),
+                MatMut::new(out, queries, width),
                 Destination::Add,
                 1.0,
-                Matrix::new(&weights, queries, range.len()),
+                MatRef::new(&weights, queries, range.len()),
                 self.value.rows(range),
                 Threads::One,
             );
@@ -76,7 +149,7 @@ impl Head<'_> {
     pub(in crate::ops) fn backward(
         &self,
         tokens: Range<usize>,
-        d_out: Matrix<'_>,
+        d_out: MatRef<'_>,
         log_sums: &[f32],
         deltas: &[f32],
         d_query: &mut [f32],
@@ -86,32 +159,36 @@ impl Head<'_> {
         let (d, e) = (self.key.width(), self.value.width());
         for q_start in (0..self.query.height()).step_by(QUERIES) {
             let queries = q_start..(q_start + QUERIES).min(self.query.height());
+            let bias = self.bias.queries(queries.clone());
             for start in tokens.clone().step_by(TOKENS) {
                 let range = start..(start + TOKENS).min(tokens.end);
+                if bias.excludes(queries.len(), &range) {
+                    break;
+                }
                 let tile = (queries.len(), range.len());
                 let mut weights = self.scores(queries.clone(), range.clone());
                 let mut d_scores = Scratch::new(tile.0 * tile.1);
                 product(
-                    MatrixMut::new(&mut d_scores, tile.0, tile.1),
+                    MatMut::new(&mut d_scores, tile.0, tile.1),
                     Destination::Overwrite,
                     1.0,
                     d_out.rows(queries.clone()),
                     self.value.rows(range.clone()).t(),
                     Threads::One,
                 );
-                Arch::new().dispatch(Unweigh {
+                Arch::new().dispatch(SoftmaxBackward {
                     scores: &mut weights,
                     d_scores: &mut d_scores,
-                    bias: self.bias.map(|bias| &bias[range.clone()]),
-                    tokens: range.len(),
+                    bias,
+                    tokens: range.clone(),
                     log_sums: &log_sums[queries.clone()],
                     deltas: &deltas[queries.clone()],
                 });
-                let weights = Matrix::new(&weights, tile.0, tile.1);
-                let d_scores = Matrix::new(&d_scores, tile.0, tile.1);
+                let weights = MatRef::new(&weights, tile.0, tile.1);
+                let d_scores = MatRef::new(&d_scores, tile.0, tile.1);
                 let first = start - tokens.start;
                 let add = |out: &mut [f32], rows, cols, scale, lhs, rhs| {
-                    let out = MatrixMut::new(out, rows, cols);
+                    let out = MatMut::new(out, rows, cols);
                     product(out, Destination::Add, scale, lhs, rhs, Threads::One);
                 };
                 let d_value = &mut d_value[first * e..];
@@ -139,11 +216,11 @@ impl Head<'_> {
         }
     }
 
-    /// The scores of a tile, to be raised from 2.
+    /// The scores of a tile, as base-2 exponents.
     fn scores(&self, queries: Range<usize>, tokens: Range<usize>) -> Scratch {
         let mut scores = Scratch::new(queries.len() * tokens.len());
         product(
-            MatrixMut::new(&mut scores, queries.len(), tokens.len()),
+            MatMut::new(&mut scores, queries.len(), tokens.len()),
             Destination::Overwrite,
             self.scale * LOG2_E,
             self.query.rows(queries),
@@ -155,7 +232,7 @@ impl Head<'_> {
 }
 
 /// The sums of `d_out · out` over the rows of both.
-pub(in crate::ops) fn deltas(out: &[f32], d_out: Matrix<'_>) -> Vec<f32> {
+pub(in crate::ops) fn deltas(out: &[f32], d_out: MatRef<'_>) -> Vec<f32> {
     out.chunks_exact(d_out.width())
         .enumerate()
         .map(|(row, out)| d_out.row(row).iter().zip(out).map(|(x, y)| x * y).sum())
@@ -164,36 +241,28 @@ pub(in crate::ops) fn deltas(out: &[f32], d_out: Matrix<'_>) -> Vec<f32> {
 
 /// Turns a tile of scores into weights relative to each query's highest score so far, and what was summed up before
 /// into what is relative to it too.
-struct Weigh<'a> {
+struct OnlineSoftmax<'a> {
     scores: &'a mut [f32],
-    bias: Option<&'a [f32]>,
-    tokens: usize,
+    bias: Bias<'a>,
+    tokens: Range<usize>,
     highest: &'a mut [f32],
     sums: &'a mut [f32],
     out: &'a mut [f32],
     width: usize,
 }
 
-impl WithSimd for Weigh<'_> {
+impl WithSimd for OnlineSoftmax<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let rows = self
             .scores
-            .chunks_exact_mut(self.tokens)
+            .chunks_exact_mut(self.tokens.len())
             .zip(self.out.chunks_exact_mut(self.width))
             .zip(self.highest.iter_mut().zip(self.sums));
-        for ((scores, out), (highest, sum_so_far)) in rows {
-            if let Some(bias) = self.bias {
-                update(
-                    simd,
-                    scores,
-                    [bias],
-                    #[inline(always)]
-                    |score, [bias]| simd.add_f32s(score, bias),
-                );
-            }
+        for (query, ((scores, out), (highest, sum_so_far))) in rows.enumerate() {
+            self.bias.add_to(simd, scores, query, &self.tokens);
             let reference = highest.max(maximum(simd, scores));
             if reference > *highest {
                 let factor = if *highest == f32::NEG_INFINITY {
@@ -231,35 +300,27 @@ impl WithSimd for Weigh<'_> {
 }
 
 /// Turns a tile of scores into weights, and the gradient of the weights into that of the scores.
-struct Unweigh<'a> {
+struct SoftmaxBackward<'a> {
     scores: &'a mut [f32],
     d_scores: &'a mut [f32],
-    bias: Option<&'a [f32]>,
-    tokens: usize,
+    bias: Bias<'a>,
+    tokens: Range<usize>,
     log_sums: &'a [f32],
     deltas: &'a [f32],
 }
 
-impl WithSimd for Unweigh<'_> {
+impl WithSimd for SoftmaxBackward<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let rows = self
             .scores
-            .chunks_exact_mut(self.tokens)
-            .zip(self.d_scores.chunks_exact_mut(self.tokens))
+            .chunks_exact_mut(self.tokens.len())
+            .zip(self.d_scores.chunks_exact_mut(self.tokens.len()))
             .zip(self.log_sums.iter().zip(self.deltas));
-        for ((scores, d_scores), (&log_sum, &delta)) in rows {
-            if let Some(bias) = self.bias {
-                update(
-                    simd,
-                    scores,
-                    [bias],
-                    #[inline(always)]
-                    |score, [bias]| simd.add_f32s(score, bias),
-                );
-            }
+        for (query, ((scores, d_scores), (&log_sum, &delta))) in rows.enumerate() {
+            let depends_on_query = self.bias.add_to(simd, scores, query, &self.tokens);
             let (log_sum, delta) = (simd.splat_f32s(log_sum), simd.splat_f32s(delta));
             update_all(
                 simd,
@@ -274,6 +335,9 @@ impl WithSimd for Unweigh<'_> {
                     ]
                 },
             );
+            if !depends_on_query {
+                d_scores.fill(0.0);
+            }
         }
     }
 }

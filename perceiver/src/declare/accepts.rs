@@ -9,34 +9,19 @@
 
 use dfdx::prelude::*;
 
-use super::{Input, Mask, Sizes, Tokens};
-use crate::{ForwardError, dims::Same};
-
-/// Holds for a dimension and itself.
-pub trait Equal<Other: Dim>: Dim {
-    /// The same tokens.
-    fn tokens<B: Dim, const AXES: usize, E: Dtype, D: Storage<E>, T>(
-        tokens: Tokens<B, Self, AXES, E, D, T>,
-    ) -> Tokens<B, Other, AXES, E, D, T>;
-}
-
-impl<C: Dim> Equal<C> for C {
-    fn tokens<B: Dim, const AXES: usize, E: Dtype, D: Storage<E>, T>(
-        tokens: Tokens<B, Self, AXES, E, D, T>,
-    ) -> Tokens<B, C, AXES, E, D, T> {
-        tokens
-    }
-}
+use crate::input::{Input, InputMask, Sizes, Tokens};
+use crate::spec::Same;
+use crate::{Device, ForwardError};
 
 /// The number of channels of a model that is declared with `input_axis`.
 #[diagnostic::on_unimplemented(
     message = "`{Model}` cannot take this input: it was declared with `input_channels: {CHANNELS}`",
     label = "expected `Const<{CHANNELS}>` as the last axis, found `{Self}`"
 )]
-pub trait Channels<const CHANNELS: usize, Model>: Equal<Const<CHANNELS>> {}
+pub trait Channels<const CHANNELS: usize, Model>: Same<Const<CHANNELS>> {}
 
 #[diagnostic::do_not_recommend]
-impl<const CHANNELS: usize, Model, C: Equal<Const<CHANNELS>>> Channels<CHANNELS, Model> for C {}
+impl<const CHANNELS: usize, Model, C: Same<Const<CHANNELS>>> Channels<CHANNELS, Model> for C {}
 
 /// The positions of an input, `(batch, axis 1, ..)`, over which a mask lies.
 #[diagnostic::on_unimplemented(
@@ -44,24 +29,24 @@ impl<const CHANNELS: usize, Model, C: Equal<Const<CHANNELS>>> Channels<CHANNELS,
     label = "expected `Tensor<{Self}, bool, {D}>` as the mask, found `{M}`"
 )]
 pub trait MaskedBy<M, Model: ?Sized, E: Dtype, D: Storage<E>> {
-    /// The tokens, behind their mask.
+    /// The tokens with their mask.
     ///
     /// # Errors
     /// As [`Tokens::try_masked`].
-    fn tokens<B: Dim, C: Dim, const AXES: usize, T>(
-        parts: (Tokens<B, C, AXES, E, D, T>, M),
-    ) -> Result<Tokens<B, C, AXES, E, D, T>, ForwardError<D::Err>>
+    fn tokens<B: Dim, T>(
+        parts: (Tokens<B, E, D, T>, M),
+    ) -> Result<Tokens<B, E, D, T>, ForwardError<D::Err>>
     where
         D: Device<E>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<Positions, M: Mask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Storage<E>>
+impl<Positions, M: InputMask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Storage<E>>
     MaskedBy<M, Model, E, D> for Positions
 {
-    fn tokens<B: Dim, C: Dim, const AXES: usize, T>(
-        parts: (Tokens<B, C, AXES, E, D, T>, M),
-    ) -> Result<Tokens<B, C, AXES, E, D, T>, ForwardError<D::Err>>
+    fn tokens<B: Dim, T>(
+        parts: (Tokens<B, E, D, T>, M),
+    ) -> Result<Tokens<B, E, D, T>, ForwardError<D::Err>>
     where
         D: Device<E>,
     {
@@ -104,16 +89,15 @@ macro_rules! input {
             /// What `embed` gives, `(batch, N, DIM)`.
             type Latents<const N: usize, const DIM: usize>;
 
-            /// As [`Input::into_tokens`], with the number of channels that it is known to have.
+            /// As [`Input::into_tokens`].
             ///
             /// # Errors
             /// As [`Input::into_tokens`].
-            fn try_tokens<C: Dim>(
+            fn try_tokens(
                 self,
-            ) -> Result<Tokens<Self::Batch, C, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
+            ) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
             where
                 D: Device<E>,
-                <Self::Sizes as Sizes>::Channels: Equal<C>,
                 Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
 
             /// Says that these are the logits.
@@ -149,17 +133,14 @@ macro_rules! input {
             type Latents<const N: usize, const DIM: usize> =
                 Latents<Self::Batch, N, DIM, E, D, Self::Tape>;
 
-            fn try_tokens<C: Dim>(
+            fn try_tokens(
                 self,
-            ) -> Result<Tokens<Self::Batch, C, $axes, E, D, Self::Tape>, ForwardError<D::Err>>
+            ) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
             where
                 D: Device<E>,
-                <Self::Sizes as Sizes>::Channels: Equal<C>,
                 Self::Positions: MaskedBy<Self::Mask, Model, E, D>,
             {
-                let parts = self.into_parts()?;
-                let tokens = <Self::Positions as MaskedBy<Self::Mask, Model, E, D>>::tokens(parts)?;
-                Ok(Equal::tokens(tokens))
+                <Self::Positions as MaskedBy<Self::Mask, Model, E, D>>::tokens(self.into_parts()?)
             }
 
             fn logits<const CLASSES: usize>(

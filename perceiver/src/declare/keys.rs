@@ -75,7 +75,7 @@ impl Keys {
 
 /// What the compiler says about constants.
 pub mod ranges {
-    pub use crate::ranges::*;
+    pub use crate::declare::ranges::*;
 
     range! { Depth<WHOLE>, "`depth` has to be a whole number from 1 to 4096, found `{WHOLE}`" }
     range! { NumFreqBands<WHOLE>, "`num_freq_bands` has to be a whole number from 1 to 4096, found `{WHOLE}`" }

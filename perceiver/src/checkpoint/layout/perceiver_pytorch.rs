@@ -1,0 +1,63 @@
+//! perceiver-pytorch 0.11.
+
+use super::{Layout, Rule};
+
+/// The names of perceiver-pytorch's `state_dict`.
+pub(crate) const PERCEIVER_PYTORCH: Layout = Layout {
+    rules: &[
+        rule("layers.{}.cross.norm", &["layers.{}.cross_attn.norm"]),
+        rule("layers.{}.cross.norm_context", &["layers.{}.cross_attn.norm_context"]),
+        rule("layers.{}.cross.attention", &["layers.{}.cross_attn.fn"]),
+        rule("layers.{}.cross.feed_forward_norm", &["layers.{}.cross_ff.norm"]),
+        rule("layers.{}.cross.feed_forward.expand", &["layers.{}.cross_ff.fn.net.0"]),
+        rule("layers.{}.cross.feed_forward.contract", &["layers.{}.cross_ff.fn.net.2"]),
+        rule("layers.{}.latent.{}.norm", &["layers.{}.self_attns.{}.0.norm"]),
+        rule("layers.{}.latent.{}.attention", &["layers.{}.self_attns.{}.0.fn"]),
+        rule("layers.{}.latent.{}.feed_forward_norm", &["layers.{}.self_attns.{}.1.norm"]),
+        rule("layers.{}.latent.{}.feed_forward.expand", &["layers.{}.self_attns.{}.1.fn.net.0"]),
+        rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
+        rule("output.norm", &["to_logits.1"]),
+        rule("output.linear", &["to_logits.2"]),
+    ],
+    // Releases 0.8 to 0.10 number the parts of a layer.
+    older: &[
+        ("layers.{}.0", "layers.{}.cross_attn"),
+        ("layers.{}.1", "layers.{}.cross_ff"),
+        ("layers.{}.2", "layers.{}.self_attns"),
+    ],
+};
+
+const fn rule(ours: &'static str, theirs: &'static [&'static str]) -> Rule {
+    Rule { ours, theirs }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_older_releases_and_of_dfdx_files_are_read() {
+        let names = [
+            ("latents", "latents"),
+            ("layers.3.0.norm.weight", "layers.3.cross_attn.norm.weight"),
+            ("layers.10.1.fn.net.0.bias", "layers.10.cross_ff.fn.net.0.bias"),
+            (
+                "layers.0.2.1.0.fn.to_kv.weight",
+                "layers.0.self_attns.1.0.fn.to_kv.weight",
+            ),
+            (
+                "layers.0.self_attns.1.0.norm.bias",
+                "layers.0.self_attns.1.0.norm.bias",
+            ),
+            ("to_logits.2.bias", "to_logits.2.bias"),
+            (
+                "layers.0.latent.1.attention.to_kv.weight",
+                "layers.0.self_attns.1.0.fn.to_kv.weight",
+            ),
+            ("output.linear.bias", "to_logits.2.bias"),
+        ];
+        for (name, expected) in names {
+            assert_eq!(PERCEIVER_PYTORCH.current(name), expected);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! An input with one to four axes and channels: sequences, images, videos, volumes.
+
+use std::marker::PhantomData;
+
+use dfdx::prelude::*;
+
+use super::{Accepts, Input, InputKind, InputMask, Sizes, Tokens, Unmasked};
+use crate::ForwardError;
+use crate::ops;
+
+/// An input of `AXES` axes with `CHANNELS` channels at each position: `(batch, axis 1, .., CHANNELS)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid<const AXES: usize, const CHANNELS: usize>;
+
+impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS> {
+    const AXES: usize = AXES;
+    const CHANNELS: usize = CHANNELS;
+}
+
+impl<const AXES: usize, const CHANNELS: usize, I, E: Dtype, D: Storage<E>> Accepts<I, E, D>
+    for Grid<AXES, CHANNELS>
+where
+    I: Input<AXES, E, D, Channels = Const<CHANNELS>>,
+    I::Mask: InputMask<I::Positions, E, D>,
+{
+    type Batch = I::Batch;
+    type Tape = I::Tape;
+
+    fn tokens(input: I) -> Result<Tokens<I::Batch, E, D, I::Tape>, ForwardError<D::Err>>
+    where
+        D: crate::Device<E>,
+    {
+        input.into_tokens()
+    }
+}
+
+impl<const AXES: usize, E, D, X, M> Input<AXES, E, D> for (X, M)
+where
+    E: Dtype,
+    D: Storage<E>,
+    X: Input<AXES, E, D, Mask = Unmasked>,
+{
+    type Batch = X::Batch;
+    type Channels = X::Channels;
+    type Sizes = X::Sizes;
+    type Positions = X::Positions;
+    type Mask = M;
+    type Tape = X::Tape;
+
+    fn into_parts(self) -> Result<(Tokens<X::Batch, E, D, X::Tape>, M), ForwardError<D::Err>>
+    where
+        D: crate::Device<E>,
+    {
+        let (tokens, Unmasked) = self.0.into_parts()?;
+        Ok((tokens, self.1))
+    }
+}
+
+/// `Input` for a tensor of one rank, and `InputMask` for what lies over it.
+macro_rules! input {
+    ($axes:literal: $Variant:ident, $MaskVariant:ident, $($Axis:ident),+) => {
+        impl<B, $($Axis,)+ C, E, D, T> Input<$axes, E, D> for Tensor<(B, $($Axis,)+ C), E, D, T>
+        where
+            B: Dim,
+            $($Axis: Dim,)+
+            C: Dim,
+            E: Dtype,
+            D: Storage<E>,
+            T: Tape<E, D>,
+        {
+            type Batch = B;
+            type Channels = C;
+            type Sizes = ($($Axis,)+ C);
+            type Positions = (B, $($Axis,)+);
+            type Mask = Unmasked;
+            type Tape = T;
+
+            fn into_parts(self) -> Result<(Tokens<B, E, D, T>, Unmasked), ForwardError<D::Err>>
+            where
+                D: crate::Device<E>,
+            {
+                let (data, tape) = self.split_tape();
+                let grid = ops::Grid::$Variant(ops::untyped(data));
+                grid.check_not_empty()?;
+                Ok((Tokens { grid, mask: None, batch: PhantomData, tape }, Unmasked))
+            }
+        }
+
+        impl<$($Axis,)+ C: Dim> Sizes for ($($Axis,)+ C) {
+            type Channels = C;
+        }
+
+        impl<B, $($Axis,)+ E, D> InputMask<(B, $($Axis,)+), E, D> for Tensor<(B, $($Axis,)+), bool, D>
+        where
+            B: Dim,
+            $($Axis: Dim,)+
+            E: Dtype,
+            D: Storage<E> + Storage<bool>,
+        {
+            fn grid(self) -> Option<ops::Grid<bool, D>>
+            where
+                D: crate::Device<E>,
+            {
+                Some(ops::Grid::$MaskVariant(ops::untyped(self)))
+            }
+        }
+    };
+}
+
+input!(1: Three, Two, A1);
+input!(2: Four, Three, A1, A2);
+input!(3: Five, Four, A1, A2, A3);
+input!(4: Six, Five, A1, A2, A3, A4);

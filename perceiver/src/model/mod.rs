@@ -1,0 +1,332 @@
+//! A whole model, over a [`Spec`].
+
+mod encoder;
+mod output;
+
+use std::path::Path;
+
+use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
+use dfdx::prelude::*;
+
+pub use encoder::{LayerView, Layers};
+pub use output::{Latents, MeanPool, MeanPoolView, Output};
+
+use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
+use crate::error::ForwardError;
+use crate::input::{Accepts, Tokens};
+use crate::nn::{Parameters, init};
+use crate::ops::{self, Record, Rows};
+use crate::spec::{Cost, Dropout, Numbers, Spec};
+use crate::{Device, Summary};
+
+/// The latents of a model: `(NUM_LATENTS, LATENT_DIM)`.
+pub type LatentArray<S, E, D> =
+    Tensor<(<S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D>;
+
+/// What `embed` returns: `(batch, NUM_LATENTS, LATENT_DIM)`.
+pub type Embeddings<S, B, E, D, T> =
+    Tensor<(B, <S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D, T>;
+
+/// What `forward` returns: what the spec's output makes of the latents.
+pub type Outputs<S, B, E, D, T> = <<S as Spec>::Output as Output>::Tensor<S, B, E, D, T>;
+
+/// A Perceiver over a spec: a dfdx module. A model that `perceiver!` declares is one over itself, behind methods with
+/// errors in the words of the declaration.
+///
+/// By hand:
+///
+/// ```
+/// use perceiver::dfdx::nn::BuildModule;
+/// use perceiver::input::Grid;
+/// use perceiver::model::{MeanPool, Perceiver};
+/// use perceiver::position::{Fourier, Position};
+/// use perceiver::prelude::*;
+/// use perceiver::spec::{Heads, Spec};
+///
+/// /// Images with three channels, ten classes.
+/// #[derive(Clone, Debug)]
+/// struct Small;
+///
+/// impl Spec for Small {
+///     const NAME: &str = "Small";
+///     type Input = Grid<2, 3>;
+///     type NumLatents = Const<16>;
+///     type LatentDim = Const<32>;
+///     type Output = MeanPool<Const<32>, Const<10>>;
+///     const POSITION: Position = Position::Fourier(Fourier { bands: 6, max_freq: 10.0, base: None });
+///     const DEPTH: usize = 2;
+///     const LATENT_HEADS: Heads = Heads { count: 4, dim: 8 };
+/// }
+///
+/// perceiver! {
+///     struct Declared {
+///         input_channels: 3, input_axis: 2, num_freq_bands: 6, max_freq: 10.0, depth: 2, num_latents: 16,
+///         latent_dim: 32, latent_heads: 4, latent_dim_head: 8, num_classes: 10,
+///     }
+/// }
+///
+/// let dev = Cpu::default();
+/// let by_hand = Perceiver::<Small, f32, Cpu>::build(&dev);
+/// let mut declared = dev.build_module::<Declared, f32>();
+/// # let file = std::env::temp_dir().join(format!("perceiver-by-hand-{}", std::process::id()));
+/// by_hand.save_checkpoint(&file)?;
+/// declared.load_checkpoint(&file)?;
+/// # std::fs::remove_file(&file)?;
+///
+/// let images: Tensor<Rank4<5, 24, 24, 3>, f32, _> = dev.sample_normal();
+/// let logits: Tensor<Rank2<5, 10>, f32, _> = by_hand.try_forward(images.clone())?;
+/// assert_eq!(logits.array(), declared.forward(images).array());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Perceiver<S: Spec, E: Dtype, D: Storage<E>> {
+    /// The learned latents.
+    pub latents: LatentArray<S, E, D>,
+    /// The layers that have weights of their own; with tied weights the last stands for all that follow.
+    pub layers: Parameters<Layers<S>, E, D>,
+    /// What makes the result of the latents.
+    pub output: Parameters<S::Output, E, D>,
+}
+
+impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
+    /// The number of trainable parameters.
+    pub const PARAMETERS: usize = Cost::of_model::<S>().parameters;
+
+    const DEPTH: checkpoint::Depth = checkpoint::Depth {
+        stored: S::SHARE.stored(S::DEPTH),
+        all: S::DEPTH,
+    };
+}
+
+impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
+    /// What the output makes of the latents, without dropout.
+    ///
+    /// Takes a tensor `(batch, axis 1, .., channels)`, or a pair of one and a `bool` mask `(batch, axis 1, ..)`, true where
+    /// a position may be attended to.
+    ///
+    /// # Errors
+    /// If the batch or an axis is empty, a mask is of another size than the input, or the device runs out of memory.
+    pub fn try_forward<I>(
+        &self,
+        input: I,
+    ) -> Result<
+        Outputs<S, <S::Input as Accepts<I, E, D>>::Batch, E, D, <S::Input as Accepts<I, E, D>>::Tape>,
+        ForwardError<D::Err>,
+    >
+    where
+        S::Input: Accepts<I, E, D>,
+    {
+        self.try_run(S::Input::tokens(input)?, Dropout::NONE)
+    }
+
+    /// [`try_forward`](Self::try_forward) with the spec's dropout, if the input has a tape.
+    ///
+    /// # Errors
+    /// As [`try_forward`](Self::try_forward).
+    pub fn try_forward_mut<I>(
+        &mut self,
+        input: I,
+    ) -> Result<
+        Outputs<S, <S::Input as Accepts<I, E, D>>::Batch, E, D, <S::Input as Accepts<I, E, D>>::Tape>,
+        ForwardError<D::Err>,
+    >
+    where
+        S::Input: Accepts<I, E, D>,
+    {
+        self.try_run(S::Input::tokens(input)?, S::DROPOUT)
+    }
+
+    /// The latents after the last layer, without dropout.
+    ///
+    /// # Errors
+    /// As [`try_forward`](Self::try_forward).
+    pub fn try_embed<I>(
+        &self,
+        input: I,
+    ) -> Result<
+        Embeddings<S, <S::Input as Accepts<I, E, D>>::Batch, E, D, <S::Input as Accepts<I, E, D>>::Tape>,
+        ForwardError<D::Err>,
+    >
+    where
+        S::Input: Accepts<I, E, D>,
+    {
+        self.try_run_embed(S::Input::tokens(input)?)
+    }
+
+    /// From tokens to the result.
+    #[doc(hidden)]
+    pub fn try_run<B: Dim, T: Tape<E, D>>(
+        &self,
+        tokens: Tokens<B, E, D, T>,
+        dropout: Dropout,
+    ) -> Result<Outputs<S, B, E, D, T>, ForwardError<D::Err>> {
+        let mut tape = tokens.tape;
+        let mut record = Record::for_tape::<T>();
+        let rows = memory_is_an_error(|| {
+            let latents = self.encode(&mut record, tokens.grid, tokens.mask, dropout)?;
+            S::Output::try_forward(&self.output, &mut record, latents)
+        })?;
+        record.put_on(&mut tape);
+        Ok(S::Output::typed::<S, B, E, D, T>(rows, tape)?)
+    }
+
+    /// From tokens to the latents after the last layer.
+    #[doc(hidden)]
+    pub fn try_run_embed<B: Dim, T: Tape<E, D>>(
+        &self,
+        tokens: Tokens<B, E, D, T>,
+    ) -> Result<Embeddings<S, B, E, D, T>, ForwardError<D::Err>> {
+        let mut tape = tokens.tape;
+        let mut record = Record::for_tape::<T>();
+        let latents = memory_is_an_error(|| {
+            self.encode(&mut record, tokens.grid, tokens.mask, Dropout::NONE)
+        })?;
+        record.put_on(&mut tape);
+        Ok(ops::typed(latents, tape)?)
+    }
+
+    fn encode(
+        &self,
+        record: &mut Record<E, D>,
+        grid: ops::Grid<E, D>,
+        mask: Option<ops::Grid<bool, D>>,
+        dropout: Dropout,
+    ) -> Result<Rows<E, D>, D::Err> {
+        let numbers = const { Numbers::of::<S>() };
+        // Without gradients nothing is dropped.
+        let dropout = if record.is_on() { dropout } else { Dropout::NONE };
+        let latents = ops::untyped(self.latents.clone());
+        let layers = self.layers.view();
+        encoder::run(record, &numbers, latents, &layers, grid, mask, dropout)
+    }
+
+    /// A printable table of the model's parts, shapes and parameter counts.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary::of(S::NAME, self)
+    }
+
+    /// Writes the parameters to a safetensors file, under the names that they have in the PyTorch reference's
+    /// `state_dict`. The file is either written whole or left as it was.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        checkpoint::save(self, Self::DEPTH, path.as_ref())
+    }
+
+    /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its tensors are not this model's. The model is then as it was before.
+    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        checkpoint::load(self, Self::DEPTH, path.as_ref())
+    }
+}
+
+impl<S: Spec, I, E: Dtype, D: Device<E>> Module<I> for Perceiver<S, E, D>
+where
+    S::Input: Accepts<I, E, D>,
+{
+    type Output = Outputs<
+        S,
+        <S::Input as Accepts<I, E, D>>::Batch,
+        E,
+        D,
+        <S::Input as Accepts<I, E, D>>::Tape,
+    >;
+    type Error = D::Err;
+
+    fn try_forward(&self, input: I) -> Result<Self::Output, D::Err> {
+        Self::try_forward(self, input).map_err(ForwardError::into_device_error)
+    }
+}
+
+impl<S: Spec, I, E: Dtype, D: Device<E>> ModuleMut<I> for Perceiver<S, E, D>
+where
+    S::Input: Accepts<I, E, D>,
+{
+    type Output = <Self as Module<I>>::Output;
+    type Error = D::Err;
+
+    fn try_forward_mut(&mut self, input: I) -> Result<Self::Output, D::Err> {
+        Self::try_forward_mut(self, input).map_err(ForwardError::into_device_error)
+    }
+}
+
+#[cfg(feature = "cuda")]
+use crate::cuda::memory_is_an_error;
+
+/// On a GPU, turns dfdx's out-of-memory panic into an error.
+#[cfg(not(feature = "cuda"))]
+fn memory_is_an_error<T, Err>(f: impl FnOnce() -> Result<T, Err>) -> Result<T, Err> {
+    f()
+}
+
+impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
+    /// What dfdx visits of a model `M` that is made of a Perceiver alone.
+    #[doc(hidden)]
+    pub fn iter_tensors_of<M, V>(
+        visitor: &mut V,
+        get: fn(&M) -> &Self,
+        get_mut: fn(&mut M) -> &mut Self,
+        wrap: impl FnOnce(Perceiver<S, V::E2, V::D2>) -> M::To<V::E2, V::D2>,
+    ) -> Result<Option<M::To<V::E2, V::D2>>, V::Err>
+    where
+        D: dfdx::tensor_ops::Device<E>,
+        M: TensorCollection<E, D>,
+        V: ModuleVisitor<M, E, D>,
+    {
+        visitor.visit_fields(
+            (
+                M::tensor(
+                    "latents",
+                    |model| &get(model).latents,
+                    |model| &mut get_mut(model).latents,
+                    TensorOptions::reset_with(init::normal),
+                ),
+                M::module(
+                    "layers",
+                    |model| &get(model).layers,
+                    |model| &mut get_mut(model).layers,
+                ),
+                M::module(
+                    "output",
+                    |model| &get(model).output,
+                    |model| &mut get_mut(model).output,
+                ),
+            ),
+            |(latents, layers, output)| {
+                wrap(Perceiver {
+                    latents,
+                    layers,
+                    output,
+                })
+            },
+        )
+    }
+}
+
+impl<S: Spec, E: Dtype, D: dfdx::tensor_ops::Device<E>> TensorCollection<E, D>
+    for Perceiver<S, E, D>
+{
+    type To<E2: Dtype, D2: dfdx::tensor_ops::Device<E2>> = Perceiver<S, E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        Self::iter_tensors_of(visitor, |model| model, |model| model, |model| model)
+    }
+}
+
+impl<S: Spec, E: Dtype, D: Storage<E>, E2: Dtype, D2: dfdx::tensor_ops::Device<E2>>
+    BuildOnDevice<D2, E2> for Perceiver<S, E, D>
+{
+    type Built = Perceiver<S, E2, D2>;
+}

@@ -1,0 +1,322 @@
+//! The parameters of a part of a model.
+//!
+//! A part says once, in [`Part::read`], which matrices and vectors it has, in which order and under which names. From
+//! that follow how it is built, what dfdx visits, and its views, in which each parameter is a field. All parts keep their
+//! parameters in the same way, as matrices and vectors whose dimensions are numbers, so dfdx's visitors are compiled for
+//! these two shapes and not for each width of each model.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::slice;
+
+use dfdx::nn::tensor_collection::{ModuleFields, ModuleVisitor, TensorCollection, TensorOptions};
+use dfdx::prelude::*;
+
+use super::init;
+use crate::ops::{Matrix, Vector};
+use crate::spec::Width;
+
+/// A part of a model, as a type: what a layer, an output or a single operation has as parameters.
+pub trait Part: Clone + fmt::Debug + 'static {
+    /// The part with an `M` for each matrix and a `V` for each vector.
+    type View<M, V>;
+
+    /// The number of trainable parameters.
+    const PARAMETERS: usize;
+
+    /// Reads all parameters, in order.
+    fn read<S: Source>(source: &mut S) -> Self::View<S::Matrix, S::Vector>;
+}
+
+/// Where parameters are read from.
+pub trait Source {
+    /// A matrix.
+    type Matrix;
+    /// A vector.
+    type Vector;
+
+    /// The next parameter, `(rows, columns)`; it starts uniformly within ±1/√columns.
+    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix;
+
+    /// The next parameter, `(size,)`.
+    fn vector(&mut self, name: &str, size: usize, start: Start) -> Self::Vector;
+
+    /// Reads what belongs to a part of this one under that name.
+    fn within<R>(&mut self, name: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R;
+}
+
+/// How a vector starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// All zeros.
+    Zeros,
+    /// All ones.
+    Ones,
+    /// Uniformly within ±1/√`fan_in`, as in PyTorch.
+    Uniform {
+        /// How many terms the sums have that it is added to.
+        fan_in: usize,
+    },
+}
+
+/// A parameter of a model.
+#[derive(Clone, Debug)]
+pub enum Parameter<E: Dtype, D: Storage<E>> {
+    /// `(rows, columns)`.
+    Matrix(Matrix<E, D>),
+    /// `(size,)`.
+    Vector(Vector<E, D>),
+}
+
+/// The parameters of a part `P` of a model: a dfdx module. [`view`](Self::view) has them as fields.
+pub struct Parameters<P, E: Dtype, D: Storage<E>> {
+    list: Vec<Parameter<E, D>>,
+    part: PhantomData<P>,
+}
+
+impl<P: Part, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
+    /// The number of trainable parameters.
+    pub const PARAMETERS: usize = P::PARAMETERS;
+
+    /// The part, with a reference to each parameter.
+    pub fn view(&self) -> P::View<&Matrix<E, D>, &Vector<E, D>> {
+        P::read(&mut Refs(self.list.iter()))
+    }
+
+    /// The part, with a mutable reference to each parameter. One of another size is an error of the next forward pass.
+    pub fn view_mut(&mut self) -> P::View<&mut Matrix<E, D>, &mut Vector<E, D>> {
+        P::read(&mut Muts(self.list.iter_mut()))
+    }
+}
+
+impl<P, E: Dtype, D: Storage<E>> Clone for Parameters<P, E, D> {
+    fn clone(&self) -> Self {
+        Self {
+            list: self.list.clone(),
+            part: PhantomData,
+        }
+    }
+}
+
+impl<P: Part, E: Dtype, D: Storage<E>> fmt::Debug for Parameters<P, E, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (entry, parameter) in entries::<P>().iter().zip(&self.list) {
+            map.entry(&entry.name, parameter);
+        }
+        map.finish()
+    }
+}
+
+impl<P, E: Dtype, D: Storage<E>> NonMutableModule for Parameters<P, E, D> {}
+
+impl<P: Part, E: Dtype, D: Device<E>> BuildOnDevice<D, E> for Parameters<P, E, D> {
+    type Built = Self;
+}
+
+impl<P: Part, E: Dtype, D: Device<E>> TensorCollection<E, D> for Parameters<P, E, D> {
+    type To<E2: Dtype, D2: Device<E2>> = Parameters<P, E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        let entries = entries::<P>();
+        let fields: Vec<_> = entries
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| Field { index, entry })
+            .collect();
+        visitor.visit_fields(fields, |list| Parameters {
+            list,
+            part: PhantomData,
+        })
+    }
+}
+
+/// What is known of a parameter before it is made.
+struct Entry {
+    name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Matrix { rows: usize, columns: usize },
+    Vector { size: usize, start: Start },
+}
+
+fn entries<P: Part>() -> Vec<Entry> {
+    let mut list = Entries::default();
+    P::read(&mut list);
+    list.entries
+}
+
+/// Lists what is read.
+#[derive(Default)]
+struct Entries {
+    prefix: String,
+    entries: Vec<Entry>,
+}
+
+impl Entries {
+    fn push(&mut self, name: &str, kind: Kind) {
+        let name = format!("{}{name}", self.prefix);
+        self.entries.push(Entry { name, kind });
+    }
+}
+
+impl Source for Entries {
+    type Matrix = ();
+    type Vector = ();
+
+    fn matrix(&mut self, name: &str, rows: usize, columns: usize) {
+        self.push(name, Kind::Matrix { rows, columns });
+    }
+
+    fn vector(&mut self, name: &str, size: usize, start: Start) {
+        self.push(name, Kind::Vector { size, start });
+    }
+
+    fn within<R>(&mut self, name: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = self.prefix.len();
+        self.prefix += &format!("{name}.");
+        let result = read(self);
+        self.prefix.truncate(outer);
+        result
+    }
+}
+
+/// The parameters are in the order in which they are read: they were made from what was read.
+const ORDER: &str = "a part always reads the same parameters";
+
+struct Refs<'a, E: Dtype, D: Storage<E>>(slice::Iter<'a, Parameter<E, D>>);
+
+impl<'a, E: Dtype, D: Storage<E>> Source for Refs<'a, E, D> {
+    type Matrix = &'a Matrix<E, D>;
+    type Vector = &'a Vector<E, D>;
+
+    fn matrix(&mut self, _: &str, _: usize, _: usize) -> Self::Matrix {
+        match self.0.next() {
+            Some(Parameter::Matrix(matrix)) => matrix,
+            _ => unreachable!("{ORDER}"),
+        }
+    }
+
+    fn vector(&mut self, _: &str, _: usize, _: Start) -> Self::Vector {
+        match self.0.next() {
+            Some(Parameter::Vector(vector)) => vector,
+            _ => unreachable!("{ORDER}"),
+        }
+    }
+
+    fn within<R>(&mut self, _: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
+        read(self)
+    }
+}
+
+struct Muts<'a, E: Dtype, D: Storage<E>>(slice::IterMut<'a, Parameter<E, D>>);
+
+impl<'a, E: Dtype, D: Storage<E>> Source for Muts<'a, E, D> {
+    type Matrix = &'a mut Matrix<E, D>;
+    type Vector = &'a mut Vector<E, D>;
+
+    fn matrix(&mut self, _: &str, _: usize, _: usize) -> Self::Matrix {
+        match self.0.next() {
+            Some(Parameter::Matrix(matrix)) => matrix,
+            _ => unreachable!("{ORDER}"),
+        }
+    }
+
+    fn vector(&mut self, _: &str, _: usize, _: Start) -> Self::Vector {
+        match self.0.next() {
+            Some(Parameter::Vector(vector)) => vector,
+            _ => unreachable!("{ORDER}"),
+        }
+    }
+
+    fn within<R>(&mut self, _: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
+        read(self)
+    }
+}
+
+/// One parameter, as dfdx visits it.
+struct Field<'a> {
+    index: usize,
+    entry: &'a Entry,
+}
+
+impl<P: Part, E: Dtype, D: Device<E>> ModuleFields<Parameters<P, E, D>, E, D> for Field<'_> {
+    type Options<E2: Dtype, D2: Device<E2>> = Option<Parameter<E2, D2>>;
+    type Output<E2: Dtype, D2: Device<E2>> = Parameter<E2, D2>;
+
+    fn visit_fields<V: ModuleVisitor<Parameters<P, E, D>, E, D>>(
+        self,
+        visitor: &mut V,
+    ) -> Result<Option<Parameter<V::E2, V::D2>>, V::Err> {
+        let Self { index, entry } = self;
+        match entry.kind {
+            Kind::Matrix { rows, columns } => {
+                let mut options = TensorOptions::reset_with(init::uniform_matrix);
+                options.shape = (Width::new(rows), Width::new(columns));
+                let made = visitor.visit_tensor(
+                    &entry.name,
+                    |module| module.list[index].matrix(),
+                    |module| module.list[index].matrix_mut(),
+                    options,
+                )?;
+                Ok(made.map(Parameter::Matrix))
+            }
+            Kind::Vector { size, start } => {
+                let (reset, fan_in): (fn(&mut _) -> _, _) = match start {
+                    Start::Zeros => (init::zeros, size),
+                    Start::Ones => (init::ones, size),
+                    Start::Uniform { fan_in } => (init::uniform_vector, fan_in),
+                };
+                let mut options = TensorOptions::reset_with(reset);
+                options.shape = (Width::of_sums(size, fan_in),);
+                let made = visitor.visit_tensor(
+                    &entry.name,
+                    |module| module.list[index].vector(),
+                    |module| module.list[index].vector_mut(),
+                    options,
+                )?;
+                Ok(made.map(Parameter::Vector))
+            }
+        }
+    }
+
+    fn handle_options<E2: Dtype, D2: Device<E2>>(
+        options: Option<Parameter<E2, D2>>,
+    ) -> Option<Parameter<E2, D2>> {
+        options
+    }
+}
+
+impl<E: Dtype, D: Storage<E>> Parameter<E, D> {
+    fn matrix(&self) -> &Matrix<E, D> {
+        match self {
+            Self::Matrix(matrix) => matrix,
+            Self::Vector(_) => unreachable!("{ORDER}"),
+        }
+    }
+
+    fn matrix_mut(&mut self) -> &mut Matrix<E, D> {
+        match self {
+            Self::Matrix(matrix) => matrix,
+            Self::Vector(_) => unreachable!("{ORDER}"),
+        }
+    }
+
+    fn vector(&self) -> &Vector<E, D> {
+        match self {
+            Self::Vector(vector) => vector,
+            Self::Matrix(_) => unreachable!("{ORDER}"),
+        }
+    }
+
+    fn vector_mut(&mut self) -> &mut Vector<E, D> {
+        match self {
+            Self::Vector(vector) => vector,
+            Self::Matrix(_) => unreachable!("{ORDER}"),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A caller's tensor as rows: views become numbers side by side, and axes one run of tokens.
+
+mod cpu;
+
+use dfdx::prelude::*;
+
+use super::record::with_tape;
+use super::{KernelDevice, Record, Rows, check};
+use crate::ForwardError;
+use cpu::flatten;
+
+/// A tensor of two to six axes.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Grid<E, D: Storage<E>> {
+    Two(Tensor<(usize, usize), E, D>),
+    Three(Tensor<(usize, usize, usize), E, D>),
+    Four(Tensor<(usize, usize, usize, usize), E, D>),
+    Five(Tensor<(usize, usize, usize, usize, usize), E, D>),
+    Six(Tensor<(usize, usize, usize, usize, usize, usize), E, D>),
+}
+
+/// Calls a function with the tensor of a grid, whatever its rank.
+macro_rules! with_grid {
+    ($grid:expr, $x:ident => $call:expr) => {
+        match $grid {
+            Grid::Two($x) => $call,
+            Grid::Three($x) => $call,
+            Grid::Four($x) => $call,
+            Grid::Five($x) => $call,
+            Grid::Six($x) => $call,
+        }
+    };
+}
+
+impl<E, D: Storage<E>> Grid<E, D> {
+    /// The sizes of all its axes.
+    pub(crate) fn sizes(&self) -> Vec<usize> {
+        with_grid!(self, x => x.shape().concrete().to_vec())
+    }
+
+    /// The sizes of the axes between the batch and the channels.
+    pub(crate) fn axes(&self) -> Vec<usize> {
+        let mut sizes = self.sizes();
+        sizes.pop();
+        sizes.split_off(1)
+    }
+
+    /// An error if the batch or an axis is empty.
+    pub(crate) fn check_not_empty(&self) -> Result<(), ForwardError<D::Err>> {
+        let mut shape = self.sizes();
+        shape.pop();
+        if shape.contains(&0) {
+            return Err(ForwardError::Empty { shape });
+        }
+        Ok(())
+    }
+}
+
+/// Turns a caller's tensors into rows.
+pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
+    /// `(batch, axis 1, .., width)` to `(batch, rows, width)`, of any view: broadcast, permuted or sliced.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_flatten(
+        record: &mut Record<E, Self>,
+        grid: Grid<E, Self>,
+    ) -> Result<Rows<E, Self>, Self::Err> {
+        with_grid!(grid, x => with_tape!(record, plain(x)))
+    }
+
+    /// `(batch, 1, width)` without the axis of one row, of numbers side by side: the same tensor to gradients.
+    ///
+    /// # Errors
+    /// If there are more rows.
+    fn try_squeeze(x: Rows<E, Self>) -> Result<Tensor<(usize, usize), E, Self>, Self::Err> {
+        squeeze(x)
+    }
+
+    /// A mask `(batch, axis 1, ..)` as `(batch, rows)`.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_flatten_mask(
+        mask: Grid<bool, Self>,
+    ) -> Result<Tensor<(usize, usize), bool, Self>, Self::Err> {
+        with_grid!(mask, mask => plain_mask::<_, E, _>(mask))
+    }
+
+    /// Takes masked tokens out of the way: whatever they hold, they are zeros, and their gradients too. Of an item whose
+    /// tokens are all masked, all are attended to equally, as in PyTorch: of those only numbers that are not finite become
+    /// zeros.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_clear_masked(
+        record: &mut Record<E, Self>,
+        rows: Rows<E, Self>,
+        mask: &Tensor<(usize, usize), bool, Self>,
+    ) -> Result<Rows<E, Self>, Self::Err> {
+        with_tape!(record, plain_clear(rows, mask))
+    }
+}
+
+impl FlattenKernel<f32> for Cpu {
+    // The same, written out so that it is compiled in this crate.
+    fn try_flatten(
+        record: &mut Record<f32, Self>,
+        grid: Grid<f32, Self>,
+    ) -> Result<Rows<f32, Self>, CpuError> {
+        with_grid!(grid, x => with_tape!(record, flatten(x)))
+    }
+
+    fn try_squeeze(x: Rows<f32, Self>) -> Result<Tensor<(usize, usize), f32, Self>, CpuError> {
+        squeeze(x)
+    }
+
+    fn try_flatten_mask(
+        mask: Grid<bool, Self>,
+    ) -> Result<Tensor<(usize, usize), bool, Self>, CpuError> {
+        with_grid!(mask, mask => plain_mask::<_, f32, _>(mask))
+    }
+
+    fn try_clear_masked(
+        record: &mut Record<f32, Self>,
+        rows: Rows<f32, Self>,
+        mask: &Tensor<(usize, usize), bool, Self>,
+    ) -> Result<Rows<f32, Self>, CpuError> {
+        cpu::clear(record, rows, mask)
+    }
+}
+
+/// The numbers of a view side by side, with the right gradients.
+///
+/// dfdx 0.13's `contiguous` and `reshape` sum up only the first copy's gradients of a broadcast tensor on `Cuda`
+/// (`reshape_to/cuda_kernel.rs` goes by the length of its memory); the gradients of a sum are right.
+pub(super) fn owned<S: Shape, E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    view: Tensor<S, E, D, T>,
+) -> Result<Tensor<S, E, D, T>, D::Err> {
+    let zeros: Tensor<S, E, D> = view.device().try_zeros_like(view.shape())?;
+    zeros.put_tape(T::default()).try_add(view)
+}
+
+fn plain<S: Shape, E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    x: Tensor<S, E, D, T>,
+) -> Result<Rows<E, D, T>, D::Err> {
+    rows(owned(x)?)
+}
+
+fn rows<S: Shape, E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    x: Tensor<S, E, D, T>,
+) -> Result<Rows<E, D, T>, D::Err> {
+    let sizes: Vec<usize> = x.shape().concrete().into();
+    let (batch, width) = (sizes[0], sizes[S::NUM_DIMS - 1]);
+    let rows = sizes[1..S::NUM_DIMS - 1].iter().product();
+    x.try_reshape_like(&(batch, rows, width))
+}
+
+fn squeeze<E: Dtype, D: KernelDevice<E>>(
+    x: Rows<E, D>,
+) -> Result<Tensor<(usize, usize), E, D>, D::Err> {
+    let (batch, rows, width) = *x.shape();
+    check(rows == 1)?;
+    x.try_reshape_like(&(batch, width))
+}
+
+fn plain_mask<S: Shape, E: Dtype, D: KernelDevice<E>>(
+    mask: Tensor<S, bool, D>,
+) -> Result<Tensor<(usize, usize), bool, D>, D::Err> {
+    let shape = *mask.shape();
+    let sizes: Vec<usize> = shape.concrete().into();
+    let device = mask.device().clone();
+    // As numbers, since dfdx cannot reshape `bool`s; made on the device, where `ones_like` copies them from the host.
+    let zeros = || -> Result<Tensor<S, E, D>, D::Err> { device.try_zeros_like(&shape) };
+    let numbers = mask.try_choose(zeros()?.try_add(E::ONE)?, zeros()?)?;
+    let tokens = sizes[1..].iter().product();
+    numbers
+        .try_reshape_like(&(sizes[0], tokens))?
+        .try_gt(E::default())
+}
+
+fn plain_clear<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    rows: Rows<E, D, T>,
+    mask: &Tensor<(usize, usize), bool, D>,
+) -> Result<Rows<E, D, T>, D::Err> {
+    let shape = *rows.shape();
+    let (batch, tokens, _) = shape;
+    let device = rows.device().clone();
+    let zeros = || -> Result<Rows<E, D>, D::Err> { device.try_zeros_like(&shape) };
+
+    // Of items with nothing to attend to, what is finite.
+    let flat: Tensor<(usize, usize), E, D> = device.try_zeros_like(&(batch, tokens))?;
+    let any = mask
+        .clone()
+        .try_choose(flat.clone().try_add(E::ONE)?, flat)?
+        .try_max::<(usize,), Axis<1>>()?
+        .try_gt(E::default())?
+        .try_broadcast_like::<_, Axes2<1, 2>>(&shape)?;
+    let finite = rows
+        .retaped::<NoneTape>()
+        .try_mul(E::default())?
+        .try_eq(E::default())?;
+    let kept = mask.clone().try_broadcast_like::<_, Axis<2>>(&shape)?;
+    let (rows, tape) = rows.split_tape();
+    let uniform = finite.try_choose(rows.clone().put_tape(tape), zeros()?)?;
+    let uniform = any.try_choose(zeros()?.put_tape(T::default()), uniform)?;
+    kept.try_choose(rows.put_tape(T::default()), uniform)
+}

@@ -1,0 +1,129 @@
+//! An operation on half precision, run in `f32`.
+//!
+//! An `f16` ends at 65,504 and has three digits: a sum of squares leaves its range, and a sum of ones stops growing at
+//! 2,048. So numbers of half precision become `f32` before they are summed, and the result becomes half precision
+//! again. dfdx has no operation for that which gradients go through; here the operation has a record of its own, whose
+//! gradients are handed over to that of the caller.
+
+use dfdx::prelude::*;
+use dfdx::tensor_ops::Device as TensorDevice;
+
+use crate::ops::{InF32, Operations, Record};
+
+/// Hands an input its part of the gradients.
+type GradientBridge<E, D> =
+    Box<dyn FnOnce(&mut Gradients<f32, D>, &mut Gradients<E, D>) -> Result<(), <D as HasErr>::Err>>;
+
+/// An operation in `f32` on tensors of `E`.
+pub(super) struct Upcast<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> {
+    /// What the operation records.
+    pub record: Record<f32, D>,
+    inputs: Vec<GradientBridge<E, D>>,
+}
+
+impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> Upcast<E, D> {
+    /// For an operation that is recorded in `outer`.
+    pub(super) fn new(outer: &Record<E, D>) -> Self {
+        let record = if outer.is_on() {
+            Record::new()
+        } else {
+            Record::for_tape::<NoneTape>()
+        };
+        let inputs = Vec::new();
+        Self { record, inputs }
+    }
+
+    /// An input of the operation.
+    pub(super) fn input<S: Shape>(
+        &mut self,
+        x: &Tensor<S, E, D>,
+    ) -> Result<Tensor<S, f32, D>, D::Err> {
+        let upcast = x.clone().try_to_dtype::<f32>()?;
+        if self.record.is_on() {
+            let (x, input) = (x.clone(), upcast.clone());
+            self.inputs.push(Box::new(move |gradients, outer| {
+                gradients.try_alloc_for(&input)?;
+                let gradient = gradients.get(&input).try_to_dtype::<E>()?;
+                outer.try_alloc_for(&x)?;
+                let gradient = outer.get(&x).try_add(gradient)?;
+                set_gradient(outer, &x, gradient)
+            }));
+        }
+        Ok(upcast)
+    }
+
+    /// The result of the operation; its gradients go to `outer`.
+    pub(super) fn output<S: Shape>(
+        self,
+        outer: &mut Record<E, D>,
+        y: Tensor<S, f32, D>,
+    ) -> Result<Tensor<S, E, D>, D::Err> {
+        let result = y.clone().try_to_dtype::<E>()?;
+        let narrow = result.clone();
+        outer.add(move |gradients| {
+            if narrow.shape().num_elements() == 0 {
+                return Ok(());
+            }
+            gradients.try_alloc_for(&narrow)?;
+            let gradient = gradients.get(&narrow).try_to_dtype::<f32>()?;
+            let mut inner = Gradients::leaky();
+            set_gradient(&mut inner, &y, gradient)?;
+            self.record.run(&mut inner)?;
+            for hand_over in self.inputs {
+                hand_over(&mut inner, gradients)?;
+            }
+            Ok(())
+        });
+        Ok(result)
+    }
+}
+
+/// Runs an operation on `f32` in place of `E`.
+pub(super) fn try_in_f32<S, Op, E, D, T>(
+    x: Tensor<S, E, D, T>,
+    op: Op,
+) -> Result<Tensor<Op::Output, E, D, T>, D::Err>
+where
+    S: Shape,
+    E: Dtype,
+    D: TensorDevice<E> + TensorDevice<f32>,
+    Op: InF32<S, D>,
+    T: Tape<E, D>,
+{
+    let (x, mut tape) = x.split_tape();
+    let mut outer = Record::for_tape::<T>();
+    let mut upcast = Upcast::new(&outer);
+    let wide = upcast.input(&x)?;
+    let y = match upcast.record.take() {
+        None => op.try_apply(wide)?,
+        Some(operations) => {
+            let (y, operations) = op
+                .try_apply::<f32, Operations<f32, D>>(wide.put_tape(operations))?
+                .split_tape();
+            upcast.record.put(operations);
+            y
+        }
+    };
+    let y = upcast.output(&mut outer, y)?;
+    outer.put_on(&mut tape);
+    Ok(y.put_tape(tape))
+}
+
+/// Replaces the gradient of `x`. dfdx makes no gradient of a tensor, but the gradient of the sum of `x · gradient` is a
+/// given tensor.
+pub(crate) fn set_gradient<S: Shape, E: Dtype, D: TensorDevice<E>>(
+    gradients: &mut Gradients<E, D>,
+    x: &Tensor<S, E, D>,
+    gradient: Tensor<S, E, D>,
+) -> Result<(), D::Err> {
+    let count = x.shape().num_elements();
+    let mut made = x
+        .clone()
+        .put_tape(OwnedTape::default())
+        .try_mul(gradient)?
+        .try_reshape_like(&(count,))?
+        .try_sum::<Rank0, _>()?
+        .try_backward()?;
+    std::mem::swap(gradients.get_or_alloc_mut(x)?, made.get_or_alloc_mut(x)?);
+    Ok(())
+}

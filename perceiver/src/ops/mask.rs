@@ -1,0 +1,61 @@
+//! Who may attend to what.
+
+use dfdx::prelude::*;
+
+use super::KernelDevice;
+
+/// Which keys a query may attend to; true where it may. `bool` until a kernel reads it.
+#[derive(Clone, Debug, Default)]
+pub enum Mask<D: Storage<bool>> {
+    /// Every query to every key.
+    #[default]
+    None,
+    /// Every query of an item to some keys: `(batch, keys)`.
+    Keys(Tensor<(usize, usize), bool, D>),
+    /// Each query to keys of its own: `(batch, queries, keys)`.
+    Pairs(Tensor<(usize, usize, usize), bool, D>),
+    /// Query `i` to the keys up to and including `i + offset`.
+    Causal {
+        /// By how many keys the queries are behind.
+        offset: usize,
+    },
+}
+
+impl<D: Storage<bool>> Mask<D> {
+    /// Whether it is one for so many items, queries and keys.
+    pub(crate) fn fits(&self, batch: usize, queries: usize, keys: usize) -> bool {
+        match self {
+            Self::None | Self::Causal { .. } => true,
+            Self::Keys(mask) => *mask.shape() == (batch, keys),
+            Self::Pairs(mask) => *mask.shape() == (batch, queries, keys),
+        }
+    }
+
+    /// The mask over scores, `(batch, heads, queries, keys)`, on a device of dfdx.
+    pub(super) fn over_scores<E: Dtype>(
+        &self,
+        device: &D,
+        scores: (usize, usize, usize, usize),
+    ) -> Result<Option<Tensor<(usize, usize, usize, usize), bool, D>>, D::Err>
+    where
+        D: KernelDevice<E>,
+    {
+        Ok(match self {
+            Self::None => None,
+            Self::Keys(mask) => {
+                Some(mask.clone().try_broadcast_like::<_, Axes2<1, 2>>(&scores)?)
+            }
+            Self::Pairs(mask) => Some(mask.clone().try_broadcast_like::<_, Axis<1>>(&scores)?),
+            Self::Causal { offset } => {
+                let (_, _, queries, keys) = scores;
+                let allowed = |query| (0..keys).map(move |key| key <= query + offset);
+                let allowed = (0..queries).flat_map(allowed);
+                // As numbers, which every device of dfdx takes; comparing makes `bool`s of them.
+                let numbers = allowed.map(|allowed| if allowed { E::ONE } else { E::default() });
+                let numbers = device.try_tensor_from_vec(numbers.collect(), (queries, keys))?;
+                let mask = numbers.try_gt(E::default())?;
+                Some(mask.try_broadcast_like::<_, Axes2<0, 1>>(&scores)?)
+            }
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! The mean of rows.
+
+use dfdx::prelude::*;
+
+use super::in_f32::Mean;
+use super::record::with_tape;
+use super::{KernelDevice, Record, Rows};
+
+/// The mean of rows.
+pub trait MeanKernel<E: Dtype>: KernelDevice<E> {
+    /// `(batch, rows, width)` to `(batch, 1, width)`.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_mean(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+    ) -> Result<Rows<E, Self>, Self::Err> {
+        with_tape!(record, plain(x))
+    }
+}
+
+impl MeanKernel<f32> for Cpu {
+    // The same, written out so that it is compiled in this crate.
+    fn try_mean(
+        record: &mut Record<f32, Self>,
+        x: Rows<f32, Self>,
+    ) -> Result<Rows<f32, Self>, CpuError> {
+        with_tape!(record, plain(x))
+    }
+}
+
+fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    x: Rows<E, D, T>,
+) -> Result<Rows<E, D, T>, D::Err> {
+    let (batch, _, width) = *x.shape();
+    D::try_in_f32(x, Mean)?.try_reshape_like(&(batch, 1, width))
+}

@@ -1,0 +1,146 @@
+//! What a backward pass has to do, written down by the operations of a forward pass.
+//!
+//! Inside this crate tensors carry no tapes: an operation is handed a [`Record`] instead. So an operation is compiled
+//! once for a device and a data type, and not again for each tape, and the operations of a whole model are one
+//! operation on the tape of the caller.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dfdx::tensor::{Gradients, Merge, NoneTape, Storage, Tape};
+
+type Operation<E, D, Err> = Box<dyn FnOnce(&mut Gradients<E, D>) -> Result<(), Err>>;
+
+/// The backward operations of a forward pass so far; none are kept where no gradients are tracked.
+pub struct Record<E, D: Storage<E>> {
+    operations: Option<Operations<E, D>>,
+}
+
+impl<E, D: Storage<E>> Record<E, D> {
+    /// An empty record for tensors with a tape of type `T`.
+    #[must_use]
+    pub fn for_tape<T: Tape<E, D>>() -> Self {
+        let operations = T::OWNS_TAPE.then(Operations::default);
+        Self { operations }
+    }
+
+    /// An empty record of an operation whose gradients are needed.
+    pub(crate) fn new() -> Self {
+        let operations = Some(Operations::default());
+        Self { operations }
+    }
+
+    /// Whether gradients are tracked.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.operations.is_some()
+    }
+
+    /// Adds a backward operation, which runs before those that were added earlier.
+    pub fn add(
+        &mut self,
+        operation: impl FnOnce(&mut Gradients<E, D>) -> Result<(), D::Err> + 'static,
+    ) {
+        if let Some(operations) = &mut self.operations {
+            operations.add_backward_op(operation);
+        }
+    }
+
+    /// Lends the record to operations of dfdx, which need a tape on a tensor. `None` if no gradients are tracked.
+    pub(super) fn take(&mut self) -> Option<Operations<E, D>> {
+        self.operations.take()
+    }
+
+    /// Takes back what was lent.
+    pub(super) fn put(&mut self, operations: Operations<E, D>) {
+        self.operations = Some(operations);
+    }
+
+    /// Adds all of it to a tape, as one operation.
+    pub fn put_on<T: Tape<E, D>>(self, tape: &mut T)
+    where
+        E: 'static,
+    {
+        if let Some(operations) = self.operations {
+            tape.add_backward_op(move |gradients| operations.run(gradients));
+        }
+    }
+
+    /// Runs the backward pass.
+    pub(crate) fn run(self, gradients: &mut Gradients<E, D>) -> Result<(), D::Err> {
+        match self.operations {
+            Some(operations) => operations.run(gradients),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E, D: Storage<E>> fmt::Debug for Record<E, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.operations.as_ref().map(|list| list.0.len());
+        f.debug_tuple("Record").field(&count).finish()
+    }
+}
+
+/// The operations of a record, as a tape for tensors of dfdx.
+pub struct Operations<E, D: Storage<E>>(Vec<(u64, Operation<E, D, D::Err>)>);
+
+impl<E, D: Storage<E>> Operations<E, D> {
+    /// Runs the operations, the last one first, and drops each one with what it kept.
+    fn run(mut self, gradients: &mut Gradients<E, D>) -> Result<(), D::Err> {
+        // Operations of dfdx record parts of themselves on tapes of their own and merge them later.
+        self.0.sort_by_key(|(number, _)| *number);
+        while let Some((_, operation)) = self.0.pop() {
+            operation(gradients)?;
+        }
+        Ok(())
+    }
+}
+
+impl<E, D: Storage<E>> Default for Operations<E, D> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<E, D: Storage<E>> Merge<NoneTape> for Operations<E, D> {
+    fn merge(self, NoneTape: NoneTape) -> Self {
+        self
+    }
+}
+
+impl<E, D: Storage<E>> Merge<Self> for Operations<E, D> {
+    fn merge(mut self, mut other: Self) -> Self {
+        self.0.append(&mut other.0);
+        self
+    }
+}
+
+impl<E, D: Storage<E>> Tape<E, D> for Operations<E, D> {
+    const OWNS_TAPE: bool = true;
+
+    fn add_backward_op<F>(&mut self, operation: F)
+    where
+        F: FnOnce(&mut Gradients<E, D>) -> Result<(), D::Err> + 'static,
+    {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.0.push((number, Box::new(operation)));
+    }
+}
+
+/// Calls a function over tensors with tapes, `plain(x, ..)`, with what `record` holds as the tape of `x`.
+macro_rules! with_tape {
+    ($record:expr, $plain:ident($x:expr $(, $argument:expr)*)) => {
+        match $record.take() {
+            None => $plain($x $(, $argument)*),
+            Some(tape) => {
+                use dfdx::tensor::{PutTape, SplitTape};
+                let (y, tape) = $plain($x.put_tape(tape) $(, $argument)*)?.split_tape();
+                $record.put(tape);
+                Ok(y)
+            }
+        }
+    };
+}
+pub(super) use with_tape;

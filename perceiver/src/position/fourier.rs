@@ -1,0 +1,198 @@
+//! Fourier features.
+
+use std::f64::consts::PI;
+
+use dfdx::prelude::*;
+
+use crate::input::{Input, InputMask};
+use crate::ops::{Positioned, Record};
+use crate::spec::EncodedWidth;
+use crate::{Device, ForwardError};
+
+/// Fourier features of a position; the paper's section 3.2.
+///
+/// Along each axis a position runs evenly from -1 to 1. Its features are
+/// `[sin(π·f·p) for each band f.., cos(π·f·p) for each band f.., p]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fourier {
+    /// The number of frequency bands.
+    pub bands: usize,
+    /// The sampling rate of the encoding along an axis: the highest frequency is half of it.
+    pub max_freq: f64,
+    /// `None`: frequencies are spaced evenly from 1 to `max_freq / 2`, as in the paper. `Some`: logarithmically from this
+    /// base to `max_freq / 2`, as in the TensorFlow package.
+    pub base: Option<f64>,
+}
+
+impl Fourier {
+    /// The number of features of one axis.
+    #[must_use]
+    pub const fn width(self) -> usize {
+        2 * self.bands + 1
+    }
+
+    /// The features of every position of an axis of `size`, row by row.
+    pub(super) fn table(self, size: usize) -> Vec<f64> {
+        let frequencies = self.frequencies();
+        let row = |i| {
+            let position = spaced(-1.0, 1.0, size, i);
+            let angles = frequencies.iter().map(move |f| f * position * PI);
+            let sines = angles.clone().map(f64::sin);
+            sines.chain(angles.map(f64::cos)).chain([position])
+        };
+        (0..size).flat_map(row).collect()
+    }
+
+    /// The frequency of each band, in cycles over the axis.
+    fn frequencies(self) -> Vec<f64> {
+        let highest = self.max_freq / 2.0;
+        let frequency = |band| match self.base {
+            None => spaced(1.0, highest, self.bands, band),
+            Some(base) => base.powf(spaced(1.0, highest.log(base), self.bands, band)),
+        };
+        (0..self.bands).map(frequency).collect()
+    }
+}
+
+/// Number `index` of `count` numbers spaced evenly from `start` to `end`; of one number, `start`.
+fn spaced(start: f64, end: f64, count: usize, index: usize) -> f64 {
+    match count {
+        0 | 1 => start,
+        _ => start + (end - start) * index as f64 / (count - 1) as f64,
+    }
+}
+
+/// [`Fourier`] features for an input with `CHANNELS` channels and `AXES` axes, for models written by hand.
+///
+/// A token becomes `[channels.., features of axis 1.., features of axis 2.., ..]`, `WIDTH` wide, which must be
+/// `CHANNELS + AXES · (2 · BANDS + 1)`. An encoding has no parameters.
+///
+/// A width that does not follow from the others is an error of `cargo check`, up to a width of 1024:
+///
+/// ```compile_fail,E0277
+/// use perceiver::position::FourierFeatures;
+/// let features = FourierFeatures::<3, 2, 6, 30>::linear(10.0); // 3 + 2 * (2 * 6 + 1) is 29
+/// ```
+///
+/// ```text
+/// error[E0277]: `Const<30>` is not the width of 3 channels with 2 axes of 6 frequency bands
+///    |
+///    | let features = FourierFeatures::<3, 2, 6, 30>::linear(10.0);
+///    |                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected a width of `3 + 2 * (2 * 6 + 1)`, of at most 1024, found `Const<30>`
+/// ```
+///
+/// so an attention over encoded tokens can be checked too:
+///
+/// ```
+/// use perceiver::dfdx::nn::BuildModule;
+/// use perceiver::{nn::Attention, position::FourierFeatures, prelude::*};
+///
+/// let dev = Cpu::default();
+/// let image: Tensor<Rank4<1, 16, 16, 3>, f32, _> = dev.sample_normal();
+/// let features = FourierFeatures::<3, 2, 6, 29>::linear(10.0);
+/// let attention = Attention::<32, 29, 1, 64, f32, Cpu>::build(&dev);
+///
+/// let tokens: Tensor<(Const<1>, usize, Const<29>), f32, _> = features.try_encode(image)?;
+/// let latents: Tensor<Rank3<1, 8, 32>, f32, _> = dev.sample_normal();
+/// let out = attention.forward((latents, tokens));
+/// # Ok::<(), perceiver::ForwardError<_>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FourierFeatures<
+    const CHANNELS: usize,
+    const AXES: usize,
+    const BANDS: usize,
+    const WIDTH: usize,
+>(Fourier);
+
+impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: usize>
+    FourierFeatures<CHANNELS, AXES, BANDS, WIDTH>
+where
+    Const<WIDTH>: EncodedWidth<CHANNELS, AXES, BANDS>,
+{
+    /// Frequencies spaced evenly from 1 to `max_freq / 2`, as in the paper.
+    #[must_use]
+    pub fn linear(max_freq: f64) -> Self {
+        Self::new(max_freq, None)
+    }
+
+    /// Frequencies spaced logarithmically from `base` to `max_freq / 2`, as in the TensorFlow package.
+    #[must_use]
+    pub fn log(max_freq: f64, base: f64) -> Self {
+        Self::new(max_freq, Some(base))
+    }
+
+    fn new(max_freq: f64, base: Option<f64>) -> Self {
+        let bands = BANDS;
+        Self(Fourier {
+            bands,
+            max_freq,
+            base,
+        })
+    }
+
+    /// Flattens the axes of an input and appends the features to each token; returns `(batch, tokens, WIDTH)`. The
+    /// features are made on the device; only a table for each axis is sent there.
+    ///
+    /// A declared model never makes encoded tokens where it can do without.
+    ///
+    /// # Errors
+    /// If the batch or an axis is empty, the mask of the input is of another size (it is not used), or the device runs
+    /// out of memory.
+    pub fn try_encode<E: Dtype, D: Device<E>, I: Input<AXES, E, D, Channels = Const<CHANNELS>>>(
+        &self,
+        input: I,
+    ) -> Result<Tensor<(I::Batch, usize, Const<WIDTH>), E, D, I::Tape>, ForwardError<D::Err>>
+    where
+        I::Mask: InputMask<I::Positions, E, D>,
+    {
+        let tokens = input.into_tokens()?;
+        let mut record = Record::for_tape::<I::Tape>();
+        let axes = tokens.grid.axes();
+        let tokens_in_parts = Positioned {
+            features: Position::Fourier(self.0).tables(&axes),
+            channels: D::try_flatten(&mut record, tokens.grid)?,
+            axes,
+            mask: None,
+        };
+        let encoded = tokens_in_parts.try_encode(&mut record)?;
+        let mut tape = tokens.tape;
+        record.put_on(&mut tape);
+        Ok(crate::ops::typed(encoded, tape)?)
+    }
+}
+
+use super::Position;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fourier(bands: usize, max_freq: f64, base: Option<f64>) -> Fourier {
+        Fourier {
+            bands,
+            max_freq,
+            base,
+        }
+    }
+
+    #[test]
+    fn bands_are_linear_unless_a_base_is_given() {
+        let linear = fourier(4, 20.0, None);
+        assert_eq!(linear.frequencies(), [1.0, 4.0, 7.0, 10.0]);
+        let log = fourier(3, 16.0, Some(2.0));
+        for (found, expected) in log.frequencies().into_iter().zip([2.0, 4.0, 8.0]) {
+            assert!(
+                (found - expected).abs() < 1e-12,
+                "{found} is not {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_band_has_the_lowest_frequency_and_one_position_is_minus_one() {
+        let features = fourier(1, 20.0, None);
+        assert_eq!(features.frequencies(), [1.0]);
+        assert_eq!(features.table(1)[2], -1.0);
+    }
+}

@@ -1,0 +1,32 @@
+//! What a model costs, as constants.
+
+use super::{Numbers, Spec};
+use crate::nn::{Part, block};
+
+/// What a part of a model costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// The number of trainable parameters.
+    pub parameters: usize,
+}
+
+impl Cost {
+    /// Of all layers with weights of their own.
+    pub(crate) const fn of_layers<S: Spec>() -> Self {
+        let n = Numbers::of::<S>();
+        let cross = block::parameters(n.latent_dim, Some(n.token_dim), n.cross_heads);
+        let latent = block::parameters(n.latent_dim, None, n.latent_heads);
+        Self {
+            parameters: n.stored_layers * (cross + n.self_per_cross_attn * latent),
+        }
+    }
+
+    /// Of a model.
+    pub(crate) const fn of_model<S: Spec>() -> Self {
+        let n = Numbers::of::<S>();
+        let latents = n.num_latents * n.latent_dim;
+        Self {
+            parameters: latents + Self::of_layers::<S>().parameters + S::Output::PARAMETERS,
+        }
+    }
+}
