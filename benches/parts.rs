@@ -8,7 +8,8 @@ use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 use perceiver::dfdx::data::OneHotEncode;
 use perceiver::dfdx::nn::BuildModule;
 use perceiver::dfdx::optim::{Adam, Optimizer};
-use perceiver::nn::{Attention, FeedForward, FourierFeatures, Input};
+use perceiver::nn::{Attention, FeedForward};
+use perceiver::position::FourierFeatures;
 use perceiver::prelude::*;
 
 type Image = Tensor<Rank4<1, 224, 224, 3>, f32, Cpu>;
@@ -37,14 +38,10 @@ macro_rules! parts {
         let latents: Tensor<Rank3<1, $latents, $dim>, f32, _> = dev.sample_normal();
 
         let features = FourierFeatures::<3, 2, $bands, $channels>::linear($Model::MAX_FREQ);
-        let encode = || {
-            features
-                .try_encode(image.clone().into_tokens().unwrap())
-                .unwrap()
-        };
+        let encode = || features.try_encode(image.clone()).unwrap();
         group.bench_function("encode", |b| b.iter(encode));
 
-        let tokens = encode().data;
+        let tokens = encode();
         let cross = Attention::<$dim, $channels, 1, 64, f32, Cpu>::build(&dev);
         group.bench_function("cross attention", |b| {
             b.iter(|| cross.forward((latents.clone(), tokens.clone())))

@@ -233,7 +233,7 @@ fn ema_reset_and_conversions() {
     let mut reset = model.clone();
     reset.reset_params();
     assert_ne!(reset.latents.array(), model.latents.array());
-    assert_eq!(reset.to_logits.norm.bias.array(), [0.0; 12]);
+    assert_eq!(reset.output.view().norm.bias.as_vec(), [0.0; 12]);
 }
 
 #[test]

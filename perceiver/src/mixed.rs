@@ -221,9 +221,9 @@ mod tests {
     use dfdx::nn::{BuildModule, Module, ToDtype};
 
     use super::*;
-    use crate::nn::Linear;
+    use dfdx::nn::modules::Linear;
 
-    type Layer = Linear<Const<3>, Const<2>, f32, Cpu>;
+    type Layer = Linear<3, 2, f32, Cpu>;
     type Mixed = AMP<f16>;
 
     fn gradients(

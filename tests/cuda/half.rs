@@ -1,9 +1,9 @@
 //! Half precision: `f16` and `AMP<f16>`.
 
 use perceiver::dfdx::dtypes::{AMP, f16};
-use perceiver::dims::Inner;
-use perceiver::ops::{AttentionOptions, KeyValue};
+use perceiver::ops::{Attend, AttentionKernel, Mask, Record};
 use perceiver::prelude::*;
+use perceiver::spec::Heads;
 
 use crate::gpu;
 use crate::model::{ImageNet, images};
@@ -35,7 +35,7 @@ where
     let gradients = logits.mean().backward();
     assert_no_nan("latents", &gradients.get(&model.latents));
     assert_no_nan("images", &gradients.get(&images));
-    let to_q = &model.layers.modules[0].cross_attn.inner.to_q.weight;
+    let to_q = model.layers.view()[0].cross.attention.to_q.weight;
     assert_no_nan("to_q", &gradients.get(to_q));
 }
 
@@ -49,21 +49,24 @@ where
     let gpu = gpu();
     let number = |x: f64| E::from_f64(x).unwrap();
     // 64 · 35.36² / √64 is 1e4.
-    let query = gpu.tensor_from_vec(vec![number(35.36); DIM], (1, 1, Inner::<1, DIM>::default()));
+    let query = gpu.tensor_from_vec(vec![number(35.36); DIM], (1, 1, DIM));
     let rows = (0..TOKENS).flat_map(|token| {
         let key = if token == 7 { 35.36 } else { -35.36 };
         std::iter::repeat_n(key, DIM).chain(std::iter::repeat_n(token as f64 / 64.0, DIM))
     });
-    let key_value = rows.map(number).collect();
-    let key_value = gpu.tensor_from_vec(key_value, (1, TOKENS, KeyValue::<1, DIM>::default()));
-    let options = AttentionOptions::default();
-    let out = Cuda::try_attention(query.leaky_trace(), key_value.clone(), &options).unwrap();
+    let key_value = gpu.tensor_from_vec(rows.map(number).collect(), (1, TOKENS, 2 * DIM));
+    let mut record = Record::for_tape::<OwnedTape<E, Cuda>>();
+    let (heads, attend) = (Heads { count: 1, dim: DIM }, Attend::default());
+    let (q, kv) = (query.clone(), key_value.clone());
+    let out = Cuda::try_attention(&mut record, q, kv, heads, &Mask::None, attend).unwrap();
     let found = numbers(&out);
     assert!(
         found.iter().all(|x| (x - 7.0 / 64.0).abs() < 1e-2),
         "{found:?}"
     );
-    let gradients = out.mean().backward();
+    let mut tape = OwnedTape::default();
+    record.put_on(&mut tape);
+    let gradients = out.put_tape(tape).mean().backward();
     assert_no_nan("query", &gradients.get(&query));
     assert_no_nan("key_value", &gradients.get(&key_value));
 }

@@ -60,7 +60,7 @@ fn cpu_and_gpu_agree_on_gradients() {
     ) -> [Vec<f32>; 3] {
         let loss = model.forward(images.leaky_trace()).square().sum();
         let gradients = loss.backward();
-        let last = &model.layers.modules[5].cross_attn.inner.to_kv.weight;
+        let last = model.layers.view()[5].cross.attention.to_kv.weight;
         [
             gradients.get(&model.latents).as_vec(),
             gradients.get(&images).as_vec(),

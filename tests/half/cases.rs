@@ -1,8 +1,9 @@
 //! Tests for one data type, `E`.
 
 use perceiver::dfdx::nn::ToDtype;
-use perceiver::ops::AttentionOptions;
+use perceiver::ops::{Attend, AttentionKernel, Mask, Record};
 use perceiver::prelude::*;
+use perceiver::spec::Heads;
 
 use super::E;
 
@@ -68,30 +69,20 @@ where
 {
     let loss = model.forward(image.leaky_trace()).square().mean();
     let gradients = loss.backward();
-    let layer = &model.layers.modules[0];
+    let layers = model.layers.view();
+    let cross = &layers[0].cross;
+    let norm_context = cross.norm_context.as_ref().unwrap();
     vec![
         ("latents", wide(&gradients.get(&model.latents))),
+        ("to_q", wide(&gradients.get(cross.attention.to_q.weight))),
+        ("to_kv", wide(&gradients.get(cross.attention.to_kv.weight))),
+        ("norm_context", wide(&gradients.get(norm_context.weight))),
+        ("feed_forward", wide(&gradients.get(cross.feed_forward.expand))),
+        ("bias", wide(&gradients.get(cross.feed_forward.expand_bias))),
         (
-            "to_q",
-            wide(&gradients.get(&layer.cross_attn.inner.to_q.weight)),
+            "norm",
+            wide(&gradients.get(model.output.view().norm.weight)),
         ),
-        (
-            "to_kv",
-            wide(&gradients.get(&layer.cross_attn.inner.to_kv.weight)),
-        ),
-        (
-            "norm_context",
-            wide(&gradients.get(&layer.cross_attn.norm_context.weight)),
-        ),
-        (
-            "cross_ff",
-            wide(&gradients.get(&layer.cross_ff.inner.expand.weight)),
-        ),
-        (
-            "bias",
-            wide(&gradients.get(&layer.cross_ff.inner.expand.bias)),
-        ),
-        ("norm", wide(&gradients.get(&model.to_logits.norm.weight))),
         ("image", wide(&gradients.get(image))),
     ]
 }
@@ -123,13 +114,13 @@ fn logits_and_gradients_are_those_of_f32() {
 fn extreme(mask: bool) {
     let dev = Cpu::seed_from_u64(2);
     let mut model = dev.build_module::<Small, f32>();
-    for layer in &mut model.layers.modules {
-        let attention = &mut layer.cross_attn.inner;
-        attention.to_q.weight = attention.to_q.weight.clone() * 150.0;
-        attention.to_kv.weight = attention.to_kv.weight.clone() * 150.0;
-        let attention = &mut layer.self_attns.modules[0].0.inner;
-        attention.to_q.weight = attention.to_q.weight.clone() * 150.0;
-        attention.to_kv.weight = attention.to_kv.weight.clone() * 150.0;
+    for layer in model.layers.view_mut() {
+        for block in [Some(layer.cross), layer.latent.into_iter().next()] {
+            let attention = block.unwrap().attention;
+            for weight in [attention.to_q.weight, attention.to_kv.weight] {
+                *weight = weight.clone() * 150.0;
+            }
+        }
     }
     let model = model.to_dtype::<E>();
     let image: Tensor<Rank4<1, 224, 224, 3>, f32, _> = dev.sample_normal();
@@ -140,7 +131,7 @@ fn extreme(mask: bool) {
     assert_finite("logits", &wide(&logits.with_empty_tape().split_tape().0));
     let gradients = logits.square().mean().backward();
     assert_finite("the image's gradient", &wide(&gradients.get(&image)));
-    let weight = &model.layers.modules[0].cross_attn.inner.to_kv.weight;
+    let weight = model.layers.view()[0].cross.attention.to_kv.weight;
     assert_finite("a weight's gradient", &wide(&gradients.get(weight)));
 }
 
@@ -164,17 +155,19 @@ fn scores_of_ten_thousand_choose_a_token() {
         .flat_map(|token| [[50.0 * sign(token); 64], [token as f32; 64]])
         .flatten()
         .collect();
-    let query: Tensor<Rank3<1, 3, 64>, f32, _> = dev.ones() * 25.0;
-    let query = query
-        .to_dtype::<E>()
-        .reshape_like(&(1, 3, Default::default()));
-    let key_value = dev
-        .tensor_from_vec(key_value, (1, TOKENS, Default::default()))
+    let query = dev
+        .tensor_from_vec(vec![25.0; 3 * 64], (1, 3, 64))
         .to_dtype::<E>();
-    let out = <Cpu as Device<E>>::try_attention::<_, _, _, 1, 64, _>(
+    let key_value = dev
+        .tensor_from_vec(key_value, (1, TOKENS, 2 * 64))
+        .to_dtype::<E>();
+    let out = Cpu::try_attention(
+        &mut Record::for_tape::<NoneTape>(),
         query,
         key_value,
-        &AttentionOptions::default(),
+        Heads { count: 1, dim: 64 },
+        &Mask::None,
+        Attend::default(),
     );
     assert_eq!(wide(&out.unwrap()), [123.0; 3 * 64]);
 }

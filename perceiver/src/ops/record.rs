@@ -25,6 +25,7 @@ impl<E, D: Storage<E>> Record<E, D> {
     }
 
     /// An empty record of an operation whose gradients are needed.
+    #[cfg(any(test, feature = "f16"))]
     pub(crate) fn new() -> Self {
         let operations = Some(Operations::default());
         Self { operations }
@@ -67,6 +68,7 @@ impl<E, D: Storage<E>> Record<E, D> {
     }
 
     /// Runs the backward pass.
+    #[cfg(feature = "f16")]
     pub(crate) fn run(self, gradients: &mut Gradients<E, D>) -> Result<(), D::Err> {
         match self.operations {
             Some(operations) => operations.run(gradients),
@@ -136,9 +138,11 @@ macro_rules! with_tape {
             None => $plain($x $(, $argument)*),
             Some(tape) => {
                 use dfdx::tensor::{PutTape, SplitTape};
-                let (y, tape) = $plain($x.put_tape(tape) $(, $argument)*)?.split_tape();
-                $record.put(tape);
-                Ok(y)
+                $plain($x.put_tape(tape) $(, $argument)*).map(|y| {
+                    let (y, tape) = y.split_tape();
+                    $record.put(tape);
+                    y
+                })
             }
         }
     };

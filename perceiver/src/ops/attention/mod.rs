@@ -213,35 +213,58 @@ fn finfo_min<E: Dtype>() -> E {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
     use super::*;
+    use crate::ops::Device;
+    use crate::ops::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
 
-    /// With scores of about `size`, and a mask that keeps a token where its sample is below `keep`.
-    fn run<const H: usize, const D: usize, E: Dtype>(
+    #[derive(Clone, Copy, Debug)]
+    struct Case {
         seed: u64,
-        (b, l, m): (usize, usize, usize),
+        /// Batch, queries, tokens.
+        sizes: (usize, usize, usize),
+        heads: Heads,
+        /// The size of scores.
         size: f64,
-        keep: f64,
-    ) -> Outcome
+        mask: Kind,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Kind {
+        None,
+        /// Tokens may be attended to where their sample is below this.
+        Keys(f64),
+        Pairs(f64),
+        Causal(usize),
+    }
+
+    fn run<E: Dtype>(case: &Case) -> Outcome
     where
         Cpu: Device<E>,
     {
-        let query: Vec<f64> = samples(seed, b * l * H * D)
-            .into_iter()
-            .map(|x| size * x)
-            .collect();
-        let query = tensor::<_, E>((b, l, Inner::<H, D>::default()), &query);
-        let key_value = samples(seed + 1, b * m * 2 * H * D);
-        let key_value = tensor((b, m, KeyValue::<H, D>::default()), &key_value);
-        let mask = samples(seed + 2, b * m)
-            .into_iter()
-            .map(|x| f64::from(u8::from(x < keep)));
-        let options = AttentionOptions {
-            mask: (keep < 9.0).then(|| tensor((b, m), &mask.collect::<Vec<_>>())),
-            ..AttentionOptions::default()
+        let &Case { seed, heads, size, .. } = case;
+        let (b, l, m) = case.sizes;
+        let width = heads.width();
+        let query = samples(seed, b * l * width).into_iter();
+        let query: Vec<f64> = query.map(|x| size * x).collect();
+        let query = tensor::<_, E>((b, l, width), &query);
+        let key_value = tensor((b, m, 2 * width), &samples(seed + 1, b * m * 2 * width));
+        let allowed = |count, keep| samples(seed + 2, count).into_iter().map(move |x| x < keep);
+        let dev = Cpu::default();
+        let mask = match case.mask {
+            Kind::None => Mask::None,
+            Kind::Keys(keep) => {
+                Mask::Keys(dev.tensor_from_vec(allowed(b * m, keep).collect(), (b, m)))
+            }
+            Kind::Pairs(keep) => {
+                let allowed = allowed(b * l * m, keep).collect();
+                Mask::Pairs(dev.tensor_from_vec(allowed, (b, l, m)))
+            }
+            Kind::Causal(offset) => Mask::Causal { offset },
         };
-        let out = Cpu::try_attention(query.leaky_trace(), key_value.clone(), &options).unwrap();
-        let (out, gradients) = backward(out);
+        let mut record = Record::new();
+        let (q, kv) = (query.clone(), key_value.clone());
+        let out = Cpu::try_attention(&mut record, q, kv, heads, &mask, Attend::default()).unwrap();
+        let (out, gradients) = backward(record, out);
         vec![
             out,
             numbers(&gradients.get(&query)),
@@ -249,42 +272,94 @@ mod tests {
         ]
     }
 
-    fn check<const H: usize, const D: usize>(
-        seed: u64,
-        sizes: (usize, usize, usize),
-        size: f64,
-        keep: f64,
-        tolerance: f64,
-    ) {
-        let found = run::<H, D, f32>(seed, sizes, size, keep);
-        assert_close(
-            &found,
-            &run::<H, D, f64>(seed, sizes, size, keep),
-            tolerance,
-        );
+    fn check_case(case: &Case, tolerance: f64) {
+        assert_close(&run::<f32>(case), &run::<f64>(case), tolerance);
+    }
+
+    fn masks() -> impl Strategy<Value = Kind> {
+        prop_oneof![
+            Just(Kind::None),
+            (-1.0..1.0).prop_map(Kind::Keys),
+            (-2.0..1.0).prop_map(Kind::Pairs),
+            (0..300_usize).prop_map(Kind::Causal),
+        ]
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
-        fn kernel_is_plain(
+        fn kernel_matches_reference(
             seed: u32,
             sizes in (1..3_usize, 1..150_usize, 1..300_usize),
-            keep in prop_oneof![Just(9.0), -1.0..1.0],
+            mask in masks(),
+            (count, dim) in prop_oneof![Just((2, 5)), Just((1, 16))],
         ) {
-            check::<2, 5>(seed.into(), sizes, 1.0, keep, 2e-5);
-            check::<1, 16>(seed.into(), sizes, 1.0, keep, 2e-5);
+            let heads = Heads { count, dim };
+            check_case(&Case { seed: seed.into(), sizes, heads, size: 1.0, mask }, 2e-5);
         }
     }
 
     #[test]
     fn one_token_no_token_and_extreme_scores() {
-        check::<3, 4>(1, (2, 1, 1), 1.0, 9.0, 1e-6);
+        let case = Case {
+            seed: 1,
+            sizes: (2, 1, 1),
+            heads: Heads { count: 3, dim: 4 },
+            size: 1.0,
+            mask: Kind::None,
+        };
+        check_case(&case, 1e-6);
         // Nothing may be attended to: all is, equally.
-        check::<3, 4>(2, (2, 5, 7), 1.0, -9.0, 1e-5);
+        for mask in [Kind::Keys(-9.0), Kind::Pairs(-9.0)] {
+            let sizes = (2, 5, 7);
+            check_case(&Case { sizes, mask, ..case }, 1e-5);
+            let sizes = (1, 5, 600);
+            check_case(&Case { sizes, mask, ..case }, 1e-5);
+        }
         // A tile of nothing before one of something.
-        check::<1, 4>(3, (1, 3, 600), 1.0, -2.5, 1e-5);
-        // Scores of ±1e4 choose one token each; f32 has four digits of them left behind the point.
-        check::<2, 4>(4, (1, 9, 40), 1e4, 9.0, 5e-3);
+        let sizes = (1, 3, 600);
+        let mask = Kind::Keys(-2.5);
+        check_case(&Case { sizes, mask, ..case }, 1e-5);
+        // Scores of ±1e4 choose one token each; f32 has four digits of them left after the point.
+        let sizes = (1, 9, 40);
+        check_case(&Case { sizes, size: 1e4, ..case }, 5e-3);
+    }
+
+    #[test]
+    fn a_causal_mask_is_that_of_pairs() {
+        let dev = Cpu::default();
+        let heads = Heads { count: 2, dim: 4 };
+        let (l, m, offset) = (300, 320, 20);
+        let query = tensor::<_, f32>((1, l, 8), &samples(1, l * 8));
+        let key_value = tensor((1, m, 16), &samples(2, m * 16));
+        let pairs = (0..l * m).map(|i| i % m <= i / m + offset).collect();
+        let masks = [
+            Mask::Causal { offset },
+            Mask::Pairs(dev.tensor_from_vec(pairs, (1, l, m))),
+        ];
+        let [causal, pairs] = masks.map(|mask| {
+            let (q, kv) = (query.clone(), key_value.clone());
+            let record = &mut Record::new();
+            numbers(&Cpu::try_attention(record, q, kv, heads, &mask, Attend::default()).unwrap())
+        });
+        assert_close(&vec![causal], &vec![pairs], 1e-6);
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_an_error() {
+        let heads = Heads { count: 1, dim: 4 };
+        let fits = |query: (usize, usize, usize), key_value: (usize, usize, usize), mask: usize| {
+            let query = tensor::<_, f32>(query, &vec![0.0; query.num_elements()]);
+            let key_value = tensor(key_value, &vec![0.0; key_value.num_elements()]);
+            let mask = Cpu::default().tensor_from_vec(vec![true; 2 * mask], (2, mask));
+            let record = &mut Record::new();
+            let mask = Mask::Keys(mask);
+            Cpu::try_attention(record, query, key_value, heads, &mask, Attend::default()).is_ok()
+        };
+        assert!(fits((2, 3, 4), (2, 5, 8), 5));
+        assert!(!fits((2, 3, 4), (2, 5, 8), 4));
+        assert!(!fits((2, 3, 4), (2, 5, 7), 5));
+        assert!(!fits((2, 3, 5), (2, 5, 8), 5));
+        assert!(!fits((1, 3, 4), (2, 5, 8), 5));
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
 
 /// Whether it takes fewer operations to project `queries` into token space than to project all tokens to keys and
 /// values.
-fn absorbs(width: usize, dim_head: usize, queries: usize) -> bool {
+pub(super) fn absorbs(width: usize, dim_head: usize, queries: usize) -> bool {
     width * queries <= dim_head * (queries + width)
 }
 
@@ -54,8 +54,8 @@ pub(super) fn absorbed<E: Dtype, D: LinearKernel<E>>(
     parameters.check(&query, tokens)?;
     let (weight, bias) = folded(record, parameters)?;
     let (heads, queries) = (parameters.heads, query.shape().1);
-    let query: Result<_, D::Err> = with_tape!(record, into_token_space(query, &weight, heads));
-    let sums = attend(record, query?)?;
+    let query = with_tape!(record, into_token_space(query, &weight, heads))?;
+    let sums = attend(record, query)?;
     with_tape!(record, into_values(sums, &weight, &bias, heads, queries))
 }
 
@@ -90,11 +90,11 @@ fn folded<E: Dtype, D: LinearKernel<E>>(
         to_kv,
         ..
     } = *parameters;
-    let weight: Result<_, D::Err> = with_tape!(record, scaled(vector(norm_weight), to_kv));
-    let row: Result<_, D::Err> = with_tape!(record, as_row(vector(norm_bias)));
-    let bias = D::try_linear(record, row?, to_kv, None)?;
-    let bias: Result<_, D::Err> = with_tape!(record, as_vector(bias));
-    Ok((untyped(weight?), untyped(bias?)))
+    let weight = with_tape!(record, scaled(vector(norm_weight), to_kv))?;
+    let row = with_tape!(record, as_row(vector(norm_bias)))?;
+    let bias = D::try_linear(record, row, to_kv, None)?;
+    let bias = with_tape!(record, as_vector(bias))?;
+    Ok((untyped(weight), untyped(bias)))
 }
 
 /// `(batch, queries, heads)` to `(batch, heads · queries, width of a token)`. Each head is a product of its own, over the

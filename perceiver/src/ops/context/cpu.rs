@@ -26,6 +26,14 @@ enum Tokens {
     Separable(Arc<Separable>),
 }
 
+impl CpuContext {
+    /// Whether encoded tokens were never made.
+    #[cfg(test)]
+    pub(super) fn is_separable(&self) -> bool {
+        matches!(self.0, Tokens::Separable(_))
+    }
+}
+
 impl ContextKernel<f32> for Cpu {
     type Context = CpuContext;
 

@@ -2,6 +2,9 @@
 
 use dfdx::prelude::*;
 
+use crate::ops::{Matrix, Record, Vector};
+use crate::spec::Width;
+
 /// What an op gave, and the gradients of what it was called with, all as f64.
 pub(in crate::ops) type Outcome = Vec<Vec<f64>>;
 
@@ -21,6 +24,26 @@ where
     Cpu::default().tensor_from_vec(numbers, shape)
 }
 
+/// A parameter of `numbers`.
+pub(in crate::ops) fn matrix<E: Dtype>(
+    rows: usize,
+    columns: usize,
+    numbers: &[f64],
+) -> Matrix<E, Cpu>
+where
+    Cpu: Storage<E> + TensorFromVec<E>,
+{
+    tensor((Width::new(rows), Width::new(columns)), numbers)
+}
+
+/// A parameter of `numbers`.
+pub(in crate::ops) fn vector<E: Dtype>(numbers: &[f64]) -> Vector<E, Cpu>
+where
+    Cpu: Storage<E> + TensorFromVec<E>,
+{
+    tensor((Width::new(numbers.len()),), numbers)
+}
+
 pub(in crate::ops) fn numbers<S: Shape, E: Dtype>(tensor: &Tensor<S, E, Cpu>) -> Vec<f64>
 where
     Cpu: Storage<E>,
@@ -31,16 +54,18 @@ where
 
 /// What `out` is, and the gradients of the sum of its elements times something different for each.
 pub(in crate::ops) fn backward<S, E: Dtype>(
-    out: Tensor<S, E, Cpu, OwnedTape<E, Cpu>>,
+    record: Record<E, Cpu>,
+    out: Tensor<S, E, Cpu>,
 ) -> (Vec<f64>, Gradients<E, Cpu>)
 where
     Cpu: dfdx::tensor_ops::Device<E>,
     S: Shape + HasAxes<S::AllAxes> + ReduceShape<S::AllAxes> + ReduceShapeTo<(), S::AllAxes>,
 {
-    let (out, tape) = out.split_tape();
     let found = numbers(&out);
     let factors = samples(99, found.len());
     let factors = tensor(*out.shape(), &factors);
+    let mut tape = OwnedTape::default();
+    record.put_on(&mut tape);
     let gradients = out
         .put_tape(tape)
         .try_mul(factors)
@@ -58,6 +83,7 @@ pub(in crate::ops) fn assert_close(found: &Outcome, expected: &Outcome, toleranc
         assert_eq!(found.len(), expected.len(), "outcome {which}");
         let largest = expected.iter().fold(1.0_f64, |x, y| x.max(y.abs()));
         for (i, (x, y)) in found.iter().zip(expected).enumerate() {
+            // Written so that no number that is not one passes.
             assert!(
                 (x - y).abs() <= tolerance * largest,
                 "outcome {which}, number {i}: {x} is not {y} (the largest is {largest})"

@@ -207,3 +207,86 @@ fn plain_clear<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     let uniform = any.try_choose(zeros()?.put_tape(T::default()), uniform)?;
     kept.try_choose(rows.put_tape(T::default()), uniform)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Device;
+    use crate::ops::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
+
+    /// Broadcast and permuted views have the numbers and gradients that they mean, by kernel and plain form.
+    #[test]
+    fn views_are_read_as_they_are_meant() {
+        fn run<E: Dtype>(with_kernel: bool) -> Outcome
+        where
+            Cpu: Device<E>,
+        {
+            fn broadcast<E: Dtype, T: Tape<E, Cpu>>(
+                x: Tensor<(usize, usize), E, Cpu, T>,
+            ) -> Result<Tensor<(usize, usize, usize, usize), E, Cpu, T>, CpuError>
+            where
+                Cpu: Device<E>,
+            {
+                x.try_permute::<(usize, usize), Axes2<1, 0>>()?
+                    .try_broadcast_like::<_, Axes2<0, 2>>(&(2, 4, 5, 3))
+            }
+            let x = tensor::<_, E>((3, 4), &samples(1, 12));
+            let mut record = Record::new();
+            let view = with_tape!(record, broadcast(x.clone())).unwrap();
+            let rows = if with_kernel {
+                Cpu::try_flatten(&mut record, Grid::Four(view)).unwrap()
+            } else {
+                with_tape!(record, plain(view)).unwrap()
+            };
+            assert_eq!(*rows.shape(), (2, 20, 3));
+            let (rows, gradients) = backward(record, rows);
+            // By hand: row (b, i, j) has x[c][i] in column c.
+            for (i, number) in rows.iter().enumerate() {
+                let (row, column) = ((i / 15) % 4, i % 3);
+                assert_eq!(*number, numbers(&x)[column * 4 + row]);
+            }
+            let factors = samples(99, rows.len());
+            let mut expected = vec![0.0; 12];
+            for (i, factor) in factors.iter().enumerate() {
+                expected[(i % 3) * 4 + (i / 15) % 4] += factor;
+            }
+            let gradient = numbers(&gradients.get(&x));
+            assert_close(&vec![gradient.clone()], &vec![expected], 1e-6);
+            vec![rows, gradient]
+        }
+        for with_kernel in [true, false] {
+            run::<f32>(with_kernel);
+            run::<f64>(with_kernel);
+        }
+    }
+
+    /// Masked tokens with numbers that are not finite, in an item with others and in one without.
+    #[test]
+    fn masked_tokens_are_out_of_the_way() {
+        fn run<E: Dtype>() -> Outcome
+        where
+            Cpu: Device<E>,
+        {
+            let mut data = samples(1, 2 * 3 * 2);
+            data[2] = f64::NAN;
+            data[3] = f64::INFINITY;
+            data[8] = f64::NEG_INFINITY;
+            let x = tensor::<_, E>((2, 3, 2), &data);
+            let mask = [true, false, true, false, false, false];
+            let mask = Cpu::default().tensor_from_vec(mask.to_vec(), (2, 3));
+            let mut record = Record::new();
+            let y = Cpu::try_clear_masked(&mut record, x.clone(), &mask).unwrap();
+            let (y, gradients) = backward(record, y);
+            let gradient = numbers(&gradients.get(&x));
+            let mut expected = samples(1, 2 * 3 * 2);
+            for i in [2, 3, 8] {
+                expected[i] = 0.0;
+            }
+            assert_close(&vec![y.clone()], &vec![expected], 1e-6);
+            assert!([2, 3, 8].iter().all(|&i| gradient[i] == 0.0));
+            assert!([0, 4, 6, 11].iter().all(|&i| gradient[i] != 0.0));
+            vec![y, gradient]
+        }
+        assert_close(&run::<f32>(), &run::<f64>(), 1e-6);
+    }
+}

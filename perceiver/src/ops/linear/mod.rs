@@ -72,18 +72,22 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
     use super::*;
+    use crate::ops::Device;
+    use crate::ops::cpu::compare::{
+        Outcome, assert_close, backward, matrix, numbers, samples, tensor, vector,
+    };
 
     fn run<E: Dtype>(seed: u64, (b, l, i, o): (usize, usize, usize, usize), bias: bool) -> Outcome
     where
         Cpu: Device<E>,
     {
         let x = tensor::<_, E>((b, l, i), &samples(seed, b * l * i));
-        let weight = tensor((o, i), &samples(seed + 1, o * i));
-        let bias = bias.then(|| tensor((o,), &samples(seed + 2, o)));
-        let y = Cpu::try_linear(x.leaky_trace(), &weight, bias.as_ref()).unwrap();
-        let (y, gradients) = backward(y);
+        let weight = matrix(o, i, &samples(seed + 1, o * i));
+        let bias = bias.then(|| vector(&samples(seed + 2, o)));
+        let mut record = Record::new();
+        let y = Cpu::try_linear(&mut record, x.clone(), &weight, bias.as_ref()).unwrap();
+        let (y, gradients) = backward(record, y);
         let mut outcome = vec![
             y,
             numbers(&gradients.get(&x)),
@@ -96,29 +100,50 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn kernel_is_plain(seed: u32, sizes in (1..4_usize, 1..40_usize, 1..70_usize, 1..70_usize), bias: bool) {
+        fn kernel_matches_reference(seed: u32, sizes in (1..4_usize, 1..40_usize, 1..70_usize, 1..70_usize), bias: bool) {
             let seed = u64::from(seed);
             assert_close(&run::<f32>(seed, sizes, bias), &run::<f64>(seed, sizes, bias), 2e-5);
         }
     }
 
     #[test]
-    fn a_permuted_weight_and_input_are_read_as_they_are_meant() {
+    fn permuted_weights_and_inputs_are_read_as_they_are_meant() {
         fn run<E: Dtype>() -> Outcome
         where
             Cpu: Device<E>,
         {
             let x = tensor::<_, E>((3, 2, 5), &samples(1, 30));
-            let weight = tensor::<_, E>((5, 4), &samples(2, 20));
-            let turned = x.leaky_trace().permute::<_, Axes3<1, 0, 2>>();
-            let y = Cpu::try_linear(turned, &weight.clone().permute(), None).unwrap();
-            let (y, gradients) = backward(y);
+            let weight = matrix(5, 4, &samples(2, 20));
+            let mut record = Record::new();
+            let permuted = with_tape!(record, turn(x.clone())).unwrap();
+            let permuted_weight = weight.clone().permute::<_, Axes2<1, 0>>();
+            let y = Cpu::try_linear(&mut record, permuted, &permuted_weight, None).unwrap();
+            let (y, gradients) = backward(record, y);
             vec![
                 y,
                 numbers(&gradients.get(&x)),
                 numbers(&gradients.get(&weight)),
             ]
         }
+        fn turn<E: Dtype, T: Tape<E, Cpu>>(x: Rows<E, Cpu, T>) -> Result<Rows<E, Cpu, T>, CpuError>
+        where
+            Cpu: Device<E>,
+        {
+            x.try_permute::<_, Axes3<1, 0, 2>>()
+        }
         assert_close(&run::<f32>(), &run::<f64>(), 1e-5);
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_an_error() {
+        let x = tensor::<_, f32>((1, 2, 3), &[0.0; 6]);
+        let weight = matrix(4, 3, &[0.0; 12]);
+        let fits = |weight, bias: usize| {
+            let bias = vector(&vec![0.0; bias]);
+            Cpu::try_linear(&mut Record::new(), x.clone(), weight, Some(&bias)).is_ok()
+        };
+        assert!(fits(&weight, 4));
+        assert!(!fits(&weight, 3));
+        assert!(!fits(&matrix(3, 4, &[0.0; 12]), 3));
     }
 }

@@ -47,3 +47,43 @@ fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     };
     branch.try_add(x)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cpu::compare::{assert_close, backward, numbers, samples, tensor};
+
+    #[test]
+    fn the_branch_is_dropped_and_the_input_never() {
+        let x = tensor::<_, f32>((1, 40, 50), &samples(1, 2000));
+        let branch = tensor((1, 40, 50), &samples(2, 2000));
+        let rate = 0.25;
+        let mut record = Record::new();
+        let y = Cpu::try_residual(&mut record, x.clone(), branch.clone(), rate).unwrap();
+        let (y, gradients) = backward(record, y);
+        let (x_numbers, branch_numbers) = (numbers(&x), numbers(&branch));
+        let mut dropped = 0;
+        for i in 0..2000 {
+            let added = y[i] - x_numbers[i];
+            let scaled = branch_numbers[i] / (1.0 - rate);
+            let is_dropped = added.abs() < 1e-6 && scaled.abs() > 1e-5;
+            assert!(is_dropped || (added - scaled).abs() < 1e-5);
+            dropped += usize::from(is_dropped);
+        }
+        assert!((400..600).contains(&dropped), "{dropped} of 2000");
+        let factors = samples(99, 2000);
+        assert_close(&vec![numbers(&gradients.get(&x))], &vec![factors], 1e-6);
+
+        let mut off = Record::for_tape::<NoneTape>();
+        let y = Cpu::try_residual(&mut off, x.clone(), branch.clone(), rate).unwrap();
+        let sums = x_numbers.iter().zip(&branch_numbers).map(|(x, y)| x + y);
+        assert_close(&vec![numbers(&y)], &vec![sums.collect()], 1e-6);
+    }
+
+    #[test]
+    fn shapes_that_differ_are_an_error() {
+        let x = tensor::<_, f32>((1, 2, 3), &[0.0; 6]);
+        let branch = tensor((1, 3, 2), &[0.0; 6]);
+        assert!(Cpu::try_residual(&mut Record::new(), x, branch, 0.0).is_err());
+    }
+}
