@@ -101,6 +101,16 @@ fn what_is_saved_loads() {
     assert_eq!(tensors[TO_Q], tensors["layers.2.cross_attn.fn.to_q.weight"]);
 }
 
+/// What says to other tools that these are PyTorch's tensors.
+#[test]
+fn what_is_saved_says_its_format() {
+    let (_folder, path, _) = saved();
+    let bytes = fs::read(&path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata = header.metadata().as_ref().unwrap();
+    assert_eq!(metadata["format"], "pt");
+}
+
 #[test]
 fn a_file_that_is_not_there_or_not_whole_is_refused() {
     let (folder, path, _) = saved();

@@ -74,7 +74,7 @@ mod private {
 }
 
 ::perceiver::perceiver! {
-    /// Its own generics are called like this.
+    /// A model that nobody should use may be declared.
     #[deprecated]
     pub struct Deprecated {
         depth: 1, num_freq_bands: 2, max_freq: 4.0, num_latents: 2, latent_dim: 4,

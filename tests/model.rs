@@ -11,7 +11,7 @@ mod labels {
 }
 
 perceiver! {
-    /// A model with a bit of everything, small enough to train in a test.
+    /// Every key that has a default is left out. Nothing is ever built of this one: it would be large.
     #[derive(Clone)]
     struct Never {
         depth: 1,
@@ -21,6 +21,7 @@ perceiver! {
 }
 
 perceiver! {
+    /// A model with a bit of everything, small enough to train in a test.
     pub(crate) struct Small {
         input_axis: 1,
         input_channels: { 1 + 1 },
@@ -384,6 +385,28 @@ fn the_summary_has_every_parameter() {
     let text = summary.to_string();
     assert!(text.contains("layers.0-1.self_attns.1.0"), "{text}");
     assert!(text.contains("to_kv [20, 9]"), "{text}");
+}
+
+#[test]
+fn the_summary_separates_thousands() {
+    perceiver! {
+        struct Million {
+            input_axis: 1, input_channels: 2, num_freq_bands: 2, max_freq: 4, depth: 1,
+            num_latents: 62_500, latent_dim: 16, latent_heads: 2, latent_dim_head: 4,
+            cross_dim_head: 4, num_classes: 5,
+        }
+    }
+    let text = Cpu::default()
+        .build_module::<Million, f32>()
+        .summary()
+        .to_string();
+    let parameters = |part: &str| {
+        let line = text.lines().find(|line| line.starts_with(part));
+        line.and_then(|line| line.split_whitespace().last())
+    };
+    assert_eq!(parameters("latents"), Some("1,000,000"), "{text}");
+    assert_eq!(parameters("to_logits"), Some("117"), "{text}");
+    assert_eq!(parameters("Million"), Some("1,007,419"), "{text}");
 }
 
 /// Code over any device and data type can call a declared model, by its own methods and as a module.

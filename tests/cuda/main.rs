@@ -4,6 +4,8 @@
 #[macro_use]
 #[path = "../parity/cases.rs"]
 mod cases;
+#[path = "../compare/mod.rs"]
+mod compare;
 #[cfg(feature = "f16")]
 mod half;
 mod memory;

@@ -6,6 +6,7 @@ use perceiver::prelude::*;
 use perceiver::spec::Heads;
 
 use super::E;
+use crate::compare::assert_close;
 
 perceiver! {
     /// Some of everything, 32 latents of 64.
@@ -39,31 +40,24 @@ perceiver! {
     }
 }
 
-/// What a number of half precision is in `f32`.
-fn wide<S: Shape, E: Dtype>(x: &Tensor<S, E, Cpu>) -> Vec<f32> {
+/// What a number of half precision is in `f64`.
+fn wide<S: Shape, E: Dtype>(x: &Tensor<S, E, Cpu>) -> Vec<f64> {
     x.as_vec()
         .into_iter()
-        .map(|x| x.to_f32().expect("a number"))
+        .map(|x| x.to_f64().expect("a number"))
         .collect()
 }
 
-fn assert_finite(name: &str, numbers: &[f32]) {
+fn assert_finite(name: &str, numbers: &[f64]) {
     let finite = numbers.iter().filter(|x| x.is_finite()).count();
     assert_eq!(finite, numbers.len(), "finite numbers of {name}");
-}
-
-/// The largest difference, by the largest number.
-fn difference(found: &[f32], expected: &[f32]) -> f32 {
-    let largest = |numbers: &mut dyn Iterator<Item = f32>| numbers.fold(0.0, f32::max);
-    let differences = found.iter().zip(expected).map(|(x, y)| (x - y).abs());
-    largest(&mut differences.into_iter()) / largest(&mut expected.iter().map(|x| x.abs()))
 }
 
 /// The gradients that are compared: those far from the logits, and the input's.
 fn gradients<F: Dtype>(
     model: &Small<F, Cpu>,
     image: &Tensor<Rank4<2, 24, 20, 3>, F, Cpu>,
-) -> Vec<(&'static str, Vec<f32>)>
+) -> Vec<(&'static str, Vec<f64>)>
 where
     Cpu: Device<F>,
 {
@@ -98,15 +92,13 @@ fn logits_and_gradients_are_those_of_f32() {
     let reference_image = image.clone().to_dtype::<f32>();
 
     let found = wide(&model.forward(image.clone()));
-    let expected = reference.forward(reference_image.clone()).as_vec();
-    let apart = difference(&found, &expected);
-    assert!(apart < 1e-2, "logits are {apart} apart");
+    let expected = wide(&reference.forward(reference_image.clone()));
+    assert_close("logits", &found, &expected, 1e-2);
 
     let found = gradients(&model, &image);
     let expected = gradients(&reference, &reference_image);
     for ((name, found), (_, expected)) in found.iter().zip(&expected) {
-        let apart = difference(found, expected);
-        assert!(apart < 3e-2, "gradients of {name} are {apart} apart");
+        assert_close(name, found, expected, 3e-2);
     }
 }
 

@@ -3,5 +3,7 @@
 // The same tests for each data type.
 #![allow(clippy::duplicate_mod)]
 
+#[path = "../compare/mod.rs"]
+mod compare;
 mod mixed;
 mod plain;
