@@ -1,0 +1,174 @@
+"""Breaks the library in many small ways, one at a time, and runs the tests: each break must make one fail.
+
+    python tests/mutations/run.py            # all, about a minute each
+    python tests/mutations/run.py dropout    # those whose name contains a word
+    python tests/mutations/run.py --list
+
+Runs in a copy, with a target folder of its own (`target/mutations`). A mutation is text that stands once in a file, and
+what it becomes. Those that are known to survive say why.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = ROOT / "target" / "mutations"
+COPY = TARGET / "copy"
+SRC = "perceiver/src/"
+
+# The quick ones first: the first that fails is enough.
+TESTS = [
+    "test -p perceiver --lib --quiet",
+    "test --test model --test parity --test checkpoint --test dropout --test start --test memory --test masks "
+    "--test views --quiet",
+]
+
+# name, file, text, what it becomes, and why it survives if it does
+MUTATIONS = [
+    # Behaviour of models.
+    ("inverted never reaches the context", "model/encoder.rs", "softmax: numbers.cross_softmax,", "softmax: Default::default(),"),
+    ("dropout never reaches the context", "model/encoder.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
+    ("self attention never drops", "nn/block.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
+    ("feed-forward never drops", "nn/block.rs", "D::try_residual(record, x, branch, dropout.feed_forward)", "D::try_residual(record, x, branch, 0.0)"),
+    ("cross attention drops its output too", "nn/block.rs", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.0)?;", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, dropout.attention)?;"),
+    ("forward drops", "model/mod.rs", "let dropout = if record.is_on() { dropout } else { Dropout::NONE };", "let dropout = if record.is_on() { S::DROPOUT } else { _ = dropout; Dropout::NONE };"),
+    ("the last layer is left out", "model/encoder.rs", ".take(numbers.depth)", ".take(numbers.depth - 1)"),
+    ("the first layer is repeated, not the last", "model/encoder.rs", "layers.last().into_iter().cycle()", "layers.first().into_iter().cycle()"),
+    ("one self attention too few", "model/encoder.rs", "for block in &layer.latent {", "for block in layer.latent.iter().skip(1) {"),
+    ("three layers are stored of tied ones", "spec/mod.rs", "Self::AllButFirst if depth > 2 => 2,", "Self::AllButFirst if depth > 3 => 3,"),
+    ("queries are not normalised", "nn/block.rs", "let query = self.norm.try_forward(record, x.clone())?;", "let query = x.clone();"),
+    ("no residual", "ops/residual/mod.rs", "    branch.try_add(x)", "    _ = x;\n    Ok(branch)"),
+    ("the residual is dropped, not the branch", "ops/residual/mod.rs", "branch.try_dropout(dropout)?", "branch.try_add(x.clone())?.try_dropout(dropout)?.try_sub(x.clone())?"),
+    ("head dimension and count are exchanged in scores", "spec/mod.rs", "(self.dim as f64).powf(-0.5)", "(self.count as f64).powf(-0.5)"),
+    # Starts.
+    ("weights start ten times too large", "nn/init.rs", "let bound = 1.0 /", "let bound = 10.0 /"),
+    ("weights are positive", "nn/init.rs", "Uniform::new_inclusive(-bound, bound)", "Uniform::new_inclusive(0.0, bound)"),
+    ("latents start a hundred times too large", "nn/init.rs", "fill(tensor, StandardNormal)", "fill(tensor, StandardNormal.map(|x: f64| 100.0 * x))"),
+    ("biases start by the number of outputs", "nn/linear.rs", "fan_in: inputs }", "fan_in: outputs }"),
+    ("contract's bias starts by the number of outputs", "nn/feed_forward.rs", "dim, start(hidden)", "dim, start(dim)"),
+    ("norms start with zeros", "nn/norm.rs", "Start::Ones", "Start::Zeros"),
+    ("norm biases start with ones", "nn/norm.rs", "Start::Zeros", "Start::Ones"),
+    ("reset ignores the fan-in", "spec/width.rs", "Self { size, fan_in }\n    }\n\n    /// How many", "Self { size, fan_in: fan_in * 0 + size }\n    }\n\n    /// How many"),
+    # Masks.
+    ("a mask is not passed on", "nn/context.rs", "            mask,\n        };", "            mask: None,\n        };"),
+    ("masked tokens are not cleared", "nn/context.rs", "channels = D::try_clear_masked(record, channels, mask)?;", ""),
+    ("cleared numbers have gradients", "ops/flatten/cpu.rs", "if kept {", "if kept || true {"),
+    ("items with nothing to attend to are cleared", "ops/flatten/cpu.rs", "*kept = nothing && x.is_finite();", "*kept = nothing && x.is_finite() && false;"),
+    ("an item's mask is that of the first", "ops/attention/cpu.rs", "let bias = &values[item * tokens..][..tokens];", "let bias = &values[item * 0..][..tokens];"),
+    ("a causal mask hides the query's own token", "ops/cpu/flash.rs", "(query + offset + 1).saturating_sub", "(query + offset).max(1).saturating_sub"),
+    ("causal tiles end early", "ops/cpu/flash.rs", "tokens.start >= queries + offset", "tokens.start + 1 >= queries + offset"),
+    ("pairs of a query are those of the first", "ops/cpu/flash.rs", "Self::Pairs(bias) => Self::Pairs(bias.rows(queries)),", "Self::Pairs(_) => self,"),
+    ("causal queries start over in each block", "ops/cpu/flash.rs", "offset: offset + queries.start,", "offset,"),
+    ("a query with no token has gradients", "ops/cpu/flash.rs", "if !depends_on_query {", "if !depends_on_query && false {"),
+    ("uniform planes are masked", "ops/context/separable/planes.rs", "&& !uniform[item]", ""),
+    # Checkpoints.
+    ("no format: pt", "checkpoint/write.rs", 'HashMap::from([("format".to_string(), "pt".to_string())])', "HashMap::<String, String>::new()"),
+    ("dtypes are not compared", "checkpoint/read.rs", "if view.dtype() != dtype {", "if false {"),
+    ("shapes are not compared", "checkpoint/read.rs", "} else if view.shape() != shape {", "} else if view.shape().len() != shape.len() {"),
+    ("tied layers may differ", "checkpoint/read.rs", "} else if view.data() != first_view.data() {", "} else if false {"),
+    ("unexpected tensors pass", "checkpoint/read.rs", "    for (tensor, view) in found {\n        problems", "    for (tensor, view) in found.into_iter().skip(100) {\n        problems"),
+    ("tensors that are there twice pass", "checkpoint/read.rs", "problems.push(Problem::Twice { tensor });", "_ = tensor;"),
+    ("a half-matching file is loaded", "checkpoint/read.rs", "if !problems.is_empty() {", "if problems.len() > 1 {"),
+    ("tied layers are saved once", "checkpoint/mod.rs", "(layer..self.all)", "(layer..layer + 1)"),
+    ("older names are not read", "checkpoint/layout/perceiver_pytorch.rs", '("layers.{}.1", "layers.{}.cross_ff")', '("layers.{}.9", "layers.{}.cross_ff")'),
+    ("a file is written in place", "checkpoint/write.rs", "file.persist(&target).map_err(|error| error.error)?;", "std::fs::write(&target, bytes)?;"),
+    ("permissions are lost", "checkpoint/write.rs", "file.as_file().set_permissions(replaced.permissions())?;", "_ = replaced;"),
+    ("a link is replaced", "checkpoint/write.rs", "(Ok(target), _) => target,", "(Ok(_), _) => path.to_path_buf(),"),
+    ("thousands are not separated", "summary.rs", "is_multiple_of(3)", "is_multiple_of(4)"),
+    # Positions.
+    ("cosines before sines", "position/fourier.rs", "let sines = angles.clone().map(f64::sin);\n            sines.chain(angles.map(f64::cos))", "let sines = angles.clone().map(f64::cos);\n            sines.chain(angles.map(f64::sin))"),
+    ("no position beside its features", "position/fourier.rs", ".chain([position])", ".chain([0.0 * position])"),
+    ("log bands are linear", "position/fourier.rs", "Some(base) => base.powf(spaced(1.0, highest.log(base), self.bands, band)),", "Some(_) => spaced(1.0, highest, self.bands, band),"),
+    ("axes are exchanged", "ops/context/mod.rs", "let before: usize = axes[..axis].iter().product();\n        let after: usize = axes[axis + 1..].iter().product();", "let after: usize = axes[..axis].iter().product();\n        let before: usize = axes[axis + 1..].iter().product();"),
+    # Operations.
+    ("always absorb", "ops/context/absorb.rs", "if needs_weights || !absorbs(", "if needs_weights || false && !absorbs("),
+    ("never absorb", "ops/context/absorb.rs", "if needs_weights || !absorbs(", "if needs_weights || true || !absorbs("),
+    ("weights are dropped from where none are made", "ops/context/absorb.rs", "if needs_weights || !absorbs(", "if !absorbs("),
+    ("separable although weights are needed", "ops/context/cpu.rs", "if !plain || !separable::applies(&tokens) {", "_ = plain;\n        if !separable::applies(&tokens) {"),
+    ("never separable", "ops/context/cpu.rs", "if !plain || !separable::applies(&tokens) {", "if true || !plain || !separable::applies(&tokens) {"),
+    ("gradients run in order of merging", "ops/record.rs", "self.0.sort_by_key(|(number, _)| *number);", ""),
+    ("gradients run from the first", "ops/record.rs", "while let Some((_, operation)) = self.0.pop() {", "while !self.0.is_empty() {\n            let (_, operation) = self.0.remove(0);"),
+    ("a record is on without gradients", "ops/record.rs", "T::OWNS_TAPE.then(Operations::default)", "Some(Operations::default())", "nothing is wrong, but operations are kept until the end: `forward` would take more memory"),
+    ("norm of another epsilon", "ops/layer_norm/mod.rs", "f64 = 1e-5;", "f64 = 1e-3;"),
+    ("values and gates are exchanged", "ops/feed_forward/cpu.rs", "let (value, gate) = gated.split_at(hidden);", "let (gate, value) = gated.split_at(hidden);"),
+    ("no bias", "ops/linear/cpu.rs", "y = read(bias).repeat(rows);", "y = vec![0.0; rows * read(bias).len()];"),
+    ("a bias has half its gradient", "ops/linear/cpu.rs", "    let ones = vec![1.0; rows];", "    let ones = vec![0.5; rows];"),
+    ("views of weights are read as they lie", "ops/linear/cpu.rs", "let weight = contiguous(record, weight)?;", "let weight = weight.clone();"),
+    ("views of inputs are read as they lie", "ops/cpu/mod.rs", "x.try_contiguous()", "Ok(x)"),
+    ("sizes are not checked in linear", "ops/linear/mod.rs", "check(bias_fits && x.shape().2 == inputs.size())", "check(bias_fits || x.shape().2 == inputs.size())"),
+    ("sizes are not checked in attention", "ops/attention/mod.rs", "check(widths_fit && b == key_batch && mask.fits(b, l, m))", "check(widths_fit && b == key_batch)"),
+    ("inverted weights are not divided by their sum", "ops/attention/mod.rs", "weights.try_div(sums.try_broadcast_like::<_, Axis<3>>(&shape)?)", "_ = (sums, shape);\n        Ok(weights)"),
+    ("a running maximum is not taken over", "ops/cpu/flash.rs", "*sum_so_far *= factor;", ""),
+    ("separable sums are not rescaled", "ops/context/separable/forward.rs", "self.sums.rescale(query, factor);", ""),
+    ("the batch of the repeat is one", "nn/context.rs", "Ok(Self { prepared, batch })", "Ok(Self { prepared, batch: batch.min(1) })"),
+    ("views are not made whole for every device", "ops/flatten/mod.rs", "    rows(owned(x)?)", "    rows(x)", "right on a CPU; dfdx is wrong on a GPU: tests/cuda/views.rs shows it there"),
+]
+
+
+def run(command, quiet=True):
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(TARGET), CARGO_INCREMENTAL="1", CARGO_PROFILE_DEV_DEBUG="false")
+    return subprocess.run(["cargo", *command.split()], cwd=COPY, env=environment, capture_output=quiet, text=True)
+
+
+def copy():
+    TARGET.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(COPY, ignore_errors=True)
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for file in files:
+        (COPY / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / file, COPY / file)
+
+
+def main():
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    chosen = [m for m in MUTATIONS if not words or any(word in m[0] for word in words)]
+    for name, file, text, *_ in chosen:
+        count = (ROOT / SRC / file).read_text().count(text)
+        if count != 1:
+            sys.exit(f"{name}: the text stands {count} times in {file}")
+    if "--list" in sys.argv:
+        for name, file, *_ in chosen:
+            print(f"{file}: {name}")
+        return
+    copy()
+    for command in TESTS:
+        result = run(command)
+        if result.returncode:
+            sys.exit(f"the tests fail without a mutation:\n{result.stdout}{result.stderr}")
+    survivors = []
+    for name, file, text, replacement, *reason in chosen:
+        path, start = COPY / SRC / file, time.time()
+        original = path.read_text()
+        path.write_text(original.replace(text, replacement))
+        caught = None
+        for command in TESTS:
+            result = run(command)
+            if result.returncode:
+                lines = (result.stdout + result.stderr).splitlines()
+                if any(line.startswith("error[") for line in lines):
+                    caught = "DOES NOT COMPILE"
+                    print(*[line for line in lines if "error" in line][:3], sep="\n")
+                    break
+                failed = [line.split()[1] for line in lines if line.startswith("test ") and "FAILED" in line]
+                failed += [line.strip() for line in lines if line.startswith("    ") and "::" in line]
+                caught = failed[0] if failed else "the tests"
+                break
+        path.write_text(original)
+        seconds = time.time() - start
+        if caught is None:
+            survivors.append(name)
+            print(f"SURVIVED {name} ({seconds:.0f} s){': ' + reason[0] if reason else ''}", flush=True)
+        else:
+            print(f"caught   {name}, by {caught} ({seconds:.0f} s)", flush=True)
+    excused = {m[0] for m in chosen if len(m) > 4}
+    unexpected = [name for name in survivors if name not in excused]
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} caught, {len(survivors) - len(unexpected)} survive with a reason")
+    if unexpected:
+        sys.exit("survived without a reason: " + "; ".join(unexpected))
+
+
+main()
