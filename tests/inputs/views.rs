@@ -34,7 +34,7 @@ where
 
 /// What a model makes of a view.
 pub struct Outcome {
-    name: &'static str,
+    name: String,
     logits: Vec<f64>,
     /// Of the tensor that it is a view of.
     gradient: Vec<f64>,
@@ -42,7 +42,7 @@ pub struct Outcome {
 
 impl Outcome {
     fn compare(&self, with: &Self, failures: &mut Failures, tolerance: f64) {
-        let name = self.name;
+        let name = &self.name;
         failures.apart(
             &format!("{name}: logits"),
             &self.logits,
@@ -61,20 +61,25 @@ impl Outcome {
 /// Of each view what a model makes of it, and what it makes of a copy that is no view.
 pub type Outcomes = Vec<[Outcome; 2]>;
 
-/// What `model` makes of a batch of each kind of view.
-pub fn views<E: Dtype, D: Device<E>>(model: &Image<E, D>, batch: usize) -> Outcomes {
+/// What `model` makes of each kind of view, with two and four items.
+pub fn views<E: Dtype, D: Device<E>>(model: &Image<E, D>) -> Outcomes {
+    let batches = [2, 4].map(|batch| views_of(model, batch));
+    batches.into_iter().flatten().collect()
+}
+
+fn views_of<E: Dtype, D: Device<E>>(model: &Image<E, D>, batch: usize) -> Outcomes {
     let dev = model.latents.device();
     let shape = (batch, HEIGHT, WIDTH, Const::<3>);
     let mut outcomes = Vec::new();
     macro_rules! views {
         ($($name:literal: $shape:expr, |$x:ident| $view:expr;)*) => { $({
-            let name = $name;
+            let name = format!("{batch} items, {}", $name);
             let count = $shape.num_elements();
             let source: Tensor<_, E, D> = tensor(dev, &samples(count as u64, count), $shape);
             let $x = source.leaky_trace();
             let (logits, gradients) = backward(model.forward($view));
             let gradient = numbers(&gradients.get(&source));
-            let view = Outcome { name, logits, gradient };
+            let view = Outcome { name: name.clone(), logits, gradient };
 
             let $x = source;
             let view_numbers = Tensor::as_vec(&$view);
@@ -87,6 +92,7 @@ pub fn views<E: Dtype, D: Device<E>>(model: &Image<E, D>, batch: usize) -> Outco
             for (index, term) in Tensor::as_vec(&$view).into_iter().zip(numbers(&gradients.get(&copy))) {
                 gradient[index as usize] += term;
             }
+            let name = format!("{name}, copied");
             outcomes.push([view, Outcome { name, logits, gradient }]);
         })* };
     }
@@ -115,11 +121,11 @@ pub fn assert_as_copies(outcomes: &Outcomes, tolerance: f64) {
     failures.assert_none();
 }
 
-/// What is made of views is as elsewhere.
+/// What is made of views, and of copies, is as elsewhere.
 pub fn assert_same(outcomes: &Outcomes, expected: &Outcomes, tolerance: f64) {
     let mut failures = Failures::default();
-    for ([view, _], [expected, _]) in outcomes.iter().zip(expected) {
-        view.compare(expected, &mut failures, tolerance);
+    for (found, expected) in outcomes.iter().flatten().zip(expected.iter().flatten()) {
+        found.compare(expected, &mut failures, tolerance);
     }
     failures.assert_none();
 }
