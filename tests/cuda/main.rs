@@ -8,8 +8,12 @@ mod cases;
 mod compare;
 #[cfg(feature = "f16")]
 mod half;
+mod masks;
 mod memory;
 mod model;
+#[path = "../inputs/numbers.rs"]
+mod numbers;
+mod views;
 
 use std::fs;
 use std::ops::Deref;
