@@ -16,34 +16,7 @@ pub struct Digits<
     E: perceiver::__private::Dtype = perceiver::__private::f32,
     D: perceiver::__private::Storage<E> = perceiver::__private::Cpu,
 > {
-    /// The learned latents, `(NUM_LATENTS, LATENT_DIM)`.
-    pub latents: perceiver::__private::Tensor<
-        perceiver::__private::Rank2<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>,
-        E,
-        D,
-    >,
-    /// The layers; with tied weights the last stands for all that follow.
-    pub layers: perceiver::__private::Repeated<
-        perceiver::__private::Layer<
-            { Digits::LATENT_DIM },
-            { Digits::INPUT_DIM },
-            { Digits::CROSS_HEADS },
-            { Digits::CROSS_DIM_HEAD },
-            { Digits::LATENT_HEADS },
-            { Digits::LATENT_DIM_HEAD },
-            { Digits::SELF_PER_CROSS_ATTN },
-            E,
-            D,
-        >,
-        { perceiver::__private::stored_layers(Digits::DEPTH, Digits::WEIGHT_TIE_LAYERS) },
-    >,
-    /// The classifier head.
-    pub to_logits: perceiver::__private::ToLogits<
-        { Digits::LATENT_DIM },
-        { Digits::NUM_CLASSES },
-        E,
-        D,
-    >,
+    perceiver: perceiver::__private::Perceiver<Digits, E, D>,
 }
 impl Digits {
     /// The number of layers, each a cross attention and its self attentions.
@@ -102,40 +75,55 @@ const _: () = {
     use perceiver::__private as __;
     impl Digits {
         /// The width of a token: its channels and its position encoding.
-        pub const INPUT_DIM: __::usize = __::input_dim(
-            Digits::INPUT_CHANNELS,
-            Digits::INPUT_AXIS,
-            Digits::NUM_FREQ_BANDS,
-            Digits::FOURIER_ENCODE_DATA,
-        );
+        pub const INPUT_DIM: __::usize = <Digits as __::Spec>::POSITION
+            .token_dim(Digits::INPUT_AXIS, Digits::INPUT_CHANNELS);
         /// The number of trainable parameters.
-        pub const PARAMETERS: __::usize = Digits::NUM_LATENTS * Digits::LATENT_DIM
-            + __::stored_layers(Digits::DEPTH, Digits::WEIGHT_TIE_LAYERS)
-                * __::Layer::<
-                    { Digits::LATENT_DIM },
-                    { Digits::INPUT_DIM },
-                    { Digits::CROSS_HEADS },
-                    { Digits::CROSS_DIM_HEAD },
-                    { Digits::LATENT_HEADS },
-                    { Digits::LATENT_DIM_HEAD },
-                    { Digits::SELF_PER_CROSS_ATTN },
-                    __::f32,
-                    __::Cpu,
-                >::PARAMETERS
-            + __::ToLogits::<
-                { Digits::LATENT_DIM },
-                { Digits::NUM_CLASSES },
-                __::f32,
-                __::Cpu,
-            >::PARAMETERS;
+        pub const PARAMETERS: __::usize = __::Perceiver::<
+            Digits,
+            __::f32,
+            __::Cpu,
+        >::PARAMETERS;
+    }
+    impl __::Spec for Digits {
+        const NAME: &'static __::str = ::core::stringify!(Digits);
+        type Input = __::Grid<{ Digits::INPUT_AXIS }, { Digits::INPUT_CHANNELS }>;
+        type NumLatents = __::Const<{ Digits::NUM_LATENTS }>;
+        type LatentDim = __::Const<{ Digits::LATENT_DIM }>;
+        type Output = __::MeanPool<
+            __::Const<{ Digits::LATENT_DIM }>,
+            __::Const<{ Digits::NUM_CLASSES }>,
+        >;
+        const POSITION: __::Position = __::Position::Fourier(__::Fourier {
+            bands: Digits::NUM_FREQ_BANDS,
+            max_freq: Digits::MAX_FREQ,
+            base: Digits::FREQ_BASE,
+        });
+        const DEPTH: __::usize = Digits::DEPTH;
+        const SELF_PER_CROSS_ATTN: __::usize = Digits::SELF_PER_CROSS_ATTN;
+        const CROSS_HEADS: __::Heads = __::Heads {
+            count: Digits::CROSS_HEADS,
+            dim: Digits::CROSS_DIM_HEAD,
+        };
+        const LATENT_HEADS: __::Heads = __::Heads {
+            count: Digits::LATENT_HEADS,
+            dim: Digits::LATENT_DIM_HEAD,
+        };
+        const SHARE: __::Share = __::Share::tied(Digits::WEIGHT_TIE_LAYERS);
+        const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(
+            Digits::INVERTED_CROSS_ATTN,
+        );
+        const DROPOUT: __::Dropout = __::Dropout {
+            attention: Digits::ATTN_DROPOUT,
+            feed_forward: Digits::FF_DROPOUT,
+        };
     }
     impl<E: __::Dtype, D: __::Storage<E>> Digits<E, D> {
-        /// Gives the logits, `(batch, NUM_CLASSES)`. Drops nothing.
+        /// Returns the logits, `(batch, NUM_CLASSES)`, without dropout.
         ///
         /// Takes a tensor `(batch, axis 1, axis 2, 1)`, or a pair of one and a `bool` mask `(batch, axis 1, axis 2)`, true where a position may be attended to.
         ///
         /// # Panics
-        /// Where [`try_forward`](Self::try_forward) gives an error.
+        /// If [`try_forward`](Self::try_forward) returns an error.
         pub fn forward<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
@@ -145,12 +133,12 @@ const _: () = {
             <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            __::or_panic(self.try_forward(input))
+            __::expect_forward(self.try_forward(input))
         }
-        /// [`forward`](Self::forward), but drops values as declared if the input has a tape.
+        /// [`forward`](Self::forward) with dropout at the declared rates, if the input has a tape.
         ///
         /// # Panics
-        /// Where [`try_forward_mut`](Self::try_forward_mut) gives an error.
+        /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
         pub fn forward_mut<I: __::Input2<Self, E, D>>(
             &mut self,
             input: I,
@@ -160,13 +148,13 @@ const _: () = {
             <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            __::or_panic(self.try_forward_mut(input))
+            __::expect_forward(self.try_forward_mut(input))
         }
-        /// [`forward`](Self::forward), or why not.
+        /// Fallible version of [`forward`](Self::forward).
         ///
         /// # Errors
-        /// If the batch or an axis is empty, a mask does not lie over the input, or the device runs
-        /// out of memory.
+        /// If the batch or an axis is empty, a mask is of another size than the input, or the device
+        /// runs out of memory.
         pub fn try_forward<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
@@ -176,10 +164,9 @@ const _: () = {
             <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            let latents = run(self, input, __::Dropout::NONE)?;
-            __::Ok(I::logits(__::Module::try_forward(&self.to_logits, latents)?))
+            self.perceiver.try_run(input.try_tokens()?, __::Dropout::NONE).map(I::logits)
         }
-        /// [`forward_mut`](Self::forward_mut), or why not.
+        /// Fallible version of [`forward_mut`](Self::forward_mut).
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
@@ -192,18 +179,14 @@ const _: () = {
             <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            let dropout = __::Dropout {
-                attention: Digits::ATTN_DROPOUT,
-                feed_forward: Digits::FF_DROPOUT,
-            };
-            let latents = run(self, input, dropout)?;
-            __::Ok(I::logits(__::Module::try_forward(&self.to_logits, latents)?))
+            let dropout = <Digits as __::Spec>::DROPOUT;
+            self.perceiver.try_run(input.try_tokens()?, dropout).map(I::logits)
         }
-        /// Gives the latents behind the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, of what
-        /// [`forward`](Self::forward) takes. Drops nothing.
+        /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, of what
+        /// [`forward`](Self::forward) takes, without dropout.
         ///
         /// # Panics
-        /// Where [`try_embed`](Self::try_embed) gives an error.
+        /// If [`try_embed`](Self::try_embed) returns an error.
         pub fn embed<I: __::Input2<Self, E, D>>(
             &self,
             input: I,
@@ -213,9 +196,9 @@ const _: () = {
             <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            __::or_panic(self.try_embed(input))
+            __::expect_forward(self.try_embed(input))
         }
-        /// [`embed`](Self::embed), or why not.
+        /// Fallible version of [`embed`](Self::embed).
         ///
         /// # Errors
         /// As [`try_forward`](Self::try_forward).
@@ -231,86 +214,8 @@ const _: () = {
             <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            __::Ok(I::latents(run(self, input, __::Dropout::NONE)?))
+            self.perceiver.try_run_embed(input.try_tokens()?).map(I::latents)
         }
-    }
-    impl<E: __::Dtype, D: __::Device<E>> Digits<E, D> {
-        /// The parts of the model with their shapes and parameters, to be printed.
-        #[must_use]
-        pub fn summary(&self) -> __::Summary {
-            __::Summary::of(::core::stringify!(Digits), self)
-        }
-        /// Writes the parameters to a safetensors file, under the names they have in the PyTorch
-        /// reference's `state_dict`. The file is either written whole or left as it was.
-        ///
-        /// # Errors
-        /// If the file cannot be written.
-        pub fn save_checkpoint(
-            &self,
-            path: impl __::AsRef<__::Path>,
-        ) -> __::Result<(), __::CheckpointError>
-        where
-            E: __::CheckpointDtype,
-        {
-            __::checkpoint::save(self, Digits::DEPTH, __::AsRef::as_ref(&path))
-        }
-        /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
-        ///
-        /// # Errors
-        /// If the file cannot be read, or its tensors are not this model's. The model is then as it
-        /// was before.
-        pub fn load_checkpoint(
-            &mut self,
-            path: impl __::AsRef<__::Path>,
-        ) -> __::Result<(), __::CheckpointError>
-        where
-            E: __::CheckpointDtype,
-        {
-            __::checkpoint::load(self, Digits::DEPTH, __::AsRef::as_ref(&path))
-        }
-    }
-    /// From the input to the latents behind the last layer.
-    fn run<E: __::Dtype, D: __::Device<E>, I: __::Input2<Digits<E, D>, E, D>>(
-        model: &Digits<E, D>,
-        input: I,
-        dropout: __::Dropout,
-    ) -> __::Result<
-        __::Latents<
-            I::Batch,
-            { Digits::NUM_LATENTS },
-            { Digits::LATENT_DIM },
-            E,
-            D,
-            I::Tape,
-        >,
-        __::ForwardError<D::Err>,
-    >
-    where
-        <I::Sizes as __::Sizes>::Channels: __::Channels<1, Digits<E, D>>,
-        I::Positions: __::MaskedBy<I::Mask, Digits<E, D>, E, D>,
-    {
-        let tokens = input.try_tokens()?;
-        let features = __::FourierFeatures::<
-            { Digits::INPUT_CHANNELS },
-            { Digits::INPUT_AXIS },
-            { Digits::NUM_FREQ_BANDS },
-            { Digits::INPUT_DIM },
-        >::declared(Digits::MAX_FREQ, Digits::FREQ_BASE);
-        let context = __::FourierFeatures::try_context(
-            &features,
-            tokens,
-            Digits::INVERTED_CROSS_ATTN,
-            dropout,
-        )?;
-        __::try_iterate(
-                &model.latents,
-                &model.layers.modules,
-                Digits::DEPTH,
-                context,
-                Digits::INVERTED_CROSS_ATTN,
-                dropout,
-            )
-            .map_err(__::ForwardError::Device)
     }
     impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::Module<I>
     for Digits<E, D>
@@ -322,7 +227,7 @@ const _: () = {
         type Error = D::Err;
         fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
             Digits::<E, D>::try_forward(self, input)
-                .map_err(__::ForwardError::into_device_error::<E, D>)
+                .map_err(__::ForwardError::into_device_error)
         }
     }
     impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::ModuleMut<I>
@@ -335,7 +240,7 @@ const _: () = {
         type Error = D::Err;
         fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
             Digits::<E, D>::try_forward_mut(self, input)
-                .map_err(__::ForwardError::into_device_error::<E, D>)
+                .map_err(__::ForwardError::into_device_error)
         }
     }
     impl<E: __::Dtype, D: __::TensorDevice<E>> __::TensorCollection<E, D>
@@ -344,33 +249,23 @@ const _: () = {
         fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
             visitor: &mut V,
         ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
-            visitor
-                .visit_fields(
-                    (
-                        <Self as __::TensorCollection<
-                            E,
-                            D,
-                        >>::tensor(
-                            "latents",
-                            |s| &s.latents,
-                            |s| &mut s.latents,
-                            __::TensorOptions::reset_with(__::reset_to_normal),
-                        ),
-                        <Self as __::TensorCollection<
-                            E,
-                            D,
-                        >>::module("layers", |s| &s.layers, |s| &mut s.layers),
-                        <Self as __::TensorCollection<
-                            E,
-                            D,
-                        >>::module("to_logits", |s| &s.to_logits, |s| &mut s.to_logits),
-                    ),
-                    |(latents, layers, to_logits)| Digits {
-                        latents,
-                        layers,
-                        to_logits,
-                    },
-                )
+            __::Perceiver::iter_tensors_of(
+                visitor,
+                |model: &Self| &model.perceiver,
+                |model| &mut model.perceiver,
+                |perceiver| Digits { perceiver },
+            )
+        }
+    }
+    impl<E: __::Dtype, D: __::Storage<E>> __::Deref for Digits<E, D> {
+        type Target = __::Perceiver<Digits, E, D>;
+        fn deref(&self) -> &Self::Target {
+            &self.perceiver
+        }
+    }
+    impl<E: __::Dtype, D: __::Storage<E>> __::DerefMut for Digits<E, D> {
+        fn deref_mut(&mut self) -> &mut Self::Target {
+            &mut self.perceiver
         }
     }
     impl<

@@ -71,7 +71,10 @@ where
         ("to_q", wide(&gradients.get(cross.attention.to_q.weight))),
         ("to_kv", wide(&gradients.get(cross.attention.to_kv.weight))),
         ("norm_context", wide(&gradients.get(norm_context.weight))),
-        ("feed_forward", wide(&gradients.get(cross.feed_forward.expand))),
+        (
+            "feed_forward",
+            wide(&gradients.get(cross.feed_forward.expand)),
+        ),
         ("bias", wide(&gradients.get(cross.feed_forward.expand_bias))),
         (
             "norm",

@@ -20,8 +20,7 @@ use crate::spec::{Cost, Dropout, Numbers, Spec};
 use crate::{Device, Summary};
 
 /// The latents of a model: `(NUM_LATENTS, LATENT_DIM)`.
-pub type LatentArray<S, E, D> =
-    Tensor<(<S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D>;
+pub type LatentArray<S, E, D> = Tensor<(<S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D>;
 
 /// What `embed` returns: `(batch, NUM_LATENTS, LATENT_DIM)`.
 pub type Embeddings<S, B, E, D, T> =
@@ -110,7 +109,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         &self,
         input: I,
     ) -> Result<
-        Outputs<S, <S::Input as Accepts<I, E, D>>::Batch, E, D, <S::Input as Accepts<I, E, D>>::Tape>,
+        Outputs<
+            S,
+            <S::Input as Accepts<I, E, D>>::Batch,
+            E,
+            D,
+            <S::Input as Accepts<I, E, D>>::Tape,
+        >,
         ForwardError<D::Err>,
     >
     where
@@ -127,7 +132,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         &mut self,
         input: I,
     ) -> Result<
-        Outputs<S, <S::Input as Accepts<I, E, D>>::Batch, E, D, <S::Input as Accepts<I, E, D>>::Tape>,
+        Outputs<
+            S,
+            <S::Input as Accepts<I, E, D>>::Batch,
+            E,
+            D,
+            <S::Input as Accepts<I, E, D>>::Tape,
+        >,
         ForwardError<D::Err>,
     >
     where
@@ -144,7 +155,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         &self,
         input: I,
     ) -> Result<
-        Embeddings<S, <S::Input as Accepts<I, E, D>>::Batch, E, D, <S::Input as Accepts<I, E, D>>::Tape>,
+        Embeddings<
+            S,
+            <S::Input as Accepts<I, E, D>>::Batch,
+            E,
+            D,
+            <S::Input as Accepts<I, E, D>>::Tape,
+        >,
         ForwardError<D::Err>,
     >
     where
@@ -194,7 +211,11 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     ) -> Result<Rows<E, D>, D::Err> {
         let numbers = const { Numbers::of::<S>() };
         // Without gradients nothing is dropped.
-        let dropout = if record.is_on() { dropout } else { Dropout::NONE };
+        let dropout = if record.is_on() {
+            dropout
+        } else {
+            Dropout::NONE
+        };
         let latents = ops::untyped(self.latents.clone());
         let layers = self.layers.view();
         encoder::run(record, &numbers, latents, &layers, grid, mask, dropout)

@@ -81,7 +81,8 @@ pub struct MeanPoolView<M, V> {
 
 impl<L: ConstDim, C: ConstDim> Part for MeanPool<L, C> {
     type View<M, V> = MeanPoolView<M, V>;
-    const PARAMETERS: usize = norm::parameters(L::SIZE) + linear::parameters(L::SIZE, C::SIZE, true);
+    const PARAMETERS: usize =
+        norm::parameters(L::SIZE) + linear::parameters(L::SIZE, C::SIZE, true);
 
     fn read<S: Source>(source: &mut S) -> MeanPoolView<S::Matrix, S::Vector> {
         MeanPoolView {

@@ -2,11 +2,11 @@
 
 use dfdx::prelude::*;
 
+use super::Source;
 use super::attention::{self, AttentionView};
 use super::context::Context;
 use super::feed_forward::{self, FeedForwardView};
 use super::norm::{self, NormView};
-use super::Source;
 use crate::ops::{Attend, Mask, Matrix, Record, Rows, Vector};
 use crate::spec::{Dropout, Heads};
 
@@ -58,9 +58,7 @@ impl<M, V> BlockView<M, V> {
 pub(crate) const fn parameters(dim: usize, context: Option<usize>, heads: Heads) -> usize {
     let attention = match context {
         None => attention::parameters(dim, dim, heads),
-        Some(context) => {
-            norm::parameters(context) + attention::parameters(dim, context, heads)
-        }
+        Some(context) => norm::parameters(context) + attention::parameters(dim, context, heads),
     };
     norm::parameters(dim) + attention + norm::parameters(dim) + feed_forward::parameters(dim)
 }

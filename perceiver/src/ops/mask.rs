@@ -42,9 +42,7 @@ impl<D: Storage<bool>> Mask<D> {
     {
         Ok(match self {
             Self::None => None,
-            Self::Keys(mask) => {
-                Some(mask.clone().try_broadcast_like::<_, Axes2<1, 2>>(&scores)?)
-            }
+            Self::Keys(mask) => Some(mask.clone().try_broadcast_like::<_, Axes2<1, 2>>(&scores)?),
             Self::Pairs(mask) => Some(mask.clone().try_broadcast_like::<_, Axis<1>>(&scores)?),
             Self::Causal { offset } => {
                 let (_, _, queries, keys) = scores;

@@ -4,6 +4,7 @@ use std::f64::consts::PI;
 
 use dfdx::prelude::*;
 
+use super::Position;
 use crate::input::{Input, InputMask};
 use crate::ops::{Positioned, Record};
 use crate::spec::EncodedWidth;
@@ -107,18 +108,22 @@ pub struct FourierFeatures<
 
 impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: usize>
     FourierFeatures<CHANNELS, AXES, BANDS, WIDTH>
-where
-    Const<WIDTH>: EncodedWidth<CHANNELS, AXES, BANDS>,
 {
     /// Frequencies spaced evenly from 1 to `max_freq / 2`, as in the paper.
     #[must_use]
-    pub fn linear(max_freq: f64) -> Self {
+    pub fn linear(max_freq: f64) -> Self
+    where
+        Const<WIDTH>: EncodedWidth<CHANNELS, AXES, BANDS>,
+    {
         Self::new(max_freq, None)
     }
 
     /// Frequencies spaced logarithmically from `base` to `max_freq / 2`, as in the TensorFlow package.
     #[must_use]
-    pub fn log(max_freq: f64, base: f64) -> Self {
+    pub fn log(max_freq: f64, base: f64) -> Self
+    where
+        Const<WIDTH>: EncodedWidth<CHANNELS, AXES, BANDS>,
+    {
         Self::new(max_freq, Some(base))
     }
 
@@ -161,8 +166,6 @@ where
         Ok(crate::ops::typed(encoded, tape)?)
     }
 }
-
-use super::Position;
 
 #[cfg(test)]
 mod tests {

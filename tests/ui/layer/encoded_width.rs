@@ -1,4 +1,4 @@
-use perceiver::nn::FourierFeatures;
+use perceiver::position::FourierFeatures;
 
 fn main() {
     // 3 + 2 * (2 * 6 + 1) is 29.

@@ -220,7 +220,8 @@ impl MaskBias {
                 let allowed = mask.as_vec();
                 let rows = allowed.chunks(mask.shape().2.max(1)).flat_map(|row| {
                     let masked = if row.contains(&true) { MASKED } else { UNIFORM };
-                    row.iter().map(move |&allowed| if allowed { 0.0 } else { masked })
+                    row.iter()
+                        .map(move |&allowed| if allowed { 0.0 } else { masked })
                 });
                 Self::Pairs(rows.collect())
             }

@@ -241,7 +241,9 @@ mod tests {
     where
         Cpu: Device<E>,
     {
-        let &Case { seed, heads, size, .. } = case;
+        let &Case {
+            seed, heads, size, ..
+        } = case;
         let (b, l, m) = case.sizes;
         let width = heads.width();
         let query = samples(seed, b * l * width).into_iter();
@@ -312,17 +314,45 @@ mod tests {
         // Nothing may be attended to: all is, equally.
         for mask in [Kind::Keys(-9.0), Kind::Pairs(-9.0)] {
             let sizes = (2, 5, 7);
-            check_case(&Case { sizes, mask, ..case }, 1e-5);
+            check_case(
+                &Case {
+                    sizes,
+                    mask,
+                    ..case
+                },
+                1e-5,
+            );
             let sizes = (1, 5, 600);
-            check_case(&Case { sizes, mask, ..case }, 1e-5);
+            check_case(
+                &Case {
+                    sizes,
+                    mask,
+                    ..case
+                },
+                1e-5,
+            );
         }
         // A tile of nothing before one of something.
         let sizes = (1, 3, 600);
         let mask = Kind::Keys(-2.5);
-        check_case(&Case { sizes, mask, ..case }, 1e-5);
+        check_case(
+            &Case {
+                sizes,
+                mask,
+                ..case
+            },
+            1e-5,
+        );
         // Scores of ±1e4 choose one token each; f32 has four digits of them left after the point.
         let sizes = (1, 9, 40);
-        check_case(&Case { sizes, size: 1e4, ..case }, 5e-3);
+        check_case(
+            &Case {
+                sizes,
+                size: 1e4,
+                ..case
+            },
+            5e-3,
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::ops::{
 use crate::spec::Heads;
 
 /// Attends to a context in the cheapest order; `attend` is `softmax(query · x̂ᵀ) · x̂`.
-pub(super) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>(
+pub(in crate::ops) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>(
     record: &mut Record<E, D>,
     query: Rows<E, D>,
     parameters: &CrossParameters<'_, E, D>,
@@ -31,7 +31,14 @@ pub(super) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
         let (weight, bias) = folded(record, parameters)?;
         let tokens = context.tokens.clone();
         let key_value = D::try_linear(record, tokens, &weight, Some(&bias))?;
-        D::try_attention(record, query, key_value, heads, &context.mask, context.attend)
+        D::try_attention(
+            record,
+            query,
+            key_value,
+            heads,
+            &context.mask,
+            context.attend,
+        )
     } else {
         absorbed(record, query, parameters, (batch, width), attend)
     }

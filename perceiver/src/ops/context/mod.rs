@@ -94,11 +94,7 @@ pub struct CrossParameters<'a, E: Dtype, D: Storage<E>> {
 
 impl<E: Dtype, D: KernelDevice<E>> CrossParameters<'_, E, D> {
     /// That they fit queries and tokens.
-    fn check(
-        &self,
-        query: &Rows<E, D>,
-        (batch, width): (usize, usize),
-    ) -> Result<(), D::Err> {
+    fn check(&self, query: &Rows<E, D>, (batch, width): (usize, usize)) -> Result<(), D::Err> {
         let (key_value, inputs) = *self.to_kv.shape();
         let norms = [self.norm_weight, self.norm_bias];
         check(
@@ -365,22 +361,24 @@ mod tests {
             0..1000_u64,
         )
             .prop_map(
-                |((softmax, dim_head), batch, queries, channels, axes, features, keep, seed)| Case {
-                    softmax,
-                    dim_head,
-                    batch,
-                    queries,
-                    // One number is its own mean: its derivative is all rounding.
-                    channels: if features == 0 {
-                        channels + 2
-                    } else {
-                        channels
-                    },
-                    axes,
-                    features,
-                    size: 0.5,
-                    keep,
-                    seed,
+                |((softmax, dim_head), batch, queries, channels, axes, features, keep, seed)| {
+                    Case {
+                        softmax,
+                        dim_head,
+                        batch,
+                        queries,
+                        // One number is its own mean: its derivative is all rounding.
+                        channels: if features == 0 {
+                            channels + 2
+                        } else {
+                            channels
+                        },
+                        axes,
+                        features,
+                        size: 0.5,
+                        keep,
+                        seed,
+                    }
                 },
             )
     }

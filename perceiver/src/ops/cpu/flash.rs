@@ -6,7 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::ops::cpu::Scratch;
 use crate::ops::cpu::math::{exp2, sum, update, update_all};
-use crate::ops::cpu::matrix::{Destination, MatRef, MatMut, Threads, product};
+use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
 
 /// How many queries and tokens a tile has: 128 KiB of scores, which the second level of a cache holds twice.
 pub(in crate::ops) const QUERIES: usize = 128;

@@ -6,10 +6,8 @@ use rayon::prelude::*;
 
 use super::FeedForwardParameters;
 use crate::ops::cpu::math::{normal, update, update_all};
-use crate::ops::cpu::matrix::{Destination, MatRef, MatMut, Threads, product};
-use crate::ops::cpu::{
-    Scratch, contiguous, gradient, parts, read, read_both, with_gradient_of,
-};
+use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
+use crate::ops::cpu::{Scratch, contiguous, gradient, parts, read, read_both, with_gradient_of};
 use crate::ops::linear::add_column_sums;
 use crate::ops::{Record, Rows};
 

@@ -28,12 +28,8 @@ where
             None => None,
             Some(bias) => Some(upcast.input(bias)?),
         };
-        let y = <Self as LinearKernel<f32>>::try_linear(
-            &mut upcast.record,
-            x,
-            &weight,
-            bias.as_ref(),
-        )?;
+        let y =
+            <Self as LinearKernel<f32>>::try_linear(&mut upcast.record, x, &weight, bias.as_ref())?;
         upcast.output(record, y)
     }
 }
@@ -51,12 +47,8 @@ where
         let mut upcast = Upcast::new(record);
         let x = upcast.input(&x)?;
         let (weight, bias) = (upcast.input(weight)?, upcast.input(bias)?);
-        let y = <Self as LayerNormKernel<f32>>::try_layer_norm(
-            &mut upcast.record,
-            x,
-            &weight,
-            &bias,
-        )?;
+        let y =
+            <Self as LayerNormKernel<f32>>::try_layer_norm(&mut upcast.record, x, &weight, &bias)?;
         upcast.output(record, y)
     }
 }
@@ -78,11 +70,8 @@ where
             contract: &upcast.input(parameters.contract)?,
             contract_bias: &upcast.input(parameters.contract_bias)?,
         };
-        let y = <Self as FeedForwardKernel<f32>>::try_feed_forward(
-            &mut upcast.record,
-            x,
-            &parameters,
-        )?;
+        let y =
+            <Self as FeedForwardKernel<f32>>::try_feed_forward(&mut upcast.record, x, &parameters)?;
         upcast.output(record, y)
     }
 }

@@ -73,11 +73,7 @@ pub(super) fn forward(
 }
 
 /// Adds the sum of each column of `matrix`.
-pub(in crate::ops) fn add_column_sums(
-    sums: &mut [f32],
-    matrix: MatRef<'_>,
-    rows: usize,
-) {
+pub(in crate::ops) fn add_column_sums(sums: &mut [f32], matrix: MatRef<'_>, rows: usize) {
     let ones = vec![1.0; rows];
     let cols = sums.len();
     product(

@@ -20,7 +20,7 @@ mod planes;
 use dfdx::prelude::*;
 
 use super::Positioned;
-use crate::ops::cpu::matrix::{Destination, MatRef, MatMut, Threads, product};
+use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
 use crate::ops::cpu::{Scratch, contiguous, gradient, read, with_gradient_of};
 use crate::ops::{Record, Rows};
 use planes::Planes;
@@ -108,9 +108,8 @@ impl Separable {
         let mask = tokens.mask.as_ref().map(Tensor::as_vec);
         let uniform: Vec<bool> = (0..batch)
             .map(|item| {
-                mask.as_ref().is_some_and(|mask| {
-                    !mask[item * count..][..count].contains(&true)
-                })
+                mask.as_ref()
+                    .is_some_and(|mask| !mask[item * count..][..count].contains(&true))
             })
             .collect();
         let planes = Planes::new(&read(&tokens.channels), &tokens, mask.as_deref(), &uniform);

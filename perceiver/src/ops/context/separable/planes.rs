@@ -3,8 +3,8 @@
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
-use crate::ops::cpu::flash::MASKED;
 use crate::ops::context::Positioned;
+use crate::ops::cpu::flash::MASKED;
 use crate::ops::layer_norm::EPSILON;
 
 /// Rows are filled up to a multiple of this: no vector has more numbers.
