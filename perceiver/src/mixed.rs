@@ -218,13 +218,17 @@ impl<D: TensorDevice<f32>> TensorVisitor<f32, D> for Collect<D> {
 #[cfg(test)]
 mod tests {
     use dfdx::dtypes::{AMP, f16};
-    use dfdx::nn::{BuildModule, Module, ToDtype};
+    use dfdx::nn::ToDtype;
 
     use super::*;
-    use dfdx::nn::modules::Linear;
 
-    type Layer = Linear<3, 2, f32, Cpu>;
+    /// A weight, which is a module too.
+    type Layer = Tensor<Rank2<3, 2>, f32, Cpu>;
     type Mixed = AMP<f16>;
+
+    fn layer() -> Layer {
+        Cpu::default().sample_normal()
+    }
 
     fn gradients(
         layer: &Layer,
@@ -233,11 +237,9 @@ mod tests {
         factor: f32,
     ) -> Option<Gradients<f32, Cpu>> {
         let dev = Cpu::default();
-        let copy = layer.to_dtype::<Mixed>();
-        let x = dev
-            .tensor([[[size, 2.0 * size, -size]]])
-            .to_dtype::<Mixed>();
-        let y = copy.forward(x.leaky_trace()).sum::<Rank0, _>();
+        let copy = ToDtype::to_dtype::<Mixed>(layer);
+        let x = dev.tensor([[size, 2.0 * size, -size]]).to_dtype::<Mixed>();
+        let y = x.leaky_trace().matmul(copy.clone()).sum::<Rank0, _>();
         let loss = y * AMP(f16::from_f32(factor));
         let gradients = scaler.try_backward(loss).unwrap();
         scaler.try_unscale(layer, &copy, gradients).unwrap()
@@ -245,22 +247,22 @@ mod tests {
 
     #[test]
     fn small_gradients_survive_and_are_scaled_back() {
-        let layer = Layer::build(&Cpu::default());
+        let layer = layer();
         let mut scaler = GradScaler::new(4096.0);
         let found = gradients(&layer, &mut scaler, 1e-4, 1e-4).unwrap();
-        for (i, found) in found.get(&layer.weight).as_vec().into_iter().enumerate() {
-            let expected = [1e-8, 2e-8, -1e-8][i % 3];
+        for (i, found) in found.get(&layer).as_vec().into_iter().enumerate() {
+            let expected = [1e-8, 2e-8, -1e-8][i / 2];
             assert!((found - expected).abs() < 1e-10, "{found}");
         }
         assert_eq!(scaler.scale(), 4096.0);
         // Below the smallest f16, 6e-8.
         let lost = gradients(&layer, &mut GradScaler::new(1.0), 1e-4, 1e-4).unwrap();
-        assert_eq!(lost.get(&layer.weight).as_vec(), [0.0; 6]);
+        assert_eq!(lost.get(&layer).as_vec(), [0.0; 6]);
     }
 
     #[test]
     fn an_overflow_leaves_the_step_out_and_halves_the_scale() {
-        let layer = Layer::build(&Cpu::default());
+        let layer = layer();
         let mut scaler = GradScaler::new(1e9);
         assert_eq!(scaler.scale(), 32_768.0);
         assert!(gradients(&layer, &mut scaler, 3.0, 1.0).is_none());

@@ -41,8 +41,21 @@ pub trait Source {
     /// The next parameter, `(size,)`.
     fn vector(&mut self, name: &str, size: usize, start: Start) -> Self::Vector;
 
+    /// Begins what belongs to a part of this one under that name; returns what ends it.
+    fn begin(&mut self, _name: fmt::Arguments<'_>) -> usize {
+        0
+    }
+
+    /// Ends what began.
+    fn end(&mut self, _begun: usize) {}
+
     /// Reads what belongs to a part of this one under that name.
-    fn within<R>(&mut self, name: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R;
+    fn within<R>(&mut self, name: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
+        let begun = self.begin(name);
+        let result = read(self);
+        self.end(begun);
+        result
+    }
 }
 
 /// How a vector starts.
@@ -176,12 +189,14 @@ impl Source for Entries {
         self.push(name, Kind::Vector { size, start });
     }
 
-    fn within<R>(&mut self, name: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
+    fn begin(&mut self, name: fmt::Arguments<'_>) -> usize {
         let outer = self.prefix.len();
         self.prefix += &format!("{name}.");
-        let result = read(self);
+        outer
+    }
+
+    fn end(&mut self, outer: usize) {
         self.prefix.truncate(outer);
-        result
     }
 }
 
@@ -207,10 +222,6 @@ impl<'a, E: Dtype, D: Storage<E>> Source for Refs<'a, E, D> {
             _ => unreachable!("{ORDER}"),
         }
     }
-
-    fn within<R>(&mut self, _: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
-        read(self)
-    }
 }
 
 struct Muts<'a, E: Dtype, D: Storage<E>>(slice::IterMut<'a, Parameter<E, D>>);
@@ -231,10 +242,6 @@ impl<'a, E: Dtype, D: Storage<E>> Source for Muts<'a, E, D> {
             Some(Parameter::Vector(vector)) => vector,
             _ => unreachable!("{ORDER}"),
         }
-    }
-
-    fn within<R>(&mut self, _: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
-        read(self)
     }
 }
 
