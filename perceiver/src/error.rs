@@ -31,7 +31,7 @@ pub enum ForwardError<Err: Debug + Display> {
         /// The sizes of the input's batch and axes.
         shape: Vec<usize>,
     },
-    /// The device could not do it; out of memory, most likely.
+    /// The device could not do it: out of memory, or a parameter was replaced by one of another size.
     #[error("the device failed: {0}")]
     Device(Err),
 }

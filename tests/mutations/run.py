@@ -33,7 +33,7 @@ MUTATIONS = [
     ("inverted never reaches the context", "model/encoder.rs", "softmax: numbers.cross_softmax,", "softmax: Default::default(),"),
     ("dropout never reaches the context", "model/encoder.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
     ("self attention never drops", "nn/block.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
-    ("feed-forward never drops", "nn/block.rs", "D::try_residual(record, x, branch, dropout.feed_forward)", "D::try_residual(record, x, branch, 0.0)"),
+    ("feed-forward never drops", "nn/block.rs", "D::try_residual(record, x, branch, dropout)", "_ = dropout;\n        D::try_residual(record, x, branch, 0.0)"),
     ("cross attention drops its output too", "nn/block.rs", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.0)?;", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, dropout.attention)?;"),
     ("forward drops", "model/mod.rs", "let dropout = if record.is_on() { dropout } else { Dropout::NONE };", "let dropout = if record.is_on() { S::DROPOUT } else { _ = dropout; Dropout::NONE };"),
     ("the last layer is left out", "model/encoder.rs", ".take(numbers.depth)", ".take(numbers.depth - 1)"),

@@ -37,7 +37,7 @@ pub(crate) struct Depth {
 }
 
 impl Depth {
-    /// The names that a tensor, of which `name` is one, has in a file: one for each layer that its layer stands for.
+    /// The names that a tensor of ours would have without tied weights: one for each layer that its layer stands for.
     fn names(self, name: &str) -> Vec<String> {
         match layout::layer_of(name) {
             Some(layer) if layer + 1 == self.stored => (layer..self.all)

@@ -66,13 +66,19 @@ fn matched<'file>(
     }
     let mut tensors = HashMap::new();
     for (name, mut shape) in expected {
-        let parts = PERCEIVER_PYTORCH.names(&name);
+        let tied: Vec<Vec<String>> = depth
+            .names(&name)
+            .iter()
+            .map(|name| PERCEIVER_PYTORCH.names(name))
+            .collect();
+        let parts = tied.first().map_or(0, Vec::len);
         if let Some(rows) = shape.first_mut() {
-            *rows /= parts.len();
+            *rows /= parts.max(1);
         }
-        let views = parts
-            .into_iter()
-            .filter_map(|part| take(&mut found, part, &shape, dtype, depth, &mut problems));
+        let views = (0..parts).filter_map(|part| {
+            let names: Vec<&str> = tied.iter().map(|names| names[part].as_str()).collect();
+            take(&mut found, &names, &shape, dtype, &mut problems)
+        });
         tensors.insert(name, views.collect());
     }
     for (tensor, view) in found {
@@ -85,23 +91,22 @@ fn matched<'file>(
     (tensors, problems)
 }
 
-/// Takes a tensor out of what was found in a file, with those of the layers that are tied to its layer.
+/// Takes a tensor out of what was found in a file, under all of its names: those of the layers that are tied.
 fn take<'file>(
     found: &mut BTreeMap<String, TensorView<'file>>,
-    name: String,
+    names: &[&str],
     shape: &[usize],
     dtype: Dtype,
-    depth: Depth,
     problems: &mut Vec<Problem>,
 ) -> Option<TensorView<'file>> {
-    let tied = depth.names(&name).into_iter();
-    let views: Vec<_> = tied
-        .filter_map(|tensor| found.remove(&tensor).map(|view| (tensor, view)))
+    let views: Vec<_> = names
+        .iter()
+        .filter_map(|&tensor| found.remove(tensor).map(|view| (tensor.to_string(), view)))
         .collect();
     // Of tied layers one is enough: a file may name shared weights once.
     let Some((first, first_view)) = views.first() else {
         problems.push(Problem::Missing {
-            tensor: name,
+            tensor: names.first().copied().unwrap_or_default().into(),
             dtype,
             shape: shape.into(),
         });

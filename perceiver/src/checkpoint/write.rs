@@ -40,14 +40,14 @@ fn write_tensors(
     };
     let mut views = Vec::new();
     for (name, shape, bytes) in tensors {
-        let names = PERCEIVER_PYTORCH.names(name);
-        let mut shape = shape.clone();
-        if let Some(rows) = shape.first_mut() {
-            *rows /= names.len();
-        }
-        let parts = bytes.chunks((bytes.len() / names.len()).max(1));
-        for (name, part) in names.iter().zip(parts) {
-            for name in depth.names(name) {
+        for name in depth.names(name) {
+            let names = PERCEIVER_PYTORCH.names(&name);
+            let mut shape = shape.clone();
+            if let Some(rows) = shape.first_mut() {
+                *rows /= names.len();
+            }
+            let parts = bytes.chunks((bytes.len() / names.len()).max(1));
+            for (name, part) in names.into_iter().zip(parts) {
                 let view = TensorView::new(dtype, shape.clone(), part).map_err(failed)?;
                 views.push((name, view));
             }

@@ -80,7 +80,7 @@ macro_rules! input {
                 D: crate::Device<E>,
             {
                 let (data, tape) = self.split_tape();
-                let grid = ops::Grid::$Variant(ops::untyped(data));
+                let grid = ops::AnyRank::$Variant(ops::untyped(data));
                 grid.check_not_empty()?;
                 Ok((Tokens { grid, mask: None, batch: PhantomData, tape }, Unmasked))
             }
@@ -97,11 +97,11 @@ macro_rules! input {
             E: Dtype,
             D: Storage<E> + Storage<bool>,
         {
-            fn grid(self) -> Option<ops::Grid<bool, D>>
+            fn grid(self) -> Option<ops::AnyRank<bool, D>>
             where
                 D: crate::Device<E>,
             {
-                Some(ops::Grid::$MaskVariant(ops::untyped(self)))
+                Some(ops::AnyRank::$MaskVariant(ops::untyped(self)))
             }
         }
     };

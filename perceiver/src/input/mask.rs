@@ -7,7 +7,7 @@ use crate::ops;
 /// A mask over `Positions`, `(batch, axis 1, ..)`: a `bool` tensor, true where a position may be attended to.
 pub trait InputMask<Positions, E: Dtype, D: Storage<E>> {
     /// The mask with its dimensions as numbers; `None` masks nothing.
-    fn grid(self) -> Option<ops::Grid<bool, D>>
+    fn grid(self) -> Option<ops::AnyRank<bool, D>>
     where
         D: crate::Device<E>;
 }
@@ -17,7 +17,7 @@ pub trait InputMask<Positions, E: Dtype, D: Storage<E>> {
 pub struct Unmasked;
 
 impl<Positions, E: Dtype, D: Storage<E>> InputMask<Positions, E, D> for Unmasked {
-    fn grid(self) -> Option<ops::Grid<bool, D>>
+    fn grid(self) -> Option<ops::AnyRank<bool, D>>
     where
         D: crate::Device<E>,
     {

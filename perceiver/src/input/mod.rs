@@ -40,8 +40,8 @@ pub trait Accepts<I, E: Dtype, D: Storage<E>>: InputKind {
 /// An input as a model takes it: its dimensions are numbers, but for that of the batch.
 #[derive(Clone, Debug)]
 pub struct Tokens<B: Dim, E: Dtype, D: Storage<E> + Storage<bool>, T = NoneTape> {
-    pub(crate) grid: ops::Grid<E, D>,
-    pub(crate) mask: Option<ops::Grid<bool, D>>,
+    pub(crate) grid: ops::AnyRank<E, D>,
+    pub(crate) mask: Option<ops::AnyRank<bool, D>>,
     pub(crate) batch: PhantomData<B>,
     pub(crate) tape: T,
 }

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use crate::Device;
-use crate::nn::{BlockView, Context, Part, Source};
-use crate::ops::{Attend, Grid, Mask, Matrix, Record, Rows, Vector};
+use crate::nn::{BlockView, Context, ParameterSource, Part};
+use crate::ops::{AnyRank, Attend, Mask, Matrix, Record, Rows, Vector};
 use crate::spec::{Cost, Dropout, Numbers, Spec};
 
 /// The layers of a model, as a part of it.
@@ -17,12 +17,15 @@ impl<S: Spec> Part for Layers<S> {
     type View<M, V> = Vec<LayerView<M, V>>;
     const PARAMETERS: usize = Cost::of_layers::<S>().parameters;
 
-    fn read<R: Source>(source: &mut R) -> Vec<LayerView<R::Matrix, R::Vector>> {
+    fn read<R: ParameterSource>(source: &mut R) -> Vec<LayerView<R::Matrix, R::Vector>> {
         read(source, &Numbers::of::<S>())
     }
 }
 
-fn read<R: Source>(source: &mut R, numbers: &Numbers) -> Vec<LayerView<R::Matrix, R::Vector>> {
+fn read<R: ParameterSource>(
+    source: &mut R,
+    numbers: &Numbers,
+) -> Vec<LayerView<R::Matrix, R::Vector>> {
     (0..numbers.stored_layers)
         .map(|layer| {
             source.within(format_args!("{layer}"), |source| {
@@ -42,7 +45,7 @@ pub struct LayerView<M, V> {
 }
 
 impl<M, V> LayerView<M, V> {
-    fn read<R: Source<Matrix = M, Vector = V>>(source: &mut R, numbers: &Numbers) -> Self {
+    fn read<R: ParameterSource<Matrix = M, Vector = V>>(source: &mut R, numbers: &Numbers) -> Self {
         let dim = numbers.latent_dim;
         Self {
             cross: source.within(format_args!("cross"), |source| {
@@ -66,8 +69,8 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
     numbers: &Numbers,
     latents: Tensor<(usize, usize), E, D>,
     layers: &[LayerView<&Matrix<E, D>, &Vector<E, D>>],
-    grid: Grid<E, D>,
-    mask: Option<Grid<bool, D>>,
+    grid: AnyRank<E, D>,
+    mask: Option<AnyRank<bool, D>>,
     dropout: Dropout,
 ) -> Result<Rows<E, D>, D::Err> {
     let attend = Attend {
@@ -78,7 +81,9 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
     let mut x = D::try_repeat(record, latents, context.batch())?;
     let tied = layers.last().into_iter().cycle();
     for layer in layers.iter().chain(tied).take(numbers.depth) {
-        x = layer.cross.try_cross(record, x, &context, dropout)?;
+        x = layer
+            .cross
+            .try_cross(record, x, &context, dropout.feed_forward)?;
         for block in &layer.latent {
             x = block.try_self(record, x, &Mask::None, dropout)?;
         }

@@ -205,8 +205,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     fn encode(
         &self,
         record: &mut Record<E, D>,
-        grid: ops::Grid<E, D>,
-        mask: Option<ops::Grid<bool, D>>,
+        grid: ops::AnyRank<E, D>,
+        mask: Option<ops::AnyRank<bool, D>>,
         dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
         let numbers = const { Numbers::of::<S>() };

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use crate::Device;
-use crate::nn::{LinearView, NormView, Parameters, Part, Source, linear, norm};
+use crate::nn::{LinearView, NormView, ParameterSource, Parameters, Part, linear, norm};
 use crate::ops::{self, Record, Rows};
 use crate::spec::Spec;
 
@@ -13,6 +13,9 @@ use crate::spec::Spec;
 pub trait Output: Part {
     /// What `forward` returns for a model of this spec.
     type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T>;
+
+    /// The width of the latents that it takes; `None`: any.
+    const LATENT_DIM: Option<usize>;
 
     /// Computes the result from the latents, `(batch, latents, dim)`.
     ///
@@ -42,12 +45,13 @@ impl Part for Latents {
     type View<M, V> = ();
     const PARAMETERS: usize = 0;
 
-    fn read<S: Source>(_: &mut S) {}
+    fn read<S: ParameterSource>(_: &mut S) {}
 }
 
 impl Output for Latents {
     type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T> =
         Tensor<(B, S::NumLatents, S::LatentDim), E, D, T>;
+    const LATENT_DIM: Option<usize> = None;
 
     fn try_forward<E: Dtype, D: Device<E>>(
         _: &Parameters<Self, E, D>,
@@ -84,7 +88,7 @@ impl<L: ConstDim, C: ConstDim> Part for MeanPool<L, C> {
     const PARAMETERS: usize =
         norm::parameters(L::SIZE) + linear::parameters(L::SIZE, C::SIZE, true);
 
-    fn read<S: Source>(source: &mut S) -> MeanPoolView<S::Matrix, S::Vector> {
+    fn read<S: ParameterSource>(source: &mut S) -> MeanPoolView<S::Matrix, S::Vector> {
         MeanPoolView {
             norm: source.within(format_args!("norm"), |source| {
                 NormView::read(source, L::SIZE)
@@ -98,6 +102,7 @@ impl<L: ConstDim, C: ConstDim> Part for MeanPool<L, C> {
 
 impl<L: ConstDim, C: ConstDim> Output for MeanPool<L, C> {
     type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
+    const LATENT_DIM: Option<usize> = Some(L::SIZE);
 
     fn try_forward<E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self, E, D>,

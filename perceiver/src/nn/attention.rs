@@ -5,7 +5,7 @@ use dfdx::prelude::*;
 use super::context::Context;
 use super::linear::{self, LinearView};
 use super::norm::NormView;
-use super::{Parameters, Part, Source, rows_of};
+use super::{ParameterSource, Parameters, Part, rows_of};
 use crate::ops::{
     self, Attend, AttentionKernel, CrossParameters, LinearKernel, Mask, Matrix, Record, Rows,
     Vector,
@@ -66,7 +66,7 @@ impl<const QUERY: usize, const CONTEXT: usize, const HEADS: usize, const DIM_HEA
     type View<M, V> = AttentionView<M, V>;
     const PARAMETERS: usize = parameters(QUERY, CONTEXT, Self::HEADS);
 
-    fn read<S: Source>(source: &mut S) -> AttentionView<S::Matrix, S::Vector> {
+    fn read<S: ParameterSource>(source: &mut S) -> AttentionView<S::Matrix, S::Vector> {
         AttentionView::read(source, QUERY, CONTEXT, Self::HEADS)
     }
 }
@@ -95,7 +95,7 @@ pub struct AttentionView<M, V> {
 
 impl<M, V> AttentionView<M, V> {
     /// Reads an attention of `query` wide queries to a `context` wide context.
-    pub fn read<S: Source<Matrix = M, Vector = V>>(
+    pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
         query: usize,
         context: usize,
@@ -196,7 +196,11 @@ where
         let mut tape = tape.merge(context_tape);
         let mut record = Record::for_tape::<T>();
         let queries = rows_of(&mut record, queries)?;
-        let context = rows_of(&mut record, context)?;
+        let mut context = rows_of(&mut record, context)?;
+        if let Mask::Keys(mask) = mask {
+            ops::check(*mask.shape() == (context.shape().0, context.shape().1))?;
+            context = D::try_clear_masked(&mut record, context, mask)?;
+        }
         let view = self.view();
         let out = view.try_attend(&mut record, queries, context, mask, attend)?;
         record.put_on(&mut tape);

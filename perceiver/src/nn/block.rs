@@ -2,11 +2,12 @@
 
 use dfdx::prelude::*;
 
-use super::Source;
+use super::ParameterSource;
 use super::attention::{self, AttentionView};
 use super::context::Context;
 use super::feed_forward::{self, FeedForwardView};
 use super::norm::{self, NormView};
+use crate::WrongSize;
 use crate::ops::{Attend, Mask, Matrix, Record, Rows, Vector};
 use crate::spec::{Dropout, Heads};
 
@@ -28,7 +29,7 @@ pub struct BlockView<M, V> {
 
 impl<M, V> BlockView<M, V> {
     /// Reads a block for rows of `dim` numbers that attend to rows of `context` numbers, or to themselves.
-    pub fn read<S: Source<Matrix = M, Vector = V>>(
+    pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
         dim: usize,
         context: Option<usize>,
@@ -64,25 +65,26 @@ pub(crate) const fn parameters(dim: usize, context: Option<usize>, heads: Heads)
 }
 
 impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
-    /// Updates `x`, `(batch, rows, dim)`, from a context, which says how it is attended to. A block without a
-    /// `norm_context` uses `norm`.
+    /// Updates `x`, `(batch, rows, dim)`, from a context, which says how it is attended to, its dropout too.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the block has no `norm_context`, the sizes do not fit together, or the device runs out of memory.
     pub fn try_cross(
         &self,
         record: &mut Record<E, D>,
         x: Rows<E, D>,
         context: &Context<E, D>,
-        dropout: Dropout,
+        feed_forward_dropout: f64,
     ) -> Result<Rows<E, D>, D::Err> {
-        let norm_context = self.norm_context.as_ref().unwrap_or(&self.norm);
+        let Some(norm_context) = &self.norm_context else {
+            return Err(D::Err::wrong_size());
+        };
         let query = self.norm.try_forward(record, x.clone())?;
         let branch = self
             .attention
             .try_attend_context(record, query, norm_context, context)?;
         let x = D::try_residual(record, x, branch, 0.0)?;
-        self.try_feed_forward(record, x, dropout)
+        self.try_feed_forward(record, x, feed_forward_dropout)
     }
 
     /// Updates `x`, `(batch, rows, dim)`, from itself.
@@ -105,17 +107,17 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
             .attention
             .try_attend(record, rows.clone(), rows, mask, attend)?;
         let x = D::try_residual(record, x, branch, 0.0)?;
-        self.try_feed_forward(record, x, dropout)
+        self.try_feed_forward(record, x, dropout.feed_forward)
     }
 
     fn try_feed_forward(
         &self,
         record: &mut Record<E, D>,
         x: Rows<E, D>,
-        dropout: Dropout,
+        dropout: f64,
     ) -> Result<Rows<E, D>, D::Err> {
         let rows = self.feed_forward_norm.try_forward(record, x.clone())?;
         let branch = self.feed_forward.try_forward(record, rows)?;
-        D::try_residual(record, x, branch, dropout.feed_forward)
+        D::try_residual(record, x, branch, dropout)
     }
 }

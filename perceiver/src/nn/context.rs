@@ -21,8 +21,8 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
     /// If the mask does not fit the input, or the device runs out of memory.
     pub fn try_new(
         record: &mut Record<E, D>,
-        grid: ops::Grid<E, D>,
-        mask: Option<ops::Grid<bool, D>>,
+        grid: ops::AnyRank<E, D>,
+        mask: Option<ops::AnyRank<bool, D>>,
         position: Position,
         attend: Attend,
     ) -> Result<Self, D::Err> {

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use super::{Parameters, Part, Source, Start, layer, linear};
+use super::{Init, ParameterSource, Parameters, Part, layer, linear};
 use crate::ops::{FeedForwardKernel, FeedForwardParameters, Matrix, Record, Rows, Vector};
 
 /// How much wider than its input the hidden layer is.
@@ -32,7 +32,7 @@ impl<const DIM: usize> Part for FeedForwardPart<DIM> {
     type View<M, V> = FeedForwardView<M, V>;
     const PARAMETERS: usize = parameters(DIM);
 
-    fn read<S: Source>(source: &mut S) -> FeedForwardView<S::Matrix, S::Vector> {
+    fn read<S: ParameterSource>(source: &mut S) -> FeedForwardView<S::Matrix, S::Vector> {
         FeedForwardView::read(source, DIM)
     }
 }
@@ -52,9 +52,9 @@ pub struct FeedForwardView<M, V> {
 
 impl<M, V> FeedForwardView<M, V> {
     /// Reads a layer for rows of `dim` numbers.
-    pub fn read<S: Source<Matrix = M, Vector = V>>(source: &mut S, dim: usize) -> Self {
+    pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(source: &mut S, dim: usize) -> Self {
         let hidden = EXPANSION * dim;
-        let start = |fan_in| Start::Uniform { fan_in };
+        let start = |fan_in| Init::Uniform { fan_in };
         Self {
             expand: source.matrix("expand.weight", 2 * hidden, dim),
             expand_bias: source.vector("expand.bias", 2 * hidden, start(dim)),

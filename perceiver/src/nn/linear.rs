@@ -2,7 +2,7 @@
 
 use dfdx::prelude::Dtype;
 
-use super::{Source, Start};
+use super::{Init, ParameterSource};
 use crate::ops::{LinearKernel, Matrix, Record, Rows, Vector};
 
 /// `x · weightᵀ + bias` over the last axis.
@@ -16,13 +16,13 @@ pub struct LinearView<M, V> {
 
 impl<M, V> LinearView<M, V> {
     /// Reads a map of `inputs` to `outputs`.
-    pub fn read<S: Source<Matrix = M, Vector = V>>(
+    pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
         inputs: usize,
         outputs: usize,
         bias: bool,
     ) -> Self {
-        let start = Start::Uniform { fan_in: inputs };
+        let start = Init::Uniform { fan_in: inputs };
         Self {
             weight: source.matrix("weight", outputs, inputs),
             bias: bias.then(|| source.vector("bias", outputs, start)),

@@ -1,7 +1,7 @@
 //! The parts that models are made of.
 //!
 //! A part is written once over numbers: its view, such as [`AttentionView`], has a field for each parameter, reads them
-//! from a [`Source`], and computes. [`Parameters`] keeps them as a dfdx module. [`Attention`] and [`FeedForward`] are parts
+//! from a [`ParameterSource`], and computes. [`Parameters`] keeps them as a dfdx module. [`Attention`] and [`FeedForward`] are parts
 //! with their widths in their types, for models of your own: a layer that is handed another width does not compile.
 //! Shapes are written `(batch, tokens, width)`.
 
@@ -20,20 +20,20 @@ pub use context::Context;
 pub use feed_forward::{FeedForward, FeedForwardPart, FeedForwardView};
 pub use linear::LinearView;
 pub use norm::NormView;
-pub use parameters::{Parameter, Parameters, Part, Source, Start};
+pub use parameters::{Init, ParameterSource, Parameters, Part};
 
 // Imported one by one: with a glob, rust-analyzer resolves `Device` to dfdx's.
 use dfdx::prelude::{Dim, Dtype, SplitTape, Tape, Tensor};
 
 use crate::Device;
-use crate::ops::{self, Grid, Record, Rows};
+use crate::ops::{self, AnyRank, Record, Rows};
 
 /// A caller's tensor as rows.
 fn rows_of<B: Dim, L: Dim, W: Dim, E: Dtype, D: Device<E>>(
     record: &mut Record<E, D>,
     x: Tensor<(B, L, W), E, D>,
 ) -> Result<Rows<E, D>, D::Err> {
-    D::try_flatten(record, Grid::Three(ops::untyped(x)))
+    D::try_flatten(record, AnyRank::Three(ops::untyped(x)))
 }
 
 /// A layer with its widths in its type: rows of `I` numbers become rows of `O` numbers.

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::Dtype;
 
-use super::{Source, Start};
+use super::{Init, ParameterSource};
 use crate::ops::{LayerNormKernel, Record, Rows, Vector};
 
 /// Layer normalisation over the last axis: `(x - mean) / √(variance + 1e-5) · weight + bias`, with the biased variance.
@@ -17,10 +17,10 @@ pub struct NormView<V> {
 
 impl<V> NormView<V> {
     /// Reads a norm of rows of `width` numbers.
-    pub fn read<S: Source<Vector = V>>(source: &mut S, width: usize) -> Self {
+    pub fn read<S: ParameterSource<Vector = V>>(source: &mut S, width: usize) -> Self {
         Self {
-            weight: source.vector("weight", width, Start::Ones),
-            bias: source.vector("bias", width, Start::Zeros),
+            weight: source.vector("weight", width, Init::Ones),
+            bias: source.vector("bias", width, Init::Zeros),
         }
     }
 }

@@ -24,12 +24,12 @@ pub trait Part: Clone + fmt::Debug + 'static {
     /// The number of trainable parameters.
     const PARAMETERS: usize;
 
-    /// Reads all parameters, in order.
-    fn read<S: Source>(source: &mut S) -> Self::View<S::Matrix, S::Vector>;
+    /// Reads all parameters: the same ones in the same order every time.
+    fn read<S: ParameterSource>(source: &mut S) -> Self::View<S::Matrix, S::Vector>;
 }
 
 /// Where parameters are read from.
-pub trait Source {
+pub trait ParameterSource {
     /// A matrix.
     type Matrix;
     /// A vector.
@@ -39,7 +39,7 @@ pub trait Source {
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix;
 
     /// The next parameter, `(size,)`.
-    fn vector(&mut self, name: &str, size: usize, start: Start) -> Self::Vector;
+    fn vector(&mut self, name: &str, size: usize, start: Init) -> Self::Vector;
 
     /// Begins what belongs to a part of this one under that name; returns what ends it.
     fn begin(&mut self, _name: fmt::Arguments<'_>) -> usize {
@@ -60,7 +60,7 @@ pub trait Source {
 
 /// How a vector starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum Init {
     /// All zeros.
     Zeros,
     /// All ones.
@@ -74,7 +74,7 @@ pub enum Start {
 
 /// A parameter of a model.
 #[derive(Clone, Debug)]
-pub enum Parameter<E: Dtype, D: Storage<E>> {
+pub(crate) enum Parameter<E: Dtype, D: Storage<E>> {
     /// `(rows, columns)`.
     Matrix(Matrix<E, D>),
     /// `(size,)`.
@@ -96,7 +96,8 @@ impl<P: Part, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
         P::read(&mut Refs(self.list.iter()))
     }
 
-    /// The part, with a mutable reference to each parameter. One of another size is an error of the next forward pass.
+    /// The part, with a mutable reference to each parameter. A tensor of another size in its place is an error of the
+    /// next forward pass; it must not be a broadcast or permuted view, which `load_checkpoint` could not fill.
     pub fn view_mut(&mut self) -> P::View<&mut Matrix<E, D>, &mut Vector<E, D>> {
         P::read(&mut Muts(self.list.iter_mut()))
     }
@@ -154,7 +155,7 @@ struct Entry {
 
 enum Kind {
     Matrix { rows: usize, columns: usize },
-    Vector { size: usize, start: Start },
+    Vector { size: usize, start: Init },
 }
 
 fn entries<P: Part>() -> Vec<Entry> {
@@ -177,7 +178,7 @@ impl Entries {
     }
 }
 
-impl Source for Entries {
+impl ParameterSource for Entries {
     type Matrix = ();
     type Vector = ();
 
@@ -185,7 +186,7 @@ impl Source for Entries {
         self.push(name, Kind::Matrix { rows, columns });
     }
 
-    fn vector(&mut self, name: &str, size: usize, start: Start) {
+    fn vector(&mut self, name: &str, size: usize, start: Init) {
         self.push(name, Kind::Vector { size, start });
     }
 
@@ -205,7 +206,7 @@ const ORDER: &str = "a part always reads the same parameters";
 
 struct Refs<'a, E: Dtype, D: Storage<E>>(slice::Iter<'a, Parameter<E, D>>);
 
-impl<'a, E: Dtype, D: Storage<E>> Source for Refs<'a, E, D> {
+impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Refs<'a, E, D> {
     type Matrix = &'a Matrix<E, D>;
     type Vector = &'a Vector<E, D>;
 
@@ -216,7 +217,7 @@ impl<'a, E: Dtype, D: Storage<E>> Source for Refs<'a, E, D> {
         }
     }
 
-    fn vector(&mut self, _: &str, _: usize, _: Start) -> Self::Vector {
+    fn vector(&mut self, _: &str, _: usize, _: Init) -> Self::Vector {
         match self.0.next() {
             Some(Parameter::Vector(vector)) => vector,
             _ => unreachable!("{ORDER}"),
@@ -226,7 +227,7 @@ impl<'a, E: Dtype, D: Storage<E>> Source for Refs<'a, E, D> {
 
 struct Muts<'a, E: Dtype, D: Storage<E>>(slice::IterMut<'a, Parameter<E, D>>);
 
-impl<'a, E: Dtype, D: Storage<E>> Source for Muts<'a, E, D> {
+impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Muts<'a, E, D> {
     type Matrix = &'a mut Matrix<E, D>;
     type Vector = &'a mut Vector<E, D>;
 
@@ -237,7 +238,7 @@ impl<'a, E: Dtype, D: Storage<E>> Source for Muts<'a, E, D> {
         }
     }
 
-    fn vector(&mut self, _: &str, _: usize, _: Start) -> Self::Vector {
+    fn vector(&mut self, _: &str, _: usize, _: Init) -> Self::Vector {
         match self.0.next() {
             Some(Parameter::Vector(vector)) => vector,
             _ => unreachable!("{ORDER}"),
@@ -274,9 +275,9 @@ impl<P: Part, E: Dtype, D: Device<E>> ModuleFields<Parameters<P, E, D>, E, D> fo
             }
             Kind::Vector { size, start } => {
                 let (reset, fan_in): (fn(&mut _) -> _, _) = match start {
-                    Start::Zeros => (init::zeros, size),
-                    Start::Ones => (init::ones, size),
-                    Start::Uniform { fan_in } => (init::uniform_vector, fan_in),
+                    Init::Zeros => (init::zeros, size),
+                    Init::Ones => (init::ones, size),
+                    Init::Uniform { fan_in } => (init::uniform_vector, fan_in),
                 };
                 let mut options = TensorOptions::reset_with(reset);
                 options.shape = (Width::of_sums(size, fan_in),);

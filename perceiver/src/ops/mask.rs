@@ -16,7 +16,8 @@ pub enum Mask<D: Storage<bool>> {
     Pairs(Tensor<(usize, usize, usize), bool, D>),
     /// Query `i` to the keys up to and including `i + offset`.
     Causal {
-        /// By how many keys the queries are behind.
+        /// The key at which the first query stands: the number of keys less that of queries, if the queries are the last
+        /// tokens.
         offset: usize,
     },
 }
@@ -46,7 +47,7 @@ impl<D: Storage<bool>> Mask<D> {
             Self::Pairs(mask) => Some(mask.clone().try_broadcast_like::<_, Axis<1>>(&scores)?),
             Self::Causal { offset } => {
                 let (_, _, queries, keys) = scores;
-                let allowed = |query| (0..keys).map(move |key| key <= query + offset);
+                let allowed = |query| (0..keys).map(move |key| key <= offset.saturating_add(query));
                 let allowed = (0..queries).flat_map(allowed);
                 // As numbers, which every device of dfdx takes; comparing makes `bool`s of them.
                 let numbers = allowed.map(|allowed| if allowed { E::ONE } else { E::default() });

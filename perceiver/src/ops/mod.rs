@@ -36,7 +36,7 @@ mod residual;
 pub use attention::{Attend, AttentionKernel};
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};
-pub use flatten::{FlattenKernel, Grid};
+pub use flatten::{AnyRank, FlattenKernel};
 #[cfg(feature = "f16")]
 pub(crate) use half::set_gradient;
 pub use in_f32::{InF32, InF32Kernel};
@@ -44,7 +44,7 @@ pub use layer_norm::LayerNormKernel;
 pub use linear::LinearKernel;
 pub use mask::Mask;
 pub use mean::MeanKernel;
-pub use record::{Operations, Record};
+pub use record::Record;
 pub use repeat::RepeatKernel;
 pub use residual::ResidualKernel;
 
@@ -110,28 +110,31 @@ impl<E: Dtype, D> KernelDevice<E> for D where
 {
 }
 
-/// Runs everything with dfdx's operations, but for `f32` on the CPU.
-macro_rules! plain_kernels {
-    ($Device:ty: $($E:ty),+) => { $(
-        impl AttentionKernel<$E> for $Device {}
-        impl ContextKernel<$E> for $Device {
-            context::plain_context!($E);
+/// Implements an operation's trait with its plain form for every device of dfdx but the CPU in `f32`, which has a kernel
+/// for all, and in half precision (`half/cpu.rs`). A kernel for `Cuda` takes its types out of the list here: the second
+/// form is without `Cuda`.
+macro_rules! plain_on_dfdx_devices {
+    ($Trait:ident $(, $methods:path)?) => {
+        plain_on_dfdx_devices!(@without_cuda $Trait $(, $methods)?);
+        #[cfg(feature = "cuda")]
+        plain_on_dfdx_devices!(@impl Cuda: $Trait<f32> $(, $methods)?);
+        #[cfg(feature = "cuda")]
+        plain_on_dfdx_devices!(@impl Cuda: $Trait<f64> $(, $methods)?);
+        #[cfg(all(feature = "cuda", feature = "f16"))]
+        plain_on_dfdx_devices!(@impl Cuda: $Trait<dfdx::dtypes::f16> $(, $methods)?);
+        #[cfg(all(feature = "cuda", feature = "f16"))]
+        plain_on_dfdx_devices!(@impl Cuda: $Trait<dfdx::dtypes::AMP<dfdx::dtypes::f16>> $(, $methods)?);
+    };
+    (@without_cuda $Trait:ident $(, $methods:path)?) => {
+        plain_on_dfdx_devices!(@impl Cpu: $Trait<f64> $(, $methods)?);
+    };
+    (@impl $Device:ident: $Trait:ident<$E:ty> $(, $methods:path)?) => {
+        impl $Trait<$E> for $Device {
+            $($methods!($E);)?
         }
-        impl FeedForwardKernel<$E> for $Device {}
-        impl FlattenKernel<$E> for $Device {}
-        impl LayerNormKernel<$E> for $Device {}
-        impl LinearKernel<$E> for $Device {}
-        impl MeanKernel<$E> for $Device {}
-        impl RepeatKernel<$E> for $Device {}
-        impl ResidualKernel<$E> for $Device {}
-    )+ };
+    };
 }
-
-plain_kernels!(Cpu: f64);
-#[cfg(feature = "cuda")]
-plain_kernels!(Cuda: f32, f64);
-#[cfg(all(feature = "cuda", feature = "f16"))]
-plain_kernels!(Cuda: dfdx::dtypes::f16, dfdx::dtypes::AMP<dfdx::dtypes::f16>);
+use plain_on_dfdx_devices;
 
 /// A tensor with its dimensions as numbers; the same tensor to gradients.
 pub(crate) fn untyped<S, N, E, D: Storage<E>>(x: Tensor<S, E, D>) -> Tensor<N, E, D>

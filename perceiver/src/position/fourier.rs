@@ -32,6 +32,18 @@ impl Fourier {
         2 * self.bands + 1
     }
 
+    pub(super) const fn check(self) {
+        assert!(self.bands > 0, "`bands` must be at least 1");
+        assert!(
+            self.max_freq > 0.0 && self.max_freq < f64::INFINITY,
+            "`max_freq` must be a number above 0"
+        );
+        if let Some(base) = self.base {
+            let fits = base > 0.0 && base != 1.0 && base < f64::INFINITY;
+            assert!(fits, "`base` must be a number above 0 other than 1");
+        }
+    }
+
     /// The features of every position of an axis of `size`, row by row.
     pub(super) fn table(self, size: usize) -> Vec<f64> {
         let frequencies = self.frequencies();

@@ -1,10 +1,11 @@
-//! Where a token is, as part of it.
+//! Where a token is.
 
 mod fourier;
 
 pub use fourier::{Fourier, FourierFeatures};
 
-/// A position encoding. A new one is a file here, a variant of this enum, and its width.
+/// A position encoding. A new one that is appended to tokens is a file here, a variant of this enum, and its width; one
+/// that acts on queries and keys is read by [`AttentionView`](crate::nn::AttentionView) too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Position {
     /// Tokens do not know where they are.
@@ -20,6 +21,14 @@ impl Position {
         match self {
             Self::None => channels,
             Self::Fourier(fourier) => channels + axes * fourier.width(),
+        }
+    }
+
+    /// # Panics
+    /// If a number is out of range.
+    pub(crate) const fn check(self) {
+        if let Self::Fourier(fourier) = self {
+            fourier.check();
         }
     }
 

@@ -141,6 +141,18 @@ impl Dropout {
         attention: 0.0,
         feed_forward: 0.0,
     };
+
+    const fn check(self) {
+        let rates = [self.attention, self.feed_forward];
+        assert!(
+            rates[0] >= 0.0 && rates[0] < 1.0,
+            "the dropout of attention must be in 0.0..1.0"
+        );
+        assert!(
+            rates[1] >= 0.0 && rates[1] < 1.0,
+            "the dropout of feed-forwards must be in 0.0..1.0"
+        );
+    }
 }
 
 /// The numbers of a spec, with which the model runs.
@@ -160,7 +172,30 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     /// Those of `S`.
+    ///
+    /// # Panics
+    /// If they do not fit together, when the program is compiled.
     pub const fn of<S: Spec>() -> Self {
+        assert!(S::NumLatents::SIZE > 0, "`NumLatents` must be at least 1");
+        assert!(S::LatentDim::SIZE > 0, "`LatentDim` must be at least 1");
+        assert!(S::DEPTH > 0, "`DEPTH` must be at least 1");
+        let (cross, latent) = (S::CROSS_HEADS, S::LATENT_HEADS);
+        assert!(
+            cross.width() > 0,
+            "`CROSS_HEADS` must have a count and a dim of at least 1"
+        );
+        assert!(
+            latent.width() > 0,
+            "`LATENT_HEADS` must have a count and a dim of at least 1"
+        );
+        S::POSITION.check();
+        S::DROPOUT.check();
+        if let Some(dim) = S::Output::LATENT_DIM {
+            assert!(
+                dim == S::LatentDim::SIZE,
+                "`Output` takes latents of another width than `LatentDim`"
+            );
+        }
         Self {
             num_latents: S::NumLatents::SIZE,
             latent_dim: S::LatentDim::SIZE,

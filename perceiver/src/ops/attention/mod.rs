@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 use dfdx::tensor_ops::Device as TensorDevice;
 
 use super::record::with_tape;
-use super::{InF32, KernelDevice, Mask, Record, Rows, check};
+use super::{InF32, KernelDevice, Mask, Record, Rows, check, plain_on_dfdx_devices};
 use crate::spec::{Heads, Softmax};
 pub(super) use cpu::MaskBias;
 
@@ -31,9 +31,10 @@ impl Attend {
 pub trait AttentionKernel<E: Dtype>: KernelDevice<E> {
     /// `softmax(query · keyᵀ / √dim) · value` for each head; section 3.1 and appendix C of the paper.
     ///
-    /// `query` is `(batch, queries, heads)`, and so is the result; `key_value` is `(batch, tokens, 2 · heads)`: keys, then
-    /// values. Heads lie side by side in all of them. The scores of what must not be attended to become the lowest finite
-    /// number before the softmax, so a query with nothing to attend to gets the mean of all values, as in PyTorch.
+    /// `query` is `(batch, queries, count · dim)`, and so is the result; `key_value` is `(batch, tokens, 2 · count · dim)`:
+    /// keys, then values. Heads lie side by side in all of them. The scores of what must not be attended to become the lowest finite
+    /// number before the softmax, so a query with nothing to attend to gets the mean of all values, as in PyTorch; with
+    /// [`Softmax::Queries`] it gets zeros.
     ///
     /// # Errors
     /// If the sizes do not fit together, or the device runs out of memory.
@@ -49,6 +50,8 @@ pub trait AttentionKernel<E: Dtype>: KernelDevice<E> {
         with_tape!(record, plain(query, key_value, heads, mask, attend))
     }
 }
+
+plain_on_dfdx_devices!(AttentionKernel);
 
 impl AttentionKernel<f32> for Cpu {
     fn try_attention(
@@ -75,7 +78,7 @@ fn fits<E: Dtype, D: KernelDevice<E>>(
 ) -> Result<(), D::Err> {
     let ((b, l, q), (key_batch, m, kv)) = (*query.shape(), *key_value.shape());
     let widths_fit = (q, kv) == (heads.width(), 2 * heads.width());
-    check(widths_fit && b == key_batch && mask.fits(b, l, m))
+    check(widths_fit && b == key_batch && m > 0 && mask.fits(b, l, m))
 }
 
 /// The smallest sum of weights that inverted attention divides by.
@@ -95,7 +98,8 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     let (count, dim) = (heads.count, heads.dim);
 
     let (query, tape) = query.split_tape();
-    let key_value = key_value.put_tape(tape);
+    // dfdx's `slice` overwrites the gradient of what it slices, so this is a tensor of its own, sliced once for each half.
+    let key_value = key_value.put_tape(tape).try_add(E::default())?;
     let key = key_value.with_empty_tape().try_slice((.., .., ..inner))?;
     let value = key_value.try_slice((.., .., inner..))?;
 

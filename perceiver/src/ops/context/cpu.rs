@@ -42,6 +42,7 @@ impl ContextKernel<f32> for Cpu {
         tokens: Positioned<f32, Self>,
         attend: Attend,
     ) -> Result<CpuContext, CpuError> {
+        tokens.check()?;
         let plain = attend.softmax == Softmax::Tokens && attend.dropout == 0.0;
         if !plain || !separable::applies(&tokens) {
             let dense = plain_prepare(record, tokens, attend)?;

@@ -16,7 +16,7 @@ use super::in_f32::Normalize;
 use super::record::with_tape;
 use super::{
     Attend, AttentionKernel, KernelDevice, LinearKernel, Mask, Matrix, Record, Rows, Vector, check,
-    layer_norm,
+    layer_norm, plain_on_dfdx_devices,
 };
 use crate::spec::{Heads, Softmax};
 #[cfg(feature = "f16")]
@@ -41,8 +41,8 @@ pub trait ContextKernel<E: Dtype>: LinearKernel<E> + AttentionKernel<E> {
     ) -> Result<Self::Context, Self::Err>;
 
     /// Attention of each head to the tokens of a context, as it was prepared: as
-    /// [`try_attention`](AttentionKernel::try_attention) with keys and values made of the tokens with `parameters`. Takes
-    /// and returns `(batch, queries, heads)`.
+    /// [`try_attention`](AttentionKernel::try_attention) with keys and values projected from the tokens with `parameters`.
+    /// Takes and returns `(batch, queries, count · dim)`.
     ///
     /// # Errors
     /// If the sizes do not fit together, or the device runs out of memory.
@@ -64,7 +64,7 @@ macro_rules! plain_context {
             tokens: Positioned<$E, Self>,
             attend: Attend,
         ) -> Result<Self::Context, Self::Err> {
-            context::plain_prepare(record, tokens, attend)
+            plain_prepare(record, tokens, attend)
         }
 
         fn try_cross_attention(
@@ -73,11 +73,11 @@ macro_rules! plain_context {
             parameters: &CrossParameters<'_, $E, Self>,
             context: &Self::Context,
         ) -> Result<Rows<$E, Self>, Self::Err> {
-            context::plain_cross_attention(record, query, parameters, context)
+            plain_cross_attention(record, query, parameters, context)
         }
     };
 }
-pub(super) use plain_context;
+plain_on_dfdx_devices!(ContextKernel, plain_context);
 
 /// What makes keys and values of normalised tokens.
 #[derive(Debug)]
@@ -126,6 +126,22 @@ impl<E: Dtype, D: Storage<E> + Storage<bool>> Positioned<E, D> {
 }
 
 impl<E: Dtype, D: KernelDevice<E>> Positioned<E, D> {
+    /// That features and mask are those of these tokens.
+    fn check(&self) -> Result<(), D::Err> {
+        let (batch, tokens, _) = *self.channels.shape();
+        let mask_fits = self
+            .mask
+            .as_ref()
+            .is_none_or(|mask| *mask.shape() == (batch, tokens));
+        let axes_fit = self.axes.iter().product::<usize>() == tokens && tokens > 0;
+        let tables = self.features.iter().zip(&self.axes);
+        let features_fit = (self.features.is_empty() || self.features.len() == self.axes.len())
+            && tables
+                .map(|(table, size)| table.len() % size)
+                .all(|rest| rest == 0);
+        check(mask_fits && axes_fit && features_fit)
+    }
+
     /// Tokens with their features behind their channels. The features are made on the device; only a table for each
     /// axis is sent there.
     ///
@@ -202,6 +218,7 @@ pub(super) fn plain_prepare<E: Dtype, D: KernelDevice<E>>(
         let epsilon = layer_norm::EPSILON;
         D::try_in_f32(x, Normalize { epsilon })
     }
+    tokens.check()?;
     let mask = tokens.mask.take().map_or(Mask::None, Mask::Keys);
     let encoded = tokens.try_encode(record)?;
     let tokens = with_tape!(record, normalize(encoded))?;

@@ -19,7 +19,7 @@ pub(in crate::ops) const MASKED: f32 = -1e30;
 /// In place of [`MASKED`] for a query that may attend to nothing: it attends to all tokens equally, as in PyTorch.
 pub(in crate::ops) const UNIFORM: f32 = f32::NEG_INFINITY;
 
-/// Which tokens the queries of a head may attend to, as what is added to their scores: 0, or [`MASKED`].
+/// Which tokens the queries of a head may attend to: 0 where they may, [`MASKED`] where not.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) enum Bias<'a> {
     /// To all.
@@ -39,7 +39,7 @@ impl Bias<'_> {
             Self::None | Self::Keys(_) => self,
             Self::Pairs(bias) => Self::Pairs(bias.rows(queries)),
             Self::Causal { offset } => Self::Causal {
-                offset: offset + queries.start,
+                offset: offset.saturating_add(queries.start),
             },
         }
     }
@@ -65,24 +65,28 @@ impl Bias<'_> {
                 bias
             }
             Self::Causal { offset } => {
-                let allowed = (query + offset + 1).saturating_sub(tokens.start);
+                let allowed = (query + 1)
+                    .saturating_add(offset)
+                    .saturating_sub(tokens.start);
                 scores[allowed.min(tokens.len())..].fill(MASKED);
                 return true;
             }
         };
+        // In place of the score and not added to it, which may be anything.
+        let (zero, masked) = (simd.splat_f32s(0.0), simd.splat_f32s(MASKED));
         update(
             simd,
             scores,
             [bias],
             #[inline(always)]
-            |score, [bias]| simd.add_f32s(score, bias),
+            |score, [bias]| simd.select_f32s(simd.less_than_f32s(bias, zero), masked, score),
         );
         true
     }
 
     /// Whether none of these tokens may be attended to by any of so many queries.
     fn excludes(self, queries: usize, tokens: &Range<usize>) -> bool {
-        matches!(self, Self::Causal { offset } if tokens.start >= queries + offset)
+        matches!(self, Self::Causal { offset } if tokens.start >= offset.saturating_add(queries))
     }
 }
 

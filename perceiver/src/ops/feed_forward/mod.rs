@@ -6,7 +6,7 @@ mod gelu;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Matrix, Record, Rows, Vector, check, linear};
+use super::{KernelDevice, Matrix, Record, Rows, Vector, check, linear, plain_on_dfdx_devices};
 
 /// A feed-forward.
 pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
@@ -24,6 +24,8 @@ pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
         with_tape!(record, plain(x, parameters))
     }
 }
+
+plain_on_dfdx_devices!(FeedForwardKernel);
 
 impl FeedForwardKernel<f32> for Cpu {
     fn try_feed_forward(

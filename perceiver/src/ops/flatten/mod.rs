@@ -5,14 +5,14 @@ mod cpu;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, check};
+use super::{KernelDevice, Record, Rows, check, plain_on_dfdx_devices};
 use crate::ForwardError;
 use cpu::flatten;
 
 /// A tensor of two to six axes.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
-pub enum Grid<E, D: Storage<E>> {
+pub enum AnyRank<E, D: Storage<E>> {
     Two(Tensor<(usize, usize), E, D>),
     Three(Tensor<(usize, usize, usize), E, D>),
     Four(Tensor<(usize, usize, usize, usize), E, D>),
@@ -21,22 +21,22 @@ pub enum Grid<E, D: Storage<E>> {
 }
 
 /// Calls a function with the tensor of a grid, whatever its rank.
-macro_rules! with_grid {
+macro_rules! with_tensor {
     ($grid:expr, $x:ident => $call:expr) => {
         match $grid {
-            Grid::Two($x) => $call,
-            Grid::Three($x) => $call,
-            Grid::Four($x) => $call,
-            Grid::Five($x) => $call,
-            Grid::Six($x) => $call,
+            AnyRank::Two($x) => $call,
+            AnyRank::Three($x) => $call,
+            AnyRank::Four($x) => $call,
+            AnyRank::Five($x) => $call,
+            AnyRank::Six($x) => $call,
         }
     };
 }
 
-impl<E, D: Storage<E>> Grid<E, D> {
+impl<E, D: Storage<E>> AnyRank<E, D> {
     /// The sizes of all its axes.
     pub(crate) fn sizes(&self) -> Vec<usize> {
-        with_grid!(self, x => x.shape().concrete().to_vec())
+        with_tensor!(self, x => x.shape().concrete().to_vec())
     }
 
     /// The sizes of the axes between the batch and the channels.
@@ -65,9 +65,9 @@ pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
     /// If the device runs out of memory.
     fn try_flatten(
         record: &mut Record<E, Self>,
-        grid: Grid<E, Self>,
+        grid: AnyRank<E, Self>,
     ) -> Result<Rows<E, Self>, Self::Err> {
-        with_grid!(grid, x => with_tape!(record, plain(x)))
+        with_tensor!(grid, x => with_tape!(record, plain(x)))
     }
 
     /// `(batch, 1, width)` without the axis of one row, of numbers side by side: the same tensor to gradients.
@@ -83,9 +83,9 @@ pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
     /// # Errors
     /// If the device runs out of memory.
     fn try_flatten_mask(
-        mask: Grid<bool, Self>,
+        mask: AnyRank<bool, Self>,
     ) -> Result<Tensor<(usize, usize), bool, Self>, Self::Err> {
-        with_grid!(mask, mask => plain_mask::<_, E, _>(mask))
+        with_tensor!(mask, mask => plain_mask::<_, E, _>(mask))
     }
 
     /// Takes masked tokens out of the way: whatever they hold, they are zeros, and their gradients too. Of an item whose
@@ -103,13 +103,15 @@ pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
+plain_on_dfdx_devices!(FlattenKernel);
+
 impl FlattenKernel<f32> for Cpu {
     // The same, written out so that it is compiled in this crate.
     fn try_flatten(
         record: &mut Record<f32, Self>,
-        grid: Grid<f32, Self>,
+        grid: AnyRank<f32, Self>,
     ) -> Result<Rows<f32, Self>, CpuError> {
-        with_grid!(grid, x => with_tape!(record, flatten(x)))
+        with_tensor!(grid, x => with_tape!(record, flatten(x)))
     }
 
     fn try_squeeze(x: Rows<f32, Self>) -> Result<Tensor<(usize, usize), f32, Self>, CpuError> {
@@ -117,9 +119,9 @@ impl FlattenKernel<f32> for Cpu {
     }
 
     fn try_flatten_mask(
-        mask: Grid<bool, Self>,
+        mask: AnyRank<bool, Self>,
     ) -> Result<Tensor<(usize, usize), bool, Self>, CpuError> {
-        with_grid!(mask, mask => plain_mask::<_, f32, _>(mask))
+        with_tensor!(mask, mask => plain_mask::<_, f32, _>(mask))
     }
 
     fn try_clear_masked(
@@ -234,7 +236,7 @@ mod tests {
             let mut record = Record::new();
             let view = with_tape!(record, broadcast(x.clone())).unwrap();
             let rows = if with_kernel {
-                Cpu::try_flatten(&mut record, Grid::Four(view)).unwrap()
+                Cpu::try_flatten(&mut record, AnyRank::Four(view)).unwrap()
             } else {
                 with_tape!(record, plain(view)).unwrap()
             };

@@ -22,11 +22,11 @@ where
         bias: Option<&Vector<E, Self>>,
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
-        let x = upcast.input(&x)?;
-        let weight = upcast.input(weight)?;
+        let x = upcast.input(record, &x)?;
+        let weight = upcast.input(record, weight)?;
         let bias = match bias {
             None => None,
-            Some(bias) => Some(upcast.input(bias)?),
+            Some(bias) => Some(upcast.input(record, bias)?),
         };
         let y =
             <Self as LinearKernel<f32>>::try_linear(&mut upcast.record, x, &weight, bias.as_ref())?;
@@ -45,8 +45,8 @@ where
         bias: &Vector<E, Self>,
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
-        let x = upcast.input(&x)?;
-        let (weight, bias) = (upcast.input(weight)?, upcast.input(bias)?);
+        let x = upcast.input(record, &x)?;
+        let (weight, bias) = (upcast.input(record, weight)?, upcast.input(record, bias)?);
         let y =
             <Self as LayerNormKernel<f32>>::try_layer_norm(&mut upcast.record, x, &weight, &bias)?;
         upcast.output(record, y)
@@ -63,12 +63,12 @@ where
         parameters: &FeedForwardParameters<'_, E, Self>,
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
-        let x = upcast.input(&x)?;
+        let x = upcast.input(record, &x)?;
         let parameters = FeedForwardParameters {
-            expand: &upcast.input(parameters.expand)?,
-            expand_bias: &upcast.input(parameters.expand_bias)?,
-            contract: &upcast.input(parameters.contract)?,
-            contract_bias: &upcast.input(parameters.contract_bias)?,
+            expand: &upcast.input(record, parameters.expand)?,
+            expand_bias: &upcast.input(record, parameters.expand_bias)?,
+            contract: &upcast.input(record, parameters.contract)?,
+            contract_bias: &upcast.input(record, parameters.contract_bias)?,
         };
         let y =
             <Self as FeedForwardKernel<f32>>::try_feed_forward(&mut upcast.record, x, &parameters)?;
@@ -89,7 +89,10 @@ where
         attend: Attend,
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
-        let (query, key_value) = (upcast.input(&query)?, upcast.input(&key_value)?);
+        let (query, key_value) = (
+            upcast.input(record, &query)?,
+            upcast.input(record, &key_value)?,
+        );
         let y = <Self as AttentionKernel<f32>>::try_attention(
             &mut upcast.record,
             query,
@@ -124,8 +127,8 @@ where
     ) -> Result<Rows<E, Self>, CpuError> {
         context::cross_attention(record, query, parameters, context, |record, query| {
             let mut upcast = Upcast::new(record);
-            let query = upcast.input(&query)?;
-            let context = context.with_tokens(upcast.input(context.tokens())?);
+            let query = upcast.input(record, &query)?;
+            let context = context.with_tokens(upcast.input(record, context.tokens())?);
             let y = context::attend_dense(&mut upcast.record, query, &context)?;
             upcast.output(record, y)
         })

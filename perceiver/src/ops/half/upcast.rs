@@ -8,7 +8,9 @@
 use dfdx::prelude::*;
 use dfdx::tensor_ops::Device as TensorDevice;
 
-use crate::ops::{InF32, Operations, Record};
+use crate::ops::record::Operations;
+use crate::ops::record::with_tape;
+use crate::ops::{InF32, Record};
 
 /// Hands an input its part of the gradients.
 type GradientBridge<E, D> =
@@ -33,14 +35,22 @@ impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> Upcast<E, D> {
         Self { record, inputs }
     }
 
-    /// An input of the operation.
+    /// An input of the operation; its gradients go to `outer`.
     pub(super) fn input<S: Shape>(
         &mut self,
+        outer: &mut Record<E, D>,
         x: &Tensor<S, E, D>,
     ) -> Result<Tensor<S, f32, D>, D::Err> {
+        fn contiguous<S: Shape, E: Dtype, D: TensorDevice<E>, T: Tape<E, D>>(
+            x: Tensor<S, E, D, T>,
+        ) -> Result<Tensor<S, E, D, T>, D::Err> {
+            x.try_contiguous()
+        }
+        // A view's gradient would be handed over once for each copy of a number.
+        let x = with_tape!(outer, contiguous(x.clone()))?;
         let upcast = x.clone().try_to_dtype::<f32>()?;
         if self.record.is_on() {
-            let (x, input) = (x.clone(), upcast.clone());
+            let input = upcast.clone();
             self.inputs.push(Box::new(move |gradients, outer| {
                 gradients.try_alloc_for(&input)?;
                 let gradient = gradients.get(&input).try_to_dtype::<E>()?;
@@ -93,7 +103,7 @@ where
     let (x, mut tape) = x.split_tape();
     let mut outer = Record::for_tape::<T>();
     let mut upcast = Upcast::new(&outer);
-    let wide = upcast.input(&x)?;
+    let wide = upcast.input(&mut outer, &x)?;
     let y = match upcast.record.take() {
         None => op.try_apply(wide)?,
         Some(operations) => {

@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 
 use super::in_f32::Normalize;
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, Vector, check, vector};
+use super::{KernelDevice, Record, Rows, Vector, check, plain_on_dfdx_devices, vector};
 
 /// What is added to the variance, as in PyTorch.
 pub(super) const EPSILON: f64 = 1e-5;
@@ -28,6 +28,8 @@ pub trait LayerNormKernel<E: Dtype>: KernelDevice<E> {
         with_tape!(record, plain(x, weight, bias))
     }
 }
+
+plain_on_dfdx_devices!(LayerNormKernel);
 
 impl LayerNormKernel<f32> for Cpu {
     fn try_layer_norm(

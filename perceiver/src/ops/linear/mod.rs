@@ -5,7 +5,9 @@ mod cpu;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Matrix, Record, Rows, Vector, check, matrix, vector};
+use super::{
+    KernelDevice, Matrix, Record, Rows, Vector, check, matrix, plain_on_dfdx_devices, vector,
+};
 pub(super) use cpu::add_column_sums;
 
 /// A linear map of rows.
@@ -25,6 +27,8 @@ pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
         with_tape!(record, plain(x, weight, bias))
     }
 }
+
+plain_on_dfdx_devices!(LinearKernel);
 
 impl LinearKernel<f32> for Cpu {
     fn try_linear(

@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 
 use super::in_f32::Mean;
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows};
+use super::{KernelDevice, Record, Rows, plain_on_dfdx_devices};
 
 /// The mean of rows.
 pub trait MeanKernel<E: Dtype>: KernelDevice<E> {
@@ -19,6 +19,8 @@ pub trait MeanKernel<E: Dtype>: KernelDevice<E> {
         with_tape!(record, plain(x))
     }
 }
+
+plain_on_dfdx_devices!(MeanKernel);
 
 impl MeanKernel<f32> for Cpu {
     // The same, written out so that it is compiled in this crate.

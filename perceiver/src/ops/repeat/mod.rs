@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows};
+use super::{KernelDevice, Record, Rows, plain_on_dfdx_devices};
 
 /// Copies rows for each item of a batch.
 pub trait RepeatKernel<E: Dtype>: KernelDevice<E> {
@@ -19,6 +19,8 @@ pub trait RepeatKernel<E: Dtype>: KernelDevice<E> {
         with_tape!(record, plain(x, batch))
     }
 }
+
+plain_on_dfdx_devices!(RepeatKernel);
 
 impl RepeatKernel<f32> for Cpu {
     // The same, written out so that it is compiled in this crate.

@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, check};
+use super::{KernelDevice, Record, Rows, check, plain_on_dfdx_devices};
 
 /// A residual connection.
 pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
@@ -21,6 +21,8 @@ pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
         with_tape!(record, plain(branch, x, dropout))
     }
 }
+
+plain_on_dfdx_devices!(ResidualKernel);
 
 impl ResidualKernel<f32> for Cpu {
     // The same, written out so that it is compiled in this crate.
