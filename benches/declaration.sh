@@ -19,6 +19,7 @@ edition = "2024"
 perceiver = { path = "$root/perceiver" }
 [profile.dev.package."*"]
 opt-level = 3
+debug-assertions = false
 TOML
 
 # A crate with a model for each depth given, each built and trained for a step.

@@ -70,7 +70,8 @@ impl Output for Latents {
 }
 
 /// A classifier: the mean of the latents, `Dim` wide, normalised and mapped to one logit for each of the `Classes`,
-/// `(batch, Classes)`; the paper's section 3.1.
+/// `(batch, Classes)`; the paper's section 3.1. `Dim` must be the spec's `LatentDim`, which is checked when a program is
+/// built.
 #[derive(Clone, Copy, Debug)]
 pub struct MeanPool<Dim, Classes>(PhantomData<(Dim, Classes)>);
 

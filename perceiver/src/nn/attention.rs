@@ -257,3 +257,58 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cpu::compare::{assert_close, numbers, samples, tensor};
+
+    type Small<E> = Attention<6, 5, 2, 4, E, Cpu>;
+
+    /// A masked token that holds NaN gives what it gives with zeros, and so do the gradients.
+    #[test]
+    fn masked_tokens_may_hold_anything() {
+        fn run<E: Dtype>()
+        where
+            Cpu: crate::Device<E>,
+        {
+            let dev = Cpu::seed_from_u64(1);
+            let attention = Small::<E>::build(&dev);
+            let queries: Tensor<Rank3<1, 3, 6>, E, _> = tensor(Default::default(), &samples(1, 18));
+            let allowed = vec![true, false, true, false];
+            let mask = Mask::Keys(dev.tensor_from_vec(allowed, (1, 4)));
+            let outcomes = [0.0, f64::NAN, f64::INFINITY, f64::MAX].map(|held| {
+                let mut data = samples(2, 20);
+                data[5..10].fill(held);
+                data[18] = held;
+                let tokens: Tensor<Rank3<1, 4, 5>, E, _> = tensor(Default::default(), &data);
+                let (queries, traced) = (queries.clone(), tokens.leaky_trace());
+                let attend = Attend::default();
+                let out = attention
+                    .try_attend(queries.traced(Gradients::leaky()), traced, &mask, attend)
+                    .unwrap();
+                let found = numbers(&out.with_empty_tape().split_tape().0);
+                let gradients = out.square().mean().backward();
+                vec![found, numbers(&gradients.get(&tokens))]
+            });
+            for outcome in &outcomes {
+                assert_close(outcome, &outcomes[0], 1e-6);
+            }
+        }
+        run::<f32>();
+        run::<f64>();
+    }
+
+    #[test]
+    fn a_weight_of_another_size_is_an_error() {
+        let dev = Cpu::default();
+        let mut attention = Small::<f32>::build(&dev);
+        let queries: Tensor<Rank3<1, 3, 6>, f32, _> = dev.sample_normal();
+        let tokens: Tensor<Rank3<1, 4, 5>, f32, _> = dev.sample_normal();
+        let input = (queries, tokens);
+        assert!(attention.try_forward(input.clone()).is_ok());
+        let narrow = crate::ops::cpu::compare::matrix(16, 4, &[0.0; 64]);
+        *attention.view_mut().to_kv.weight = narrow;
+        assert!(attention.try_forward(input).is_err());
+    }
+}

@@ -19,7 +19,7 @@
 
 mod attention;
 mod context;
-mod cpu;
+pub(crate) mod cpu;
 mod feed_forward;
 mod flatten;
 #[cfg(feature = "f16")]

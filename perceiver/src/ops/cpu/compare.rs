@@ -6,17 +6,17 @@ use crate::ops::{Matrix, Record, Vector};
 use crate::spec::Width;
 
 /// What an op gave, and the gradients of what it was called with, all as f64.
-pub(in crate::ops) type Outcome = Vec<Vec<f64>>;
+pub(crate) type Outcome = Vec<Vec<f64>>;
 
 /// `len` samples of N(0, 1), the same in both data types.
-pub(in crate::ops) fn samples(seed: u64, len: usize) -> Vec<f64> {
+pub(crate) fn samples(seed: u64, len: usize) -> Vec<f64> {
     let samples: Tensor<(usize,), f32, _> =
         Cpu::seed_from_u64(seed).sample_like(&(len,), rand_distr::StandardNormal);
     samples.as_vec().into_iter().map(f64::from).collect()
 }
 
 /// A tensor of `numbers`.
-pub(in crate::ops) fn tensor<S: Shape, E: Dtype>(shape: S, numbers: &[f64]) -> Tensor<S, E, Cpu>
+pub(crate) fn tensor<S: Shape, E: Dtype>(shape: S, numbers: &[f64]) -> Tensor<S, E, Cpu>
 where
     Cpu: Storage<E> + TensorFromVec<E>,
 {
@@ -25,11 +25,7 @@ where
 }
 
 /// A parameter of `numbers`.
-pub(in crate::ops) fn matrix<E: Dtype>(
-    rows: usize,
-    columns: usize,
-    numbers: &[f64],
-) -> Matrix<E, Cpu>
+pub(crate) fn matrix<E: Dtype>(rows: usize, columns: usize, numbers: &[f64]) -> Matrix<E, Cpu>
 where
     Cpu: Storage<E> + TensorFromVec<E>,
 {
@@ -37,14 +33,14 @@ where
 }
 
 /// A parameter of `numbers`.
-pub(in crate::ops) fn vector<E: Dtype>(numbers: &[f64]) -> Vector<E, Cpu>
+pub(crate) fn vector<E: Dtype>(numbers: &[f64]) -> Vector<E, Cpu>
 where
     Cpu: Storage<E> + TensorFromVec<E>,
 {
     tensor((Width::new(numbers.len()),), numbers)
 }
 
-pub(in crate::ops) fn numbers<S: Shape, E: Dtype>(tensor: &Tensor<S, E, Cpu>) -> Vec<f64>
+pub(crate) fn numbers<S: Shape, E: Dtype>(tensor: &Tensor<S, E, Cpu>) -> Vec<f64>
 where
     Cpu: Storage<E>,
 {
@@ -53,7 +49,7 @@ where
 }
 
 /// What `out` is, and the gradients of the sum of its elements times something different for each.
-pub(in crate::ops) fn backward<S, E: Dtype>(
+pub(crate) fn backward<S, E: Dtype>(
     record: Record<E, Cpu>,
     out: Tensor<S, E, Cpu>,
 ) -> (Vec<f64>, Gradients<E, Cpu>)
@@ -77,7 +73,7 @@ where
 
 /// Compares what a kernel gave to what plain operations gave.
 #[track_caller]
-pub(in crate::ops) fn assert_close(found: &Outcome, expected: &Outcome, tolerance: f64) {
+pub(crate) fn assert_close(found: &Outcome, expected: &Outcome, tolerance: f64) {
     assert_eq!(found.len(), expected.len());
     for (which, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert_eq!(found.len(), expected.len(), "outcome {which}");

@@ -7,7 +7,7 @@
 //! pass, where every weight is read once. Gradients are views ([`gradient`]).
 
 #[cfg(test)]
-pub(super) mod compare;
+pub(crate) mod compare;
 pub(super) mod flash;
 pub(super) mod math;
 pub(super) mod matrix;
