@@ -108,7 +108,7 @@ fn spaced(start: f64, end: f64, count: usize, index: usize) -> f64 {
 /// let tokens: Tensor<(Const<1>, usize, Const<29>), f32, _> = features.try_encode(image)?;
 /// let latents: Tensor<Rank3<1, 8, 32>, f32, _> = dev.sample_normal();
 /// let out = attention.forward((latents, tokens));
-/// # Ok::<(), perceiver::ForwardError<_>>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FourierFeatures<
