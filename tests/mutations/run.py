@@ -4,8 +4,8 @@
     python tests/mutations/run.py dropout    # those whose name contains a word
     python tests/mutations/run.py --list
 
-Runs in a copy, with a target folder of its own (`target/mutations`). A mutation is text that stands once in a file, and
-what it becomes. Those that are known to survive say why.
+Runs in a copy in `target/mutations`, which is the target folder too unless `CARGO_TARGET_DIR` is another. A mutation is
+text that stands once in a file, and what it becomes. Those that are known to survive say why.
 """
 
 import os
@@ -35,7 +35,7 @@ MUTATIONS = [
     ("self attention never drops", "nn/block.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
     ("feed-forward never drops", "nn/block.rs", "D::try_residual(record, x, branch, dropout)", "_ = dropout;\n        D::try_residual(record, x, branch, 0.0)"),
     ("cross attention drops its output too", "nn/block.rs", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.0)?;", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, dropout.attention)?;"),
-    ("forward drops", "model/mod.rs", "let dropout = if record.is_on() { dropout } else { Dropout::NONE };", "let dropout = if record.is_on() { S::DROPOUT } else { _ = dropout; Dropout::NONE };"),
+    ("forward drops", "model/mod.rs", "            dropout\n        } else {\n            Dropout::NONE", "            _ = dropout;\n            S::DROPOUT\n        } else {\n            Dropout::NONE"),
     ("the last layer is left out", "model/encoder.rs", ".take(numbers.depth)", ".take(numbers.depth - 1)"),
     ("the first layer is repeated, not the last", "model/encoder.rs", "layers.last().into_iter().cycle()", "layers.first().into_iter().cycle()"),
     ("one self attention too few", "model/encoder.rs", "for block in &layer.latent {", "for block in layer.latent.iter().skip(1) {"),
@@ -50,8 +50,8 @@ MUTATIONS = [
     ("latents start a hundred times too large", "nn/init.rs", "fill(tensor, StandardNormal)", "fill(tensor, StandardNormal.map(|x: f64| 100.0 * x))"),
     ("biases start by the number of outputs", "nn/linear.rs", "fan_in: inputs }", "fan_in: outputs }"),
     ("contract's bias starts by the number of outputs", "nn/feed_forward.rs", "dim, start(hidden)", "dim, start(dim)"),
-    ("norms start with zeros", "nn/norm.rs", "Start::Ones", "Start::Zeros"),
-    ("norm biases start with ones", "nn/norm.rs", "Start::Zeros", "Start::Ones"),
+    ("norms start with zeros", "nn/norm.rs", "Init::Ones", "Init::Zeros"),
+    ("norm biases start with ones", "nn/norm.rs", "Init::Zeros", "Init::Ones"),
     ("reset ignores the fan-in", "spec/width.rs", "Self { size, fan_in }\n    }\n\n    /// How many", "Self { size, fan_in: fan_in * 0 + size }\n    }\n\n    /// How many"),
     # Masks.
     ("a mask is not passed on", "nn/context.rs", "            mask,\n        };", "            mask: None,\n        };"),
@@ -59,10 +59,10 @@ MUTATIONS = [
     ("cleared numbers have gradients", "ops/flatten/cpu.rs", "if kept {", "if kept || true {"),
     ("items with nothing to attend to are cleared", "ops/flatten/cpu.rs", "*kept = nothing && x.is_finite();", "*kept = nothing && x.is_finite() && false;"),
     ("an item's mask is that of the first", "ops/attention/cpu.rs", "let bias = &values[item * tokens..][..tokens];", "let bias = &values[item * 0..][..tokens];"),
-    ("a causal mask hides the query's own token", "ops/cpu/flash.rs", "(query + offset + 1).saturating_sub", "(query + offset).max(1).saturating_sub"),
-    ("causal tiles end early", "ops/cpu/flash.rs", "tokens.start >= queries + offset", "tokens.start + 1 >= queries + offset"),
+    ("a causal mask hides the query's own token", "ops/cpu/flash.rs", "(query + 1).saturating_add(offset)", "query.saturating_add(offset).max(1)"),
+    ("causal tiles end early", "ops/cpu/flash.rs", "tokens.start >= offset.saturating_add(queries)", "tokens.start + 1 >= offset.saturating_add(queries)"),
     ("pairs of a query are those of the first", "ops/cpu/flash.rs", "Self::Pairs(bias) => Self::Pairs(bias.rows(queries)),", "Self::Pairs(_) => self,"),
-    ("causal queries start over in each block", "ops/cpu/flash.rs", "offset: offset + queries.start,", "offset,"),
+    ("causal queries start over in each block", "ops/cpu/flash.rs", "offset: offset.saturating_add(queries.start),", "offset,"),
     ("a query with no token has gradients", "ops/cpu/flash.rs", "if !depends_on_query {", "if !depends_on_query && false {"),
     ("uniform planes are masked", "ops/context/separable/planes.rs", "&& !uniform[item]", ""),
     # Checkpoints.
@@ -100,8 +100,8 @@ MUTATIONS = [
     ("views of weights are read as they lie", "ops/linear/cpu.rs", "let weight = contiguous(record, weight)?;", "let weight = weight.clone();"),
     ("views of inputs are read as they lie", "ops/cpu/mod.rs", "x.try_contiguous()", "Ok(x)"),
     ("sizes are not checked in linear", "ops/linear/mod.rs", "check(bias_fits && x.shape().2 == inputs.size())", "check(bias_fits || x.shape().2 == inputs.size())"),
-    ("sizes are not checked in attention", "ops/attention/mod.rs", "check(widths_fit && b == key_batch && mask.fits(b, l, m))", "check(widths_fit && b == key_batch)"),
-    ("inverted weights are not divided by their sum", "ops/attention/mod.rs", "weights.try_div(sums.try_broadcast_like::<_, Axis<3>>(&shape)?)", "_ = (sums, shape);\n        Ok(weights)"),
+    ("sizes are not checked in attention", "ops/attention/mod.rs", "b == key_batch && m > 0 && mask.fits(b, l, m)", "b == key_batch && m > 0"),
+    ("inverted weights are not divided by their sum", "ops/attention/mod.rs", "weights.try_div(sums.try_broadcast_like::<_, Axis<3>>(&shape)?)", "_ = shape;\n        drop(sums);\n        Ok(weights)"),
     ("a running maximum is not taken over", "ops/cpu/flash.rs", "*sum_so_far *= factor;", ""),
     ("separable sums are not rescaled", "ops/context/separable/forward.rs", "self.sums.rescale(query, factor);", ""),
     ("the batch of the repeat is one", "nn/context.rs", "Ok(Self { prepared, batch })", "Ok(Self { prepared, batch: batch.min(1) })"),
@@ -110,7 +110,8 @@ MUTATIONS = [
 
 
 def run(command, quiet=True):
-    environment = dict(os.environ, CARGO_TARGET_DIR=str(TARGET), CARGO_INCREMENTAL="1", CARGO_PROFILE_DEV_DEBUG="false")
+    environment = dict(os.environ, CARGO_INCREMENTAL="1")
+    environment.setdefault("CARGO_TARGET_DIR", str(TARGET))
     return subprocess.run(["cargo", *command.split()], cwd=COPY, env=environment, capture_output=quiet, text=True)
 
 
