@@ -59,7 +59,7 @@ MUTATIONS = [
     ("cleared numbers have gradients", "ops/flatten/cpu.rs", "if kept {", "if kept || true {"),
     ("items with nothing to attend to are cleared", "ops/flatten/cpu.rs", "*kept = nothing && x.is_finite();", "*kept = nothing && x.is_finite() && false;"),
     ("an item's mask is that of the first", "ops/attention/cpu.rs", "let bias = &values[item * tokens..][..tokens];", "let bias = &values[item * 0..][..tokens];"),
-    ("a causal mask hides the query's own token", "ops/cpu/flash.rs", "(query + 1).saturating_add(offset)", "query.saturating_add(offset).max(1)"),
+    ("a causal mask hides the query's own token", "ops/cpu/flash.rs", "let allowed = (query + 1)", "let allowed = query.max(1)"),
     ("causal tiles end early", "ops/cpu/flash.rs", "tokens.start >= offset.saturating_add(queries)", "tokens.start + 1 >= offset.saturating_add(queries)"),
     ("pairs of a query are those of the first", "ops/cpu/flash.rs", "Self::Pairs(bias) => Self::Pairs(bias.rows(queries)),", "Self::Pairs(_) => self,"),
     ("causal queries start over in each block", "ops/cpu/flash.rs", "offset: offset.saturating_add(queries.start),", "offset,"),
