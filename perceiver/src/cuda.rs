@@ -24,7 +24,7 @@
 //! A program is linked to the driver's library, `libcuda.so.1`, and to CUDA's `libcublas`, `libcublasLt` and `libnvrtc`.
 //! Without one of them the system does not start it at all ("error while loading shared libraries"), and nothing here
 //! can say so. The programs that the repository's `tests/cuda/build.sh` makes look for them when they are first needed:
-//! they start on every machine, and [`device`] gives [`CudaDeviceError::NoDriver`].
+//! they start on every machine, and [`device`] returns [`CudaDeviceError::NoDriver`].
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -142,7 +142,7 @@ fn tried(ordinal: usize, seed: u64) -> Result<Cuda, CudaError> {
     Ok(device)
 }
 
-/// Runs `f`, and gives an error where dfdx panics for want of memory: it copies a tensor that is in use elsewhere
+/// Runs `f` and turns dfdx's out-of-memory panic into an error: it copies a tensor that is in use elsewhere
 /// before it writes over it, and takes that copy for granted.
 pub(crate) fn memory_is_an_error<T, Err: 'static>(
     f: impl FnOnce() -> Result<T, Err>,

@@ -43,7 +43,7 @@ impl<Err: Debug + Display> From<Err> for ForwardError<Err> {
 }
 
 impl<Err: WrongSize> ForwardError<Err> {
-    /// The same as the device's own error, which a dfdx `Module` has to return so that modules can be composed. A shape
+    /// The same as the device's own error, which a dfdx `Module` must return so that modules can be composed. A shape
     /// error becomes the device's "wrong number of elements".
     pub fn into_device_error(self) -> Err {
         match self {

@@ -2,7 +2,7 @@
 //!
 //! Half precision loses what training needs: a small gradient becomes zero, a small change of a weight too, and the
 //! second moments of dfdx's Adam. The remedies are those of Micikevicius et al. 2018 (arXiv 1710.03740), which PyTorch
-//! has too: an optimizer that works on `f32`, and a loss that is scaled up before gradients are made of it.
+//! has too: an optimizer that works on `f32`, and a loss that is scaled up before its backward pass.
 //!
 //! ```
 //! use perceiver::dfdx::dtypes::{AMP, f16};

@@ -29,7 +29,7 @@ pub type Embeddings<S, B, E, D, T> =
 /// What `forward` returns: what the spec's output makes of the latents.
 pub type Outputs<S, B, E, D, T> = <<S as Spec>::Output as Output>::Tensor<S, B, E, D, T>;
 
-/// A Perceiver over a spec: a dfdx module. A model that `perceiver!` declares is one over itself, behind methods with
+/// A Perceiver over a spec: a dfdx module. A model that `perceiver!` declares is one over itself, wrapped in methods with
 /// errors in the words of the declaration.
 ///
 /// By hand:

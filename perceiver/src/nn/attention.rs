@@ -265,7 +265,7 @@ mod tests {
 
     type Small<E> = Attention<6, 5, 2, 4, E, Cpu>;
 
-    /// A masked token that holds NaN gives what it gives with zeros, and so do the gradients.
+    /// Results and gradients are those with zeros in place of a masked token.
     #[test]
     fn masked_tokens_may_hold_anything() {
         fn run<E: Dtype>()

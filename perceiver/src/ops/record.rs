@@ -1,4 +1,4 @@
-//! What a backward pass has to do, written down by the operations of a forward pass.
+//! The backward operations of a forward pass.
 //!
 //! Inside this crate tensors carry no tapes: an operation is handed a [`Record`] instead. So an operation is compiled
 //! once for a device and a data type, and not again for each tape, and the operations of a whole model are one

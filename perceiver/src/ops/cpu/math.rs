@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-/// `2^x`, within 3e-7 of it, and 0 where it is below 2⁻¹²⁶. `x` has to be below 128.
+/// `2^x`, within 3e-7 of it, and 0 where it is below 2⁻¹²⁶. `x` must be below 128.
 #[inline(always)]
 pub(in crate::ops) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // A number of this size has no fraction, so adding it rounds; the whole number is then in its lowest bits.
