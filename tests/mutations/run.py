@@ -10,6 +10,7 @@ text that stands once in a file, and what it becomes. Those that are known to su
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -154,8 +155,7 @@ def main():
                     caught = "DOES NOT COMPILE"
                     print(*[line for line in lines if "error" in line][:3], sep="\n")
                     break
-                failed = [line.split()[1] for line in lines if line.startswith("test ") and "FAILED" in line]
-                failed += [line.strip() for line in lines if line.startswith("    ") and "::" in line]
+                failed = [line.strip() for line in lines if re.fullmatch(r"    [\w:]+", line)]
                 caught = failed[0] if failed else "the tests"
                 break
         path.write_text(original)
