@@ -122,7 +122,7 @@ def copy():
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for file in files:
         (COPY / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / file, COPY / file)
+        shutil.copyfile(ROOT / file, COPY / file)
 
 
 def main():
@@ -140,7 +140,7 @@ def main():
     for command in TESTS:
         result = run(command)
         if result.returncode:
-            sys.exit(f"the tests fail without a mutation:\n{result.stdout}{result.stderr}")
+            sys.exit(f"the tests fail without a mutation:\n{(result.stdout + result.stderr)[-2000:]}")
     survivors = []
     for name, file, text, replacement, *reason in chosen:
         path, start = COPY / SRC / file, time.time()
