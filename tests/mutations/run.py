@@ -35,7 +35,7 @@ MUTATIONS = [
     ("dropout never reaches the context", "model/encoder.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
     ("self attention never drops", "nn/block.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
     ("feed-forward never drops", "nn/block.rs", "D::try_residual(record, x, branch, dropout)", "_ = dropout;\n        D::try_residual(record, x, branch, 0.0)"),
-    ("cross attention drops its output too", "nn/block.rs", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.0)?;", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, dropout.attention)?;"),
+    ("cross attention drops its output too", "nn/block.rs", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.0)?;", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.9 + 0.0 * feed_forward_dropout)?;"),
     ("forward drops", "model/mod.rs", "            dropout\n        } else {\n            Dropout::NONE", "            _ = dropout;\n            S::DROPOUT\n        } else {\n            Dropout::NONE"),
     ("the last layer is left out", "model/encoder.rs", ".take(numbers.depth)", ".take(numbers.depth - 1)"),
     ("the first layer is repeated, not the last", "model/encoder.rs", "layers.last().into_iter().cycle()", "layers.first().into_iter().cycle()"),
