@@ -296,3 +296,16 @@ fn permissions_are_those_of_any_file_or_of_the_one_replaced() {
     model().save_checkpoint(&path).unwrap();
     assert_eq!(mode(&path), 0o640);
 }
+
+#[test]
+fn as_many_numbers_in_another_shape_are_refused() {
+    let (_folder, path, mut tensors) = saved();
+    tensors.get_mut("latents").unwrap().1 = vec![4, 3];
+    write(&path, &tensors);
+    let expected = Problem::Shape {
+        tensor: "latents".into(),
+        expected: vec![3, 4],
+        found: vec![4, 3],
+    };
+    assert_eq!(problems(&path), [expected]);
+}
