@@ -29,6 +29,9 @@ pub type Embeddings<S, B, E, D, T> =
 /// What `forward` returns: what the spec's output makes of the latents.
 pub type Outputs<S, B, E, D, T> = <<S as Spec>::Output as Output>::Tensor<S, B, E, D, T>;
 
+type BatchOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Batch;
+type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
+
 /// A Perceiver over a spec: a dfdx module. A model that `perceiver!` declares is one over itself, wrapped in methods with
 /// errors in the words of the declaration.
 ///
@@ -108,16 +111,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     pub fn try_forward<I>(
         &self,
         input: I,
-    ) -> Result<
-        Outputs<
-            S,
-            <S::Input as Accepts<I, E, D>>::Batch,
-            E,
-            D,
-            <S::Input as Accepts<I, E, D>>::Tape,
-        >,
-        ForwardError<D::Err>,
-    >
+    ) -> Result<Outputs<S, BatchOf<S, I, E, D>, E, D, TapeOf<S, I, E, D>>, ForwardError<D::Err>>
     where
         S::Input: Accepts<I, E, D>,
     {
@@ -131,16 +125,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     pub fn try_forward_mut<I>(
         &mut self,
         input: I,
-    ) -> Result<
-        Outputs<
-            S,
-            <S::Input as Accepts<I, E, D>>::Batch,
-            E,
-            D,
-            <S::Input as Accepts<I, E, D>>::Tape,
-        >,
-        ForwardError<D::Err>,
-    >
+    ) -> Result<Outputs<S, BatchOf<S, I, E, D>, E, D, TapeOf<S, I, E, D>>, ForwardError<D::Err>>
     where
         S::Input: Accepts<I, E, D>,
     {
@@ -154,16 +139,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     pub fn try_embed<I>(
         &self,
         input: I,
-    ) -> Result<
-        Embeddings<
-            S,
-            <S::Input as Accepts<I, E, D>>::Batch,
-            E,
-            D,
-            <S::Input as Accepts<I, E, D>>::Tape,
-        >,
-        ForwardError<D::Err>,
-    >
+    ) -> Result<Embeddings<S, BatchOf<S, I, E, D>, E, D, TapeOf<S, I, E, D>>, ForwardError<D::Err>>
     where
         S::Input: Accepts<I, E, D>,
     {
@@ -255,13 +231,7 @@ impl<S: Spec, I, E: Dtype, D: Device<E>> Module<I> for Perceiver<S, E, D>
 where
     S::Input: Accepts<I, E, D>,
 {
-    type Output = Outputs<
-        S,
-        <S::Input as Accepts<I, E, D>>::Batch,
-        E,
-        D,
-        <S::Input as Accepts<I, E, D>>::Tape,
-    >;
+    type Output = Outputs<S, BatchOf<S, I, E, D>, E, D, TapeOf<S, I, E, D>>;
     type Error = D::Err;
 
     fn try_forward(&self, input: I) -> Result<Self::Output, D::Err> {

@@ -191,10 +191,6 @@ pub struct Dense<E: Dtype, D: Storage<E> + Storage<bool>> {
 
 #[cfg(feature = "f16")]
 impl<E: Dtype, D: Storage<E> + Storage<bool>> Dense<E, D> {
-    pub(super) fn tokens(&self) -> &Rows<E, D> {
-        &self.tokens
-    }
-
     /// The same with tokens of another data type.
     pub(super) fn with_tokens<E2: Dtype>(&self, tokens: Rows<E2, D>) -> Dense<E2, D>
     where

@@ -128,7 +128,7 @@ where
         context::cross_attention(record, query, parameters, context, |record, query| {
             let mut upcast = Upcast::new(record);
             let query = upcast.input(record, &query)?;
-            let context = context.with_tokens(upcast.input(record, context.tokens())?);
+            let context = context.with_tokens(upcast.input(record, &context.tokens)?);
             let y = context::attend_dense(&mut upcast.record, query, &context)?;
             upcast.output(record, y)
         })
