@@ -1,27 +1,27 @@
 //! The expansion of `perceiver::perceiver!`; used through the crate `perceiver`.
 //!
-//! Tokens become a declaration (`ast`), with errors recovered from at each comma; a declaration becomes
-//! checked values (`check`), with every error found; values become tokens (`expand`), which cannot fail.
-//! One table of keys (`keys`) drives all of it.
+//! Tokens become declarations (`grammar`, which knows no key); a declaration is read by the rows of the schema (`schema`)
+//! into a typed model (`model`), with every error found; a model becomes tokens (`expand`), which cannot fail. What is said
+//! about mistakes is in `messages`.
 
 #![forbid(unsafe_code)]
 
-mod ast;
-mod check;
 mod expand;
-mod keys;
+mod grammar;
+mod messages;
+mod model;
 mod report;
+mod schema;
 #[cfg(test)]
 mod tests;
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt;
 
-use ast::Declaration;
-use report::Report;
+use grammar::Declaration;
+use model::Model;
 
-/// `declare! { path::to::perceiver; <declaration> }`. What `perceiver::perceiver!` calls, so that it works
+/// `declare! { path::to::perceiver; <declarations> }`. What `perceiver::perceiver!` calls, so that it works
 /// under whatever name the crate is known.
 #[doc(hidden)]
 #[proc_macro]
@@ -30,47 +30,38 @@ pub fn declare(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
 }
 
 fn expansion(input: TokenStream) -> TokenStream {
-    let mut report = Report::default();
-    let (krate, mut declaration) = ast::parse(input, &mut report);
-    let mut tokens = expand::completion(&krate, &declaration);
-    let alias = renamed(&krate, &mut declaration, &mut report);
-    let values = check::check(&declaration, &mut report);
-    let error = report.last_as_expression();
-    tokens.extend(report.others_as_items(&declaration.cfgs()));
-    tokens.extend(expand::expand(&krate, &declaration, &values, error));
-    tokens.extend(alias);
-    let name = &declaration.name;
-    for mut behind in declaration.behind {
-        let (alias, values) = report.quietly(|report| {
-            let alias = renamed(&krate, &mut behind, report);
-            (alias, check::check(&behind, report))
-        });
-        let error = quote!(#name::DECLARATION_ERROR);
-        tokens.extend(expand::expand(&krate, &behind, &values, Some(error)));
-        tokens.extend(alias);
-    }
+    let mut trees = input.into_iter();
+    let is_end =
+        |tree: &TokenTree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ';');
+    let krate = trees.by_ref().take_while(|tree| !is_end(tree)).collect();
+    let trees: Vec<_> = trees.collect();
+    let (declarations, outside) = grammar::parse(&trees);
+    let declarations = declarations
+        .into_iter()
+        .map(|declaration| one(&krate, declaration));
+    let mut tokens: TokenStream = declarations.collect();
+    tokens.extend(outside.as_items());
     tokens
 }
 
-/// Gives a model another name than one that its expansion needs itself, which is an error, and an alias of its own, since
-/// what uses it is not another error.
-fn renamed(
-    krate: &TokenStream,
-    declaration: &mut Declaration,
-    report: &mut Report,
-) -> Option<TokenStream> {
-    let name = declaration.name.clone();
-    let unraw = name.unraw();
-    if !ast::TAKEN.iter().any(|taken| unraw == taken) {
-        return None;
+/// What the expansion calls type parameters, and itself.
+const RESERVED: [&str; 7] = ["E", "D", "I", "V", "E2", "D2", "__"];
+
+fn one(krate: &TokenStream, mut declaration: Declaration) -> TokenStream {
+    let mut report = std::mem::take(&mut declaration.report);
+    let mut tokens = expand::completion(krate, &declaration);
+    if RESERVED
+        .iter()
+        .any(|reserved| declaration.name.unraw() == reserved)
+    {
+        report.error(&declaration.name, messages::reserved(&declaration.name));
+        tokens.extend(report.as_items());
+        return tokens;
     }
-    let message = format!("a model cannot be called `{name}`: a part of what it is made of is");
-    report.error(&name, message);
-    declaration.name = format_ident!("{unraw}_", span = name.span());
-    let (vis, cfgs, stub) = (&declaration.vis, declaration.cfgs(), &declaration.name);
-    let p = quote!(#krate::__private);
-    Some(quote! {
-        #cfgs
-        #vis type #name<Dtype = #p::f32, Device = #p::Cpu> = #stub<Dtype, Device>;
-    })
+    expand::check_derives(&declaration, &mut report);
+    let model = Model::new(&declaration, &mut report);
+    let error = report.last_as_expression();
+    tokens.extend(report.others_as_items(&expand::cfgs(&declaration)));
+    tokens.extend(expand::expand(krate, &declaration, &model, error.as_ref()));
+    tokens
 }

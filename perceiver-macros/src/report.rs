@@ -3,12 +3,13 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 
-/// The errors found so far.
+/// The errors found in a declaration so far.
 #[derive(Default)]
 pub struct Report {
     errors: Vec<syn::Error>,
-    /// Whether a part could not be read in which any key may have been given, so that none can be said
-    /// to be missing.
+    /// The mistakes that [`once`](Self::once) has reported.
+    reported: Vec<&'static str>,
+    /// Whether a part could not be read in which any key may have been given, so that none is known to be missing.
     pub lost: bool,
 }
 
@@ -18,23 +19,17 @@ impl Report {
         self.push(syn::Error::new_spanned(tokens, message));
     }
 
-    /// Adds an error, or those that are combined in it.
+    /// Adds an error.
     pub fn push(&mut self, error: syn::Error) {
-        self.errors.extend(error);
+        self.errors.push(error);
     }
 
-    /// Does what has no errors of its own: those that it finds follow from one that has been reported.
-    pub fn quietly<T>(&mut self, repeat: impl FnOnce(&mut Self) -> T) -> T {
-        let (errors, lost) = (self.errors.len(), self.lost);
-        let result = repeat(self);
-        self.errors.truncate(errors);
-        self.lost = lost;
-        result
-    }
-
-    /// Whether nothing is wrong so far.
-    pub fn is_empty(&self) -> bool {
-        self.errors.is_empty()
+    /// Adds an error unless `mistake` has been reported: one that is made throughout, or not at all.
+    pub fn once(&mut self, mistake: &'static str, error: syn::Error) {
+        if !self.reported.contains(&mistake) {
+            self.reported.push(mistake);
+            self.push(error);
+        }
     }
 
     /// The last error as an expression, if there is any. An expression that is an error makes one of every
@@ -45,8 +40,19 @@ impl Report {
 
     /// All errors but the last, as items with attributes: rustc comes to them first.
     pub fn others_as_items(&self, attrs: &TokenStream) -> TokenStream {
-        let errors = self.errors.iter().rev().skip(1).rev();
-        let errors = errors.map(syn::Error::to_compile_error);
-        quote!(#(#attrs #errors)*)
+        let others = self
+            .errors
+            .split_last()
+            .map_or(&[][..], |(_, others)| others);
+        let others = others.iter().map(syn::Error::to_compile_error);
+        quote!(#(#attrs #others)*)
+    }
+
+    /// All errors, as items.
+    pub fn as_items(&self) -> TokenStream {
+        self.errors
+            .iter()
+            .map(syn::Error::to_compile_error)
+            .collect()
     }
 }

@@ -37,7 +37,6 @@
 pub mod checkpoint;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-#[macro_use]
 mod declare;
 mod error;
 pub mod input;
@@ -91,12 +90,12 @@ pub mod __private {
     pub use dfdx::tensor_ops::Device as TensorDevice;
     pub use perceiver_macros::declare;
 
+    pub use crate::__module as module;
     pub use crate::declare::accepts::*;
-    pub use crate::declare::keys::{Keys, ranges};
-    pub use crate::declare::{expect_forward, size_at};
-    pub use crate::input::{Grid, Sizes};
+    pub use crate::declare::{check, expect_forward, ide, size_at, token_dim};
+    pub use crate::input::Grid;
     pub use crate::model::{Latents as LatentsOutput, MeanPool, Perceiver};
-    pub use crate::position::{Fourier, Position};
+    pub use crate::position::{Fourier, MaxFreq, Position};
     pub use crate::spec::{Dropout, Heads, Share, Softmax, Spec};
     pub use crate::{Device, ForwardError};
 }

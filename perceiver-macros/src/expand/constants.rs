@@ -1,191 +1,273 @@
-//! The constants: one for each key, and those that follow from them.
+//! The constants: one for each key that says something about the model, and those that follow from them.
 
-use proc_macro2::{Literal, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote_spanned};
-use syn::{Expr, Ident};
+use syn::Attribute;
 
 use super::is_text;
-use crate::check::{Value, Values};
-use crate::keys::{self, KEYS, Key, Kind};
+use crate::model::{Extent, MaxFreq, Model, Output, Scalar, Setting};
+use crate::schema::{self, Key, Kind};
 
 /// One constant for each key. These are outside the block of implementations, so that a value sees just the
 /// names that it sees where it is written.
-pub(super) fn constants(
+pub fn constants(
     krate: &TokenStream,
     name: &Ident,
-    values: &Values,
-    error: Option<TokenStream>,
+    model: &Model,
+    error: Option<&TokenStream>,
 ) -> TokenStream {
-    let span = name.span();
-    let keys = KEYS.iter().map(|key| constant(krate, key, values, span));
+    let writer = Writer {
+        span: name.span(),
+        is_wrong: error.is_some(),
+    };
+    let constants = all(model)
+        .into_iter()
+        .map(|constant| writer.constant(krate, constant));
     let error = error.map(|error| {
-        quote_spanned! {span=>
+        quote_spanned! {name.span()=>
             #[doc(hidden)]
             pub const DECLARATION_ERROR: ::core::primitive::usize = #error;
         }
     });
-    quote_spanned! {span=>
+    quote_spanned! {name.span()=>
         impl #name {
             #error
-            #(#keys)*
+            #(#constants)*
         }
     }
 }
 
-/// The constants that follow from the keys.
-pub(super) fn derived_constants(name: &Ident) -> TokenStream {
-    let span = name.span();
-    quote_spanned! {span=>
-        impl #name {
-            /// The width of a token: its channels and its position encoding.
-            pub const INPUT_DIM: __::usize =
-                <#name as __::Spec>::POSITION.token_dim(#name::INPUT_AXIS, #name::INPUT_CHANNELS);
-            /// The number of trainable parameters.
-            pub const PARAMETERS: __::usize = __::Perceiver::<#name, __::f32, __::Cpu>::PARAMETERS;
-        }
-    }
+/// What a constant is.
+enum Constant<'a> {
+    Setting(&'a Setting),
+    /// A flag of what the model has.
+    Has(&'static Key, bool),
+    /// The channels in a shape: its last size.
+    Channels(&'a [Scalar]),
+    Axes(usize),
+    Shape(&'a [Attribute], &'a [Scalar]),
+    PerAxis(&'a [Attribute], &'a [Scalar]),
+    /// A key that is absent.
+    None(&'static Key),
 }
 
-fn constant(krate: &TokenStream, key: &Key, values: &Values, span: Span) -> TokenStream {
-    let value = values.get(key.name);
-    let ty = match key.kind {
-        Kind::Shape => {
-            let len = values.axes().map_or_else(
-                || quote_spanned!(span=> Self::INPUT_AXIS + 1),
-                |axes| Literal::usize_unsuffixed(axes + 1).to_token_stream(),
-            );
-            quote_spanned!(span=> ::core::option::Option<[::core::primitive::usize; #len]>)
-        }
-        kind => scalar(kind, span),
+/// All constants, in the order of the keys.
+fn all(model: &Model) -> Vec<Constant<'_>> {
+    use Constant::{Axes, Channels, Has, None, PerAxis, Setting as Is, Shape};
+    let mut constants = vec![Is(&model.depth)];
+    let position = &model.input.position;
+    let max_freq = match &position.max_freq {
+        MaxFreq::Same(setting) => Is(setting),
+        MaxFreq::PerAxis { docs, values } => PerAxis(docs, values),
     };
-    let is_lost = values.poisoned && matches!(key.kind, Kind::Count { .. });
-    let tokens = match (key.name, values.axes()) {
-        _ if is_lost => quote_spanned!(span=> Self::DECLARATION_ERROR),
-        ("input_axis", Some(axes)) => Literal::usize_unsuffixed(axes).to_token_stream(),
-        ("input_channels", Some(axes)) => values.size(axes).unwrap_or_else(
-            || quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #axes)),
+    let base = position.base.as_ref().map_or(None(&schema::FREQ_BASE), Is);
+    constants.extend([Is(&position.bands), max_freq, base]);
+    match &model.input.extent {
+        Extent::Axes { axes, channels } => {
+            constants.extend([Is(channels), Is(axes), None(&schema::INPUT_SHAPE)]);
+        }
+        Extent::Shape { docs, sizes } => {
+            constants.extend([Channels(sizes), Axes(sizes.len() - 1), Shape(docs, sizes)]);
+        }
+    }
+    constants.extend([
+        Has(&schema::FOURIER_ENCODE_DATA, position.is_encoded),
+        Is(&model.num_latents),
+        Is(&model.latent_dim),
+        Is(&model.cross_heads),
+        Is(&model.latent_heads),
+        Is(&model.cross_dim_head),
+        Is(&model.latent_dim_head),
+        Is(&model.attn_dropout),
+        Is(&model.ff_dropout),
+        Is(&model.weight_tie_layers),
+        Is(&model.self_per_cross_attn),
+        Is(&model.inverted_cross_attn),
+        Has(
+            &schema::FINAL_CLASSIFIER_HEAD,
+            matches!(model.output, Output::MeanPool(_)),
         ),
-        _ if value.is_opaque() => checked(krate, key, value, span),
-        _ => value.tokens.clone(),
-    };
-    let constant = format_ident!("{}", key.constant(), span = span);
-    let docs = &value.docs;
-    let doc = format!(" {}", key.sentence());
-    let doc = (!docs.iter().any(is_text)).then(|| quote_spanned!(span=> #[doc = #doc]));
-    // Its own errors are told with the others, though nothing has this value.
-    let as_written = (is_lost && !values.doubtful && value.is_opaque()).then(|| {
-        let constant = format_ident!("{constant}_AS_WRITTEN");
-        let tokens = checked(krate, key, value, span);
-        quote_spanned!(span=> #[doc(hidden)] pub const #constant: #ty = #tokens;)
-    });
-    quote_spanned!(span=> #doc #(#docs)* pub const #constant: #ty = #tokens; #as_written)
-}
-
-/// The type of a number or flag.
-fn scalar(kind: Kind, span: Span) -> TokenStream {
-    match kind {
-        Kind::Count { .. } | Kind::Shape => quote_spanned!(span=> ::core::primitive::usize),
-        Kind::Positive | Kind::Probability => quote_spanned!(span=> ::core::primitive::f64),
-        Kind::Base => quote_spanned!(span=> ::core::option::Option<::core::primitive::f64>),
-        Kind::Flag => quote_spanned!(span=> ::core::primitive::bool),
+    ]);
+    if let Output::MeanPool(classes) = &model.output {
+        constants.push(Is(classes));
     }
+    constants
 }
 
-/// The value of a key that the macro could not read.
-fn checked(krate: &TokenStream, key: &Key, value: &Value, span: Span) -> TokenStream {
-    match key.kind {
-        Kind::Shape => {
-            let sizes = value.shape.iter().map(|size| match size {
-                Expr::Lit(_) => size.to_token_stream(),
-                _ => in_range(krate, key, keys::WIDTH, &size.to_token_stream(), span),
-            });
-            quote_spanned!(span=> ::core::option::Option::Some([#(#sizes),*]))
-        }
-        Kind::Base => {
-            let value = in_range(krate, key, key.kind, &value.written, span);
-            quote_spanned!(span=> ::core::option::Option::Some(#value))
-        }
-        kind => in_range(krate, key, kind, &value.written, span),
-    }
-}
-
-/// `value`, in a block that has an error if it is out of range or cannot be computed. Both are errors of types: the
-/// value is in one, and a trait does not hold of one. To an error of a constant, rustc would add a note wherever that
-/// is used, and it would not look for one in a constant that only generic code uses.
-fn in_range(
-    krate: &TokenStream,
-    key: &Key,
-    kind: Kind,
-    value: &TokenStream,
+struct Writer {
     span: Span,
-) -> TokenStream {
-    // rustc points at types, from their first token to their last: those of the value are the ends of the type that
-    // says whether it is in range. The rest is elsewhere, where rust-analyzer does not take it for the value.
-    let (begin, end) = ends(value);
-    let in_range = |holds: TokenStream| {
-        let (open, close) = (quote_spanned!(begin=> &), quote_spanned!(end=> >));
-        quote_spanned!(span=> #open __ranges::InRange<{ #holds } #close)
-    };
-    let range = |which| format_ident!("{which}{}", key.range(), span = span);
-    // As a field it has to be of one type, and rustc says so of the value alone.
-    let ty = match kind {
-        Kind::Base => scalar(Kind::Positive, span),
-        kind => scalar(kind, span),
-    };
-    let given = quote_spanned!(span=> __ranges::Given::<#ty> { value: #value }.value);
-    // A macro may give a literal of another type, of which rustc would have more to say than of any other value.
-    let argument = if is_macro(value) { &given } else { value };
-    let (wrapper, argument, holds) = match kind {
-        Kind::Count { max } => {
-            let max = Literal::u64_unsuffixed(max);
-            let in_range = in_range(quote_spanned!(span=> __ranges::count(__Value::VALUE, #max)));
-            let range = range("");
-            let holds = quote_spanned!(span=> let () = <#in_range as __ranges::#range<{ __Value::VALUE }>>::HOLDS;);
-            ("Count", argument.clone(), holds)
-        }
-        Kind::Positive | Kind::Base | Kind::Probability => {
-            let number = match kind {
-                Kind::Positive => quote_spanned!(span=> positive),
-                Kind::Base => quote_spanned!(span=> base),
-                _ => quote_spanned!(span=> probability),
-            };
-            let digits = quote_spanned! {span=>
-                { __FOUND.whole }, { __FOUND.tenths }, { __FOUND.hundredths }, { __FOUND.thousandths }
-            };
-            let ranges = ["Positive", "Negative", "Endless"].map(|found| {
-                let kind = Ident::new(found, span);
-                let in_range =
-                    in_range(quote_spanned!(span=> __FOUND.is_not(__ranges::Found::#kind)));
-                let range = range(found.trim_start_matches("Positive"));
-                let digits = (found != "Endless").then_some(&digits);
-                quote_spanned!(span=> let () = <#in_range as __ranges::#range<#digits>>::HOLDS;)
-            });
-            let holds = quote_spanned! {span=>
-                const __FOUND: __ranges::Number = __ranges::#number(__Value::VALUE);
-                #(#ranges)*
-            };
-            let bits = quote_spanned!(span=> #given.to_bits());
-            ("Bits", bits, holds)
-        }
-        Kind::Flag => ("Flag", argument.clone(), TokenStream::new()),
-        Kind::Shape => return value.clone(),
-    };
-    let wrapper = Ident::new(wrapper, span);
-    // `todo!()` gives no value, which is no reason to say so of what is behind it.
-    let allow = is_macro(value).then(|| quote_spanned!(span=> #[allow(unreachable_code)]));
-    quote_spanned! {span=> {
-        use #krate::__private::ranges as __ranges;
-        #allow
-        type __Value = __ranges::#wrapper<{ #argument }>;
-        #holds
-        __Value::VALUE
-    }}
+    /// Whether the declaration has an error, which then is the value of every count.
+    is_wrong: bool,
 }
 
-/// Whether `tokens` are a call of a macro.
-fn is_macro(tokens: &TokenStream) -> bool {
-    let is_sign = |tree: TokenTree| matches!(tree, TokenTree::Punct(sign) if sign.as_char() == '!');
-    tokens.clone().into_iter().nth(1).is_some_and(is_sign)
+impl Writer {
+    fn constant(&self, krate: &TokenStream, constant: Constant) -> TokenStream {
+        let span = self.span;
+        let usize = quote_spanned!(span=> ::core::primitive::usize);
+        let f64 = quote_spanned!(span=> ::core::primitive::f64);
+        let bool = quote_spanned!(span=> ::core::primitive::bool);
+        let option = |ty: &TokenStream| quote_spanned!(span=> ::core::option::Option<#ty>);
+        let some =
+            |value: &TokenStream| quote_spanned!(span=> ::core::option::Option::Some(#value));
+        let array = |values: &[Scalar]| {
+            let values = values.iter().map(|value| &value.tokens);
+            quote_spanned!(span=> [#(#values),*])
+        };
+        let number = |count: usize| Literal::usize_unsuffixed(count).to_token_stream();
+        match constant {
+            Constant::Setting(Setting { key, docs, value }) => {
+                let tokens = &value.tokens;
+                match key.kind {
+                    Kind::Count { .. } => self.write(key, docs, &usize, tokens),
+                    Kind::Base => self.write(key, docs, &option(&f64), &some(tokens)),
+                    Kind::Flag { .. } => self.write(key, docs, &bool, tokens),
+                    _ => self.write(key, docs, &f64, tokens),
+                }
+            }
+            Constant::Has(key, has) => self.write(key, &[], &bool, &has.to_token_stream()),
+            Constant::Axes(axes) => self.write(&schema::INPUT_AXIS, &[], &usize, &number(axes)),
+            Constant::Channels(sizes) => {
+                let last = &sizes[sizes.len() - 1];
+                let index = sizes.len() - 1;
+                let value = match last.count() {
+                    Some(_) => last.tokens.clone(),
+                    None => {
+                        quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #index))
+                    }
+                };
+                self.write(&schema::INPUT_CHANNELS, &[], &usize, &value)
+            }
+            Constant::Shape(docs, sizes) => {
+                let len = number(sizes.len());
+                let ty = option(&quote_spanned!(span=> [#usize; #len]));
+                self.write(&schema::INPUT_SHAPE, docs, &ty, &some(&array(sizes)))
+            }
+            Constant::PerAxis(docs, values) => {
+                let len = number(values.len());
+                let ty = quote_spanned!(span=> [#f64; #len]);
+                self.write(&schema::MAX_FREQ, docs, &ty, &array(values))
+            }
+            Constant::None(key) => {
+                let ty = match key.kind {
+                    Kind::Shape => option(&quote_spanned!(span=> [#usize; Self::INPUT_AXIS + 1])),
+                    _ => option(&f64),
+                };
+                self.write(
+                    key,
+                    &[],
+                    &ty,
+                    &quote_spanned!(span=> ::core::option::Option::None),
+                )
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        key: &Key,
+        docs: &[Attribute],
+        ty: &TokenStream,
+        value: &TokenStream,
+    ) -> TokenStream {
+        let span = self.span;
+        let constant = format_ident!("{}", key.name.to_uppercase(), span = span);
+        let value = match key.kind {
+            Kind::Count { .. } if self.is_wrong => quote_spanned!(span=> Self::DECLARATION_ERROR),
+            _ => value.clone(),
+        };
+        let sentence = format!(" {}", key.sentence());
+        let sentence =
+            (!docs.iter().any(is_text)).then(|| quote_spanned!(span=> #[doc = #sentence]));
+        quote_spanned!(span=> #sentence #(#docs)* pub const #constant: #ty = #value;)
+    }
+}
+
+/// That what only the compiler can evaluate is in range, and the constants that follow from the keys.
+pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> TokenStream {
+    let span = name.span();
+    let mut checks = Vec::new();
+    for constant in if error.is_some() {
+        Vec::new()
+    } else {
+        all(model)
+    } {
+        match constant {
+            Constant::Setting(Setting { key, value, .. }) if value.literal.is_none() => {
+                let constant = format_ident!("{}", key.name.to_uppercase(), span = span);
+                let what = format!("`{}`", key.name);
+                checks.extend(check(
+                    key.kind,
+                    &what,
+                    &value.tokens,
+                    &quote_spanned!(span=> #name::#constant),
+                ));
+            }
+            Constant::Shape(_, sizes) => {
+                for (index, size) in sizes
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, size)| size.literal.is_none())
+                {
+                    let what = match index + 1 == sizes.len() {
+                        true => "the number of channels of `input_shape`".into(),
+                        false => format!("axis {} of `input_shape`", index + 1),
+                    };
+                    let value = quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #index));
+                    checks.extend(check(schema::WIDTH, &what, &size.tokens, &value));
+                }
+            }
+            Constant::PerAxis(_, values) => {
+                for (index, number) in values
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, value)| value.literal.is_none())
+                {
+                    let what = format!("axis {} of `max_freq`", index + 1);
+                    let value = quote_spanned!(span=> #name::MAX_FREQ[#index]);
+                    checks.extend(check(Kind::Positive, &what, &number.tokens, &value));
+                }
+                if model.input.extent.axes().is_none() {
+                    let len = values.len();
+                    checks.push(quote_spanned! {span=>
+                        const _: () = __::check::per_axis("`max_freq`", #name::INPUT_AXIS, #len);
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    quote_spanned! {span=>
+        #(#checks)*
+
+        impl #name {
+            /// The dimension of each token: its channels and its position encoding.
+            pub const INPUT_DIM: __::usize = __::token_dim::<#name>();
+            /// The number of trainable parameters.
+            pub const PARAMETERS: __::usize = <__::Perceiver<#name>>::PARAMETERS;
+        }
+    }
+}
+
+/// A call that panics while the program is compiled if `value` is out of range, shown at `written`. On its own, and not
+/// in the constant, so that nothing that uses the constant has a note about it.
+fn check(
+    kind: Kind,
+    what: &str,
+    written: &TokenStream,
+    value: &TokenStream,
+) -> Option<TokenStream> {
+    let (begin, end) = ends(written);
+    let (function, max) = match kind {
+        Kind::Count { max } => ("count", Some(Literal::u64_unsuffixed(max))),
+        Kind::Positive | Kind::PerAxis => ("positive", None),
+        Kind::Base => ("base", None),
+        Kind::Rate => ("rate", None),
+        Kind::Flag { .. } | Kind::Shape | Kind::Choice(_) => return None,
+    };
+    let function = Ident::new(function, begin);
+    let max = max.into_iter();
+    let call = quote_spanned!(end=> (#what, #(#max,)* #value));
+    Some(quote_spanned!(begin=> const _: () = __::check::#function #call;))
 }
 
 /// Where `tokens` begin and end, but without making what is there the user's code that lints look at.

@@ -97,8 +97,8 @@ fn one_changed_token_gives_a_program_and_few_errors() {
     let mut single = 0;
     for mutation in &some {
         let errors = errors(&mutation.to_string());
-        // A lost brace takes three keys with it.
-        assert!(errors.len() <= 3, "{mutation}\n{errors:#?}");
+        // A lost brace takes three keys with it, and is one more.
+        assert!(errors.len() <= 4, "{mutation}\n{errors:#?}");
         single += usize::from(errors.len() <= 1);
     }
     assert!(single * 100 > some.len() * 90, "{single} of {}", some.len());

@@ -1,11 +1,8 @@
 //! What a declared model can be given, in the words of its declaration.
 //!
 //! A mistake is to be one error, in these words: each trait is about one part of an input and names the model and its
-//! keys where it does not hold. What `forward` gives is an associated type of what it is given: where that does not
+//! keys where it does not hold. What `forward` returns is an associated type of what it is given: where that does not
 //! hold, rustc knows nothing of the result, so that nothing done with it is a second error.
-//!
-//! The traits are here, and not in the expansion of `perceiver!`, because attributes like `diagnostic::on_unimplemented`
-//! do not exist under `#![no_implicit_prelude]`.
 
 use dfdx::prelude::*;
 
@@ -13,19 +10,30 @@ use crate::input::{Input, InputMask, Sizes, Tokens};
 use crate::spec::Same;
 use crate::{Device, ForwardError};
 
-/// The number of channels of a model that is declared with `input_axis`.
+/// The channels of an input of any size.
 #[diagnostic::on_unimplemented(
     message = "`{Model}` cannot take this input: it was declared with `input_channels: {CHANNELS}`",
-    label = "expected `Const<{CHANNELS}>` as the last axis, found `{Self}`"
+    label = "expected `Const<{CHANNELS}>` as the last axis, found `{Self}`",
+    note = "channels are the last axis, and their number is part of the type: `Tensor<(batch, axis 1, .., Const<{CHANNELS}>), ..>`"
 )]
 pub trait Channels<const CHANNELS: usize, Model>: Same<Const<CHANNELS>> {}
 
 #[diagnostic::do_not_recommend]
 impl<const CHANNELS: usize, Model, C: Same<Const<CHANNELS>>> Channels<CHANNELS, Model> for C {}
 
+/// The axes and channels of an input of a fixed size.
+#[diagnostic::on_unimplemented(
+    message = "`{Model}` cannot take this input: it was declared with another `input_shape`",
+    label = "expected `{Declared}` after the batch axis, found `{Self}`"
+)]
+pub trait Shape<Declared, Model> {}
+
+#[diagnostic::do_not_recommend]
+impl<Declared, Model, S: Same<Declared>> Shape<Declared, Model> for S {}
+
 /// The positions of an input, `(batch, axis 1, ..)`, over which a mask lies.
 #[diagnostic::on_unimplemented(
-    message = "`{Model}` cannot take this mask: it has to be a `bool` tensor of the batch and the axes of the input",
+    message = "`{Model}` cannot take this mask: expected a `bool` tensor with the input's batch and axes",
     label = "expected `Tensor<{Self}, bool, {D}>` as the mask, found `{M}`"
 )]
 pub trait MaskedBy<M, Model: ?Sized, E: Dtype, D: Storage<E>> {
@@ -45,90 +53,87 @@ impl<Positions, M: InputMask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Stora
     MaskedBy<M, Model, E, D> for Positions
 {
     fn tokens<B: Dim, T>(
-        parts: (Tokens<B, E, D, T>, M),
+        (tokens, mask): (Tokens<B, E, D, T>, M),
     ) -> Result<Tokens<B, E, D, T>, ForwardError<D::Err>>
     where
         D: Device<E>,
     {
-        let (tokens, mask) = parts;
         tokens.try_masked(mask)
     }
 }
-
-/// Holds for nothing.
-pub trait Never {}
-
-/// `I`, in a type of this crate, so that rustc can tell that [`Never`] does not hold for it.
-pub struct Any<I>(I);
 
 /// Latents, `(batch, N, DIM)`.
 pub type Latents<B, const N: usize, const DIM: usize, E, D, T> =
     Tensor<(B, Const<N>, Const<DIM>), E, D, T>;
 
-macro_rules! input {
-    ($(#[$doc:meta])* $name:ident<$($size:ident),*>: Input<$axes:tt>, $message:literal, $label:literal) => {
-        $(#[$doc])*
-        #[diagnostic::on_unimplemented(
-            message = $message,
-            label = $label,
-            note = "a mask goes behind the input, in a pair: `(input, mask)`"
-        )]
-        pub trait $name<Model: ?Sized, $(const $size: usize,)* E: Dtype, D: Storage<E>>: Sized {
-            /// As [`Input::Batch`].
-            type Batch: Dim;
-            /// As [`Input::Sizes`].
-            type Sizes: Sizes;
-            /// As [`Input::Positions`].
-            type Positions;
-            /// As [`Input::Mask`].
-            type Mask;
-            /// As [`Input::Tape`].
-            type Tape: Tape<E, D>;
-            /// What a classifier gives, `(batch, CLASSES)`.
-            type Logits<const CLASSES: usize>;
-            /// What `embed` gives, `(batch, N, DIM)`.
-            type Latents<const N: usize, const DIM: usize>;
+/// A tensor with `AXES` axes between batch and channels, alone or with a mask.
+#[diagnostic::on_unimplemented(
+    message = "`{Model}` cannot take this input: it was declared with `input_axis: {AXES}`, and runs in `{E}` on `{D}`",
+    label = "expected `Tensor<(batch, axes.., channels), {E}, {D}>` with {AXES} + 2 dimensions, found `{Self}`",
+    note = "to mask an input, pass `(input, mask)`"
+)]
+pub trait GridInput<Model: ?Sized, const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
+    /// As [`Input::Batch`].
+    type Batch: Dim;
+    /// As [`Input::Channels`].
+    type Channels: Dim;
+    /// As [`Input::Sizes`].
+    type Sizes: Sizes;
+    /// As [`Input::Positions`].
+    type Positions;
+    /// As [`Input::Mask`].
+    type Mask;
+    /// As [`Input::Tape`].
+    type Tape: Tape<E, D>;
+    /// What a classifier returns, `(batch, CLASSES)`.
+    type Logits<const CLASSES: usize>;
+    /// What `embed` returns, `(batch, N, DIM)`.
+    type Latents<const N: usize, const DIM: usize>;
 
-            /// As [`Input::into_tokens`].
-            ///
-            /// # Errors
-            /// As [`Input::into_tokens`].
-            fn try_tokens(
-                self,
-            ) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
-            where
-                D: Device<E>,
-                Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
+    /// As [`Input::into_tokens`].
+    ///
+    /// # Errors
+    /// As [`Input::into_tokens`].
+    fn try_tokens(self) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
+    where
+        D: Device<E>,
+        Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
 
-            /// Says that these are the logits.
-            fn logits<const CLASSES: usize>(
-                logits: Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>,
-            ) -> Self::Logits<CLASSES>;
+    /// The logits, as their type here.
+    fn logits<const CLASSES: usize>(
+        logits: Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>,
+    ) -> Self::Logits<CLASSES>;
 
-            /// Says that these are the latents.
-            fn latents<const N: usize, const DIM: usize>(
-                latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
-            ) -> Self::Latents<N, DIM>;
-        }
+    /// The latents, as their type here.
+    fn latents<const N: usize, const DIM: usize>(
+        latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
+    ) -> Self::Latents<N, DIM>;
+}
 
-        input!(@ $name [Model] [$axes] [$($size)*] []);
-        // Where one implementation fits a type, rustc takes the trait to hold when it looks up an associated type, and
-        // what then does not hold of its bounds is an error of its own. Of two it looks at the bounds first. Inside of
-        // this one, `Model` not being `Sized` leaves only one.
-        input!(@ $name [Model: ?Sized] [$axes] [$($size)*] [Any<I>: Never]);
-    };
-    (@ $name:ident [$($Model:tt)+] [$axes:tt] [$($size:ident)*] [$($never:tt)*]) => {
+/// Never implemented.
+pub trait Never {}
+
+/// `I`, in a type of this crate, so that rustc can tell that [`Never`] does not hold for it.
+pub struct Any<I>(I);
+
+/// Where a single implementation fits a type, rustc takes the trait to hold when it looks up an associated type: the
+/// caret is then under `forward` and not under the argument, and what does not hold of the implementation's bounds is an
+/// error of its own. Of two implementations it looks at the bounds first; the second one never holds. (`Model: ?Sized`
+/// leaves only one inside of the first.) `tests/ui/tensor` shows if another rustc sees this differently.
+macro_rules! accept {
+    ([$($Model:tt)+] [$($never:tt)*]) => {
         #[diagnostic::do_not_recommend]
-        impl<I, $($Model)+, $(const $size: usize,)* E: Dtype, D: Storage<E>> $name<Model, $($size,)* E, D> for I
+        impl<I, $($Model)+, const AXES: usize, E: Dtype, D: Storage<E>> GridInput<Model, AXES, E, D> for I
         where
-            I: Input<$axes, E, D>,
+            I: Input<AXES, E, D>,
             $($never)*
         {
-            type Batch = <I as Input<$axes, E, D>>::Batch;
-            type Sizes = <I as Input<$axes, E, D>>::Sizes;
-            type Positions = <I as Input<$axes, E, D>>::Positions;
-            type Mask = <I as Input<$axes, E, D>>::Mask;
-            type Tape = <I as Input<$axes, E, D>>::Tape;
+            type Batch = <I as Input<AXES, E, D>>::Batch;
+            type Channels = <I as Input<AXES, E, D>>::Channels;
+            type Sizes = <I as Input<AXES, E, D>>::Sizes;
+            type Positions = <I as Input<AXES, E, D>>::Positions;
+            type Mask = <I as Input<AXES, E, D>>::Mask;
+            type Tape = <I as Input<AXES, E, D>>::Tape;
             type Logits<const CLASSES: usize> = Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>;
             type Latents<const N: usize, const DIM: usize> =
                 Latents<Self::Batch, N, DIM, E, D, Self::Tape>;
@@ -158,108 +163,5 @@ macro_rules! input {
     };
 }
 
-input!(
-    /// An input of a model whose number of axes only the compiler can see.
-    InputAxes<AXES>: Input<AXES>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: {AXES}`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, {AXES} axes, channels), {E}, {D}>`, found `{Self}`"
-);
-
-input!(
-    /// An input of a model with one axis.
-    Input1<>: Input<1>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: 1`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, axis 1, channels), {E}, {D}>`, found `{Self}`"
-);
-
-input!(
-    /// An input of a model with two axes.
-    Input2<>: Input<2>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: 2`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, axis 1, axis 2, channels), {E}, {D}>`, found `{Self}`"
-);
-
-input!(
-    /// An input of a model with three axes.
-    Input3<>: Input<3>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: 3`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, axis 1, axis 2, axis 3, channels), {E}, {D}>`, found `{Self}`"
-);
-
-input!(
-    /// An input of a model with four axes.
-    Input4<>: Input<4>,
-    "`{Model}` cannot take this input: it was declared with `input_axis: 4`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, axis 1, axis 2, axis 3, axis 4, channels), {E}, {D}>`, found `{Self}`"
-);
-
-input!(
-    /// An input of a model whose `input_shape` has one axis.
-    InputShape1<A1, CHANNELS>: Input<1>,
-    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {CHANNELS}]`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, Const<{A1}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
-);
-
-input!(
-    /// An input of a model whose `input_shape` has two axes.
-    InputShape2<A1, A2, CHANNELS>: Input<2>,
-    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {CHANNELS}]`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
-);
-
-input!(
-    /// An input of a model whose `input_shape` has three axes.
-    InputShape3<A1, A2, A3, CHANNELS>: Input<3>,
-    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {A3}, {CHANNELS}]`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
-);
-
-input!(
-    /// An input of a model whose `input_shape` has four axes.
-    InputShape4<A1, A2, A3, A4, CHANNELS>: Input<4>,
-    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {A3}, {A4}, {CHANNELS}]`, and runs in `{E}` on `{D}`",
-    "expected `Tensor<(batch, Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{A4}>, Const<{CHANNELS}>), {E}, {D}>`, found `{Self}`"
-);
-
-/// The sizes of a model that is declared with `input_shape`, one trait for each number of axes.
-macro_rules! shape {
-    ($name:ident<$($size:ident),+>, $message:literal, $label:literal) => {
-        #[doc = $message]
-        #[diagnostic::on_unimplemented(message = $message, label = $label)]
-        pub trait $name<$(const $size: usize,)+ const CHANNELS: usize, Model>:
-            Sizes<Channels = Const<CHANNELS>>
-        {
-        }
-
-        #[diagnostic::do_not_recommend]
-        impl<$(const $size: usize,)+ const CHANNELS: usize, Model, S> $name<$($size,)+ CHANNELS, Model> for S
-        where
-            S: Same<($(Const<$size>,)+ Const<CHANNELS>)> + Sizes<Channels = Const<CHANNELS>>,
-        {
-        }
-    };
-}
-
-shape!(
-    Shape1<A1>,
-    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {CHANNELS}]`",
-    "expected `(Const<{A1}>, Const<{CHANNELS}>)` behind the batch, found `{Self}`"
-);
-
-shape!(
-    Shape2<A1, A2>,
-    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {CHANNELS}]`",
-    "expected `(Const<{A1}>, Const<{A2}>, Const<{CHANNELS}>)` behind the batch, found `{Self}`"
-);
-
-shape!(
-    Shape3<A1, A2, A3>,
-    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {A3}, {CHANNELS}]`",
-    "expected `(Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{CHANNELS}>)` behind the batch, found `{Self}`"
-);
-
-shape!(
-    Shape4<A1, A2, A3, A4>,
-    "`{Model}` cannot take this input: it was declared with `input_shape: [{A1}, {A2}, {A3}, {A4}, {CHANNELS}]`",
-    "expected `(Const<{A1}>, Const<{A2}>, Const<{A3}>, Const<{A4}>, Const<{CHANNELS}>)` behind the batch, found `{Self}`"
-);
+accept!([Model] []);
+accept!([Model: ?Sized] [Any<I>: Never]);

@@ -1,13 +1,14 @@
 //! What the expansion of `perceiver!` and its errors need. Not public API.
 
 pub mod accepts;
-#[macro_use]
-pub mod ranges;
-pub mod keys;
+pub mod check;
+pub mod ide;
 
 use core::fmt::{Debug, Display};
 
 use crate::ForwardError;
+use crate::input::InputKind;
+use crate::spec::Spec;
 
 /// A size of `input_shape`.
 #[must_use]
@@ -18,6 +19,12 @@ pub const fn size_at<const N: usize>(shape: Option<[usize; N]>, index: usize) ->
     }
 }
 
+/// The dimension of each token.
+#[must_use]
+pub const fn token_dim<S: Spec>() -> usize {
+    S::POSITION.token_dim(S::Input::AXES, S::Input::CHANNELS)
+}
+
 /// `forward` is `try_forward` that panics with the error's own words.
 #[track_caller]
 pub fn expect_forward<T, Err: Debug + Display>(result: Result<T, ForwardError<Err>>) -> T {
@@ -25,4 +32,51 @@ pub fn expect_forward<T, Err: Debug + Display>(result: Result<T, ForwardError<Er
         Ok(value) => value,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// dfdx's traits of a declared model that need no more than its name, and that it is a
+/// [`Perceiver`](crate::model::Perceiver).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __module {
+    ($name:ident) => {
+        const _: () = {
+            use $crate::__private as __;
+
+            impl<E: __::Dtype, D: __::Storage<E>> __::Deref for $name<E, D> {
+                type Target = __::Perceiver<$name, E, D>;
+
+                fn deref(&self) -> &Self::Target {
+                    &self.perceiver
+                }
+            }
+
+            impl<E: __::Dtype, D: __::Storage<E>> __::DerefMut for $name<E, D> {
+                fn deref_mut(&mut self) -> &mut Self::Target {
+                    &mut self.perceiver
+                }
+            }
+
+            impl<E: __::Dtype, D: __::TensorDevice<E>> __::TensorCollection<E, D> for $name<E, D> {
+                type To<E2: __::Dtype, D2: __::TensorDevice<E2>> = $name<E2, D2>;
+
+                fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
+                    visitor: &mut V,
+                ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
+                    __::Perceiver::iter_tensors_of(
+                        visitor,
+                        |model: &Self| &model.perceiver,
+                        |model| &mut model.perceiver,
+                        |perceiver| $name { perceiver },
+                    )
+                }
+            }
+
+            impl<E: __::Dtype, D: __::Storage<E>, E2: __::Dtype, D2: __::TensorDevice<E2>>
+                __::BuildOnDevice<D2, E2> for $name<E, D>
+            {
+                type Built = $name<E2, D2>;
+            }
+        };
+    };
 }

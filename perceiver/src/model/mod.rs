@@ -41,7 +41,7 @@ type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 /// use perceiver::dfdx::nn::BuildModule;
 /// use perceiver::input::Grid;
 /// use perceiver::model::{MeanPool, Perceiver};
-/// use perceiver::position::{Fourier, Position};
+/// use perceiver::position::{Fourier, MaxFreq, Position};
 /// use perceiver::prelude::*;
 /// use perceiver::spec::{Heads, Spec};
 ///
@@ -55,7 +55,7 @@ type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 ///     type NumLatents = Const<16>;
 ///     type LatentDim = Const<32>;
 ///     type Output = MeanPool<Const<32>, Const<10>>;
-///     const POSITION: Position = Position::Fourier(Fourier { bands: 6, max_freq: 10.0, base: None });
+///     const POSITION: Position = Position::Fourier(Fourier { bands: 6, max_freq: MaxFreq::Same(10.0), base: None });
 ///     const DEPTH: usize = 2;
 ///     const LATENT_HEADS: Heads = Heads { count: 4, dim: 8 };
 /// }
@@ -81,7 +81,7 @@ type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Perceiver<S: Spec, E: Dtype, D: Storage<E>> {
+pub struct Perceiver<S: Spec, E: Dtype = f32, D: Storage<E> = Cpu> {
     /// The learned latents.
     pub latents: LatentArray<S, E, D>,
     /// The layers that have weights of their own; with tied weights the last stands for all that follow.

@@ -18,11 +18,51 @@ use crate::{Device, ForwardError};
 pub struct Fourier {
     /// The number of frequency bands.
     pub bands: usize,
-    /// The sampling rate of the encoding along an axis: the highest frequency is half of it.
-    pub max_freq: f64,
+    /// The sampling rate of the encoding along each axis: the highest frequency is half of it (Nyquist).
+    pub max_freq: MaxFreq,
     /// `None`: frequencies are spaced evenly from 1 to `max_freq / 2`, as in the paper. `Some`: logarithmically from this
     /// base to `max_freq / 2`, as in the TensorFlow package.
     pub base: Option<f64>,
+}
+
+/// The sampling rates of Fourier features.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MaxFreq {
+    /// The same along all axes.
+    Same(f64),
+    /// One for each axis.
+    PerAxis(&'static [f64]),
+}
+
+impl MaxFreq {
+    /// The one of an axis.
+    fn at(self, axis: usize) -> f64 {
+        match self {
+            Self::Same(max_freq) => max_freq,
+            Self::PerAxis(max_freqs) => max_freqs[axis],
+        }
+    }
+
+    const fn check(self, axes: usize) {
+        let all = match self {
+            Self::Same(max_freq) => &[max_freq],
+            Self::PerAxis(max_freqs) => {
+                assert!(
+                    max_freqs.len() == axes,
+                    "`max_freq` must have a number for each axis"
+                );
+                max_freqs
+            }
+        };
+        let mut i = 0;
+        while i < all.len() {
+            assert!(
+                all[i] > 0.0 && all[i] < f64::INFINITY,
+                "`max_freq` must be a number above 0"
+            );
+            i += 1;
+        }
+    }
 }
 
 impl Fourier {
@@ -32,12 +72,9 @@ impl Fourier {
         2 * self.bands + 1
     }
 
-    pub(super) const fn check(self) {
+    pub(super) const fn check(self, axes: usize) {
         assert!(self.bands > 0, "`bands` must be at least 1");
-        assert!(
-            self.max_freq > 0.0 && self.max_freq < f64::INFINITY,
-            "`max_freq` must be a number above 0"
-        );
+        self.max_freq.check(axes);
         if let Some(base) = self.base {
             let fits = base > 0.0 && base != 1.0 && base < f64::INFINITY;
             assert!(fits, "`base` must be a number above 0 other than 1");
@@ -45,8 +82,8 @@ impl Fourier {
     }
 
     /// The features of every position of an axis of `size`, row by row.
-    pub(super) fn table(self, size: usize) -> Vec<f64> {
-        let frequencies = self.frequencies();
+    pub(super) fn table(self, axis: usize, size: usize) -> Vec<f64> {
+        let frequencies = self.frequencies(axis);
         let row = |i| {
             let position = spaced(-1.0, 1.0, size, i);
             let angles = frequencies.iter().map(move |f| f * position * PI);
@@ -57,8 +94,8 @@ impl Fourier {
     }
 
     /// The frequency of each band, in cycles over the axis.
-    fn frequencies(self) -> Vec<f64> {
-        let highest = self.max_freq / 2.0;
+    fn frequencies(self, axis: usize) -> Vec<f64> {
+        let highest = self.max_freq.at(axis) / 2.0;
         let frequency = |band| match self.base {
             None => spaced(1.0, highest, self.bands, band),
             Some(base) => base.powf(spaced(1.0, highest.log(base), self.bands, band)),
@@ -143,7 +180,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
         let bands = BANDS;
         Self(Fourier {
             bands,
-            max_freq,
+            max_freq: MaxFreq::Same(max_freq),
             base,
         })
     }
@@ -186,7 +223,7 @@ mod tests {
     fn fourier(bands: usize, max_freq: f64, base: Option<f64>) -> Fourier {
         Fourier {
             bands,
-            max_freq,
+            max_freq: MaxFreq::Same(max_freq),
             base,
         }
     }
@@ -194,9 +231,9 @@ mod tests {
     #[test]
     fn bands_are_linear_unless_a_base_is_given() {
         let linear = fourier(4, 20.0, None);
-        assert_eq!(linear.frequencies(), [1.0, 4.0, 7.0, 10.0]);
+        assert_eq!(linear.frequencies(0), [1.0, 4.0, 7.0, 10.0]);
         let log = fourier(3, 16.0, Some(2.0));
-        for (found, expected) in log.frequencies().into_iter().zip([2.0, 4.0, 8.0]) {
+        for (found, expected) in log.frequencies(0).into_iter().zip([2.0, 4.0, 8.0]) {
             assert!(
                 (found - expected).abs() < 1e-12,
                 "{found} is not {expected}"
@@ -207,7 +244,7 @@ mod tests {
     #[test]
     fn one_band_has_the_lowest_frequency_and_one_position_is_minus_one() {
         let features = fourier(1, 20.0, None);
-        assert_eq!(features.frequencies(), [1.0]);
-        assert_eq!(features.table(1)[2], -1.0);
+        assert_eq!(features.frequencies(0), [1.0]);
+        assert_eq!(features.table(0, 1)[2], -1.0);
     }
 }

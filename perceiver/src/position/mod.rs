@@ -2,7 +2,7 @@
 
 mod fourier;
 
-pub use fourier::{Fourier, FourierFeatures};
+pub use fourier::{Fourier, FourierFeatures, MaxFreq};
 
 /// A position encoding. A new one that is appended to tokens is a file here, a variant of this enum, and its width; one
 /// that acts on queries and keys is read by [`AttentionView`](crate::nn::AttentionView) too.
@@ -25,10 +25,10 @@ impl Position {
     }
 
     /// # Panics
-    /// If a number is out of range.
-    pub(crate) const fn check(self) {
+    /// If a number is out of range, or there is not one for each of the `axes`.
+    pub(crate) const fn check(self, axes: usize) {
         if let Self::Fourier(fourier) = self {
-            fourier.check();
+            fourier.check(axes);
         }
     }
 
@@ -36,7 +36,12 @@ impl Position {
     pub(crate) fn tables(self, axes: &[usize]) -> Vec<Vec<f64>> {
         match self {
             Self::None => Vec::new(),
-            Self::Fourier(fourier) => axes.iter().map(|&size| fourier.table(size)).collect(),
+            Self::Fourier(fourier) => {
+                let tables = axes.iter().enumerate();
+                tables
+                    .map(|(axis, &size)| fourier.table(axis, size))
+                    .collect()
+            }
         }
     }
 }

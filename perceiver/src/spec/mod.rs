@@ -188,7 +188,7 @@ impl Numbers {
             latent.width() > 0,
             "`LATENT_HEADS` must have a count and a dim of at least 1"
         );
-        S::POSITION.check();
+        S::POSITION.check(S::Input::AXES);
         S::DROPOUT.check();
         if let Some(dim) = S::Output::LATENT_DIM {
             assert!(

@@ -1,17 +1,18 @@
 #[allow(unexpected_cfgs)]
 const _: () = {
     #[cfg(rust_analyzer)]
-    const _: perceiver::__private::Keys = perceiver::__private::Keys {
+    const _: perceiver::__private::ide::Keys = perceiver::__private::ide::Keys {
         input_channels: (),
         num_freq_bands: (),
         max_freq: (),
         depth: (),
         num_classes: (),
-        ..perceiver::__private::Keys::NONE
+        ..perceiver::__private::ide::Keys::NONE
     };
 };
 /// Reads a handwritten digit.
-#[derive(::core::clone::Clone, ::core::fmt::Debug)]
+#[derive(::core::clone::Clone)]
+#[derive(::core::fmt::Debug)]
 pub struct Digits<
     E: perceiver::__private::Dtype = perceiver::__private::f32,
     D: perceiver::__private::Storage<E> = perceiver::__private::Cpu,
@@ -21,68 +22,57 @@ pub struct Digits<
 impl Digits {
     /// The number of layers, each a cross attention and its self attentions.
     pub const DEPTH: ::core::primitive::usize = 2;
-    /// The number of frequency bands of the position encoding, for each axis.
+    /// The number of frequency bands of the position encoding along each axis.
     pub const NUM_FREQ_BANDS: ::core::primitive::usize = 4;
-    /// The number of positions along an axis that the position encoding tells apart: its highest frequency is half of it.
+    /// The sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist).
     pub const MAX_FREQ: ::core::primitive::f64 = 8.0;
-    /// The number of channels of a position of the input.
+    /// The base of logarithmically spaced frequency bands, as in the TensorFlow package.
+    pub const FREQ_BASE: ::core::option::Option<::core::primitive::f64> = ::core::option::Option::None;
+    /// The number of input channels.
     pub const INPUT_CHANNELS: ::core::primitive::usize = 1;
-    /// The number of axes of the input: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
+    /// The number of input axes: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
     pub const INPUT_AXIS: ::core::primitive::usize = 2;
-    /// The sizes of all axes and the channels, `[224, 224, 3]`, in place of `input_axis` and `input_channels`.
+    /// The sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `input_axis` and `input_channels`.
     pub const INPUT_SHAPE: ::core::option::Option<
         [::core::primitive::usize; Self::INPUT_AXIS + 1],
     > = ::core::option::Option::None;
+    /// Whether the position encoding is appended to the input channels.
+    pub const FOURIER_ENCODE_DATA: ::core::primitive::bool = true;
     /// The number of latents.
     pub const NUM_LATENTS: ::core::primitive::usize = 512;
-    /// The width of a latent.
+    /// The dimension of each latent.
     pub const LATENT_DIM: ::core::primitive::usize = 512;
-    /// The number of heads of the cross attentions.
+    /// The number of cross-attention heads.
     pub const CROSS_HEADS: ::core::primitive::usize = 1;
-    /// The number of heads of the self attentions.
+    /// The number of self-attention heads.
     pub const LATENT_HEADS: ::core::primitive::usize = 8;
-    /// The width of a head of the cross attentions.
+    /// The dimension of each cross-attention head.
     pub const CROSS_DIM_HEAD: ::core::primitive::usize = 64;
-    /// The width of a head of the self attentions.
+    /// The dimension of each self-attention head.
     pub const LATENT_DIM_HEAD: ::core::primitive::usize = 64;
-    /// The number of logits.
-    pub const NUM_CLASSES: ::core::primitive::usize = {
-        use perceiver::__private::ranges as __ranges;
-        type __Value = __ranges::Count<{ labels::COUNT }>;
-        let () = <&__ranges::InRange<
-            { __ranges::count(__Value::VALUE, 268435456) },
-        > as __ranges::NumClasses<{ __Value::VALUE }>>::HOLDS;
-        __Value::VALUE
-    };
-    /// The probability with which training drops an attention weight.
+    /// The dropout rate of attention weights.
     pub const ATTN_DROPOUT: ::core::primitive::f64 = 0.0;
-    /// The probability with which training drops a value of a feed-forward.
+    /// The dropout rate of feed-forward outputs.
     pub const FF_DROPOUT: ::core::primitive::f64 = 0.0;
-    /// The base of logarithmically spaced frequency bands, as in the TensorFlow package; absent, the bands are linearly spaced, as in the paper.
-    pub const FREQ_BASE: ::core::option::Option<::core::primitive::f64> = ::core::option::Option::None;
-    /// Whether all layers but the first share one set of weights.
+    /// Whether all layers after the first share one set of weights.
     pub const WEIGHT_TIE_LAYERS: ::core::primitive::bool = false;
-    /// Whether the position encoding is appended to the input.
-    pub const FOURIER_ENCODE_DATA: ::core::primitive::bool = true;
     /// The number of self attentions after each cross attention.
     pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
-    /// Whether `forward` gives logits; without, it gives the latents.
-    pub const FINAL_CLASSIFIER_HEAD: ::core::primitive::bool = true;
     /// Whether the latents compete for each token (softmax over the latents).
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
+    /// Whether `forward` returns logits; otherwise it returns the latents.
+    pub const FINAL_CLASSIFIER_HEAD: ::core::primitive::bool = true;
+    /// The number of logits.
+    pub const NUM_CLASSES: ::core::primitive::usize = labels::COUNT;
 }
 const _: () = {
     use perceiver::__private as __;
+    const _: () = __::check::count("`num_classes`", 268435456, Digits::NUM_CLASSES);
     impl Digits {
-        /// The width of a token: its channels and its position encoding.
-        pub const INPUT_DIM: __::usize = <Digits as __::Spec>::POSITION
-            .token_dim(Digits::INPUT_AXIS, Digits::INPUT_CHANNELS);
+        /// The dimension of each token: its channels and its position encoding.
+        pub const INPUT_DIM: __::usize = __::token_dim::<Digits>();
         /// The number of trainable parameters.
-        pub const PARAMETERS: __::usize = __::Perceiver::<
-            Digits,
-            __::f32,
-            __::Cpu,
-        >::PARAMETERS;
+        pub const PARAMETERS: __::usize = <__::Perceiver<Digits>>::PARAMETERS;
     }
     impl __::Spec for Digits {
         const NAME: &'static __::str = ::core::stringify!(Digits);
@@ -95,7 +85,7 @@ const _: () = {
         >;
         const POSITION: __::Position = __::Position::Fourier(__::Fourier {
             bands: Digits::NUM_FREQ_BANDS,
-            max_freq: Digits::MAX_FREQ,
+            max_freq: __::MaxFreq::Same(Digits::MAX_FREQ),
             base: Digits::FREQ_BASE,
         });
         const DEPTH: __::usize = Digits::DEPTH;
@@ -120,32 +110,32 @@ const _: () = {
     impl<E: __::Dtype, D: __::Storage<E>> Digits<E, D> {
         /// Returns the logits, `(batch, NUM_CLASSES)`, without dropout.
         ///
-        /// Takes a tensor `(batch, axis 1, axis 2, 1)`, or a pair of one and a `bool` mask `(batch, axis 1, axis 2)`, true where a position may be attended to.
+        /// Takes a tensor `(batch, axis 1, axis 2, 1)`, or a pair of one and a `bool` mask `(batch, axis 1, axis 2)` that is true where a position may be attended to.
         ///
         /// # Panics
         /// If [`try_forward`](Self::try_forward) returns an error.
-        pub fn forward<I: __::Input2<Self, E, D>>(
+        pub fn forward<I: __::GridInput<Self, 2, E, D>>(
             &self,
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
             D: __::Device<E>,
-            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
+            I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::expect_forward(self.try_forward(input))
         }
-        /// [`forward`](Self::forward) with dropout at the declared rates, if the input has a tape.
+        /// [`forward`](Self::forward) with dropout at the declared rates if the input has a tape.
         ///
         /// # Panics
         /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
-        pub fn forward_mut<I: __::Input2<Self, E, D>>(
+        pub fn forward_mut<I: __::GridInput<Self, 2, E, D>>(
             &mut self,
             input: I,
         ) -> I::Logits<{ Digits::NUM_CLASSES }>
         where
             D: __::Device<E>,
-            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
+            I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::expect_forward(self.try_forward_mut(input))
@@ -153,15 +143,14 @@ const _: () = {
         /// Fallible version of [`forward`](Self::forward).
         ///
         /// # Errors
-        /// If the batch or an axis is empty, a mask is of another size than the input, or the device
-        /// runs out of memory.
-        pub fn try_forward<I: __::Input2<Self, E, D>>(
+        /// If the batch or an axis is empty, the mask has another size than the input, or the device runs out of memory.
+        pub fn try_forward<I: __::GridInput<Self, 2, E, D>>(
             &self,
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
             D: __::Device<E>,
-            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
+            I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             self.perceiver.try_run(input.try_tokens()?, __::Dropout::NONE).map(I::logits)
@@ -169,31 +158,32 @@ const _: () = {
         /// Fallible version of [`forward_mut`](Self::forward_mut).
         ///
         /// # Errors
-        /// As [`try_forward`](Self::try_forward).
-        pub fn try_forward_mut<I: __::Input2<Self, E, D>>(
+        /// Same as [`try_forward`](Self::try_forward).
+        pub fn try_forward_mut<I: __::GridInput<Self, 2, E, D>>(
             &mut self,
             input: I,
         ) -> __::Result<I::Logits<{ Digits::NUM_CLASSES }>, __::ForwardError<D::Err>>
         where
             D: __::Device<E>,
-            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
+            I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            let dropout = <Digits as __::Spec>::DROPOUT;
-            self.perceiver.try_run(input.try_tokens()?, dropout).map(I::logits)
+            self.perceiver
+                .try_run(input.try_tokens()?, <Digits as __::Spec>::DROPOUT)
+                .map(I::logits)
         }
-        /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, of what
-        /// [`forward`](Self::forward) takes, without dropout.
+        /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
+        /// same input as [`forward`](Self::forward).
         ///
         /// # Panics
         /// If [`try_embed`](Self::try_embed) returns an error.
-        pub fn embed<I: __::Input2<Self, E, D>>(
+        pub fn embed<I: __::GridInput<Self, 2, E, D>>(
             &self,
             input: I,
         ) -> I::Latents<{ Digits::NUM_LATENTS }, { Digits::LATENT_DIM }>
         where
             D: __::Device<E>,
-            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
+            I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             __::expect_forward(self.try_embed(input))
@@ -201,8 +191,8 @@ const _: () = {
         /// Fallible version of [`embed`](Self::embed).
         ///
         /// # Errors
-        /// As [`try_forward`](Self::try_forward).
-        pub fn try_embed<I: __::Input2<Self, E, D>>(
+        /// Same as [`try_forward`](Self::try_forward).
+        pub fn try_embed<I: __::GridInput<Self, 2, E, D>>(
             &self,
             input: I,
         ) -> __::Result<
@@ -211,16 +201,16 @@ const _: () = {
         >
         where
             D: __::Device<E>,
-            <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
+            I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             self.perceiver.try_run_embed(input.try_tokens()?).map(I::latents)
         }
     }
-    impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::Module<I>
+    impl<E: __::Dtype, D: __::Device<E>, I: __::GridInput<Self, 2, E, D>> __::Module<I>
     for Digits<E, D>
     where
-        <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
+        I::Channels: __::Channels<1, Self>,
         I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
     {
         type Output = I::Logits<{ Digits::NUM_CLASSES }>;
@@ -230,10 +220,13 @@ const _: () = {
                 .map_err(__::ForwardError::into_device_error)
         }
     }
-    impl<E: __::Dtype, D: __::Device<E>, I: __::Input2<Self, E, D>> __::ModuleMut<I>
-    for Digits<E, D>
+    impl<
+        E: __::Dtype,
+        D: __::Device<E>,
+        I: __::GridInput<Self, 2, E, D>,
+    > __::ModuleMut<I> for Digits<E, D>
     where
-        <I::Sizes as __::Sizes>::Channels: __::Channels<1, Self>,
+        I::Channels: __::Channels<1, Self>,
         I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
     {
         type Output = I::Logits<{ Digits::NUM_CLASSES }>;
@@ -243,37 +236,5 @@ const _: () = {
                 .map_err(__::ForwardError::into_device_error)
         }
     }
-    impl<E: __::Dtype, D: __::TensorDevice<E>> __::TensorCollection<E, D>
-    for Digits<E, D> {
-        type To<E2: __::Dtype, D2: __::TensorDevice<E2>> = Digits<E2, D2>;
-        fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
-            visitor: &mut V,
-        ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
-            __::Perceiver::iter_tensors_of(
-                visitor,
-                |model: &Self| &model.perceiver,
-                |model| &mut model.perceiver,
-                |perceiver| Digits { perceiver },
-            )
-        }
-    }
-    impl<E: __::Dtype, D: __::Storage<E>> __::Deref for Digits<E, D> {
-        type Target = __::Perceiver<Digits, E, D>;
-        fn deref(&self) -> &Self::Target {
-            &self.perceiver
-        }
-    }
-    impl<E: __::Dtype, D: __::Storage<E>> __::DerefMut for Digits<E, D> {
-        fn deref_mut(&mut self) -> &mut Self::Target {
-            &mut self.perceiver
-        }
-    }
-    impl<
-        E: __::Dtype,
-        D: __::Storage<E>,
-        E2: __::Dtype,
-        D2: __::TensorDevice<E2>,
-    > __::BuildOnDevice<D2, E2> for Digits<E, D> {
-        type Built = Digits<E2, D2>;
-    }
+    __::module!(Digits);
 };

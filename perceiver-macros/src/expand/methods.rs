@@ -1,0 +1,200 @@
+//! The methods of a model, and dfdx's `Module` and `ModuleMut`.
+
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens, quote_spanned};
+
+use crate::model::{Extent, Model, Output, Scalar};
+
+/// What an input `I` must be: each bound has a message of its own.
+struct Bounds {
+    input: TokenStream,
+    rest: TokenStream,
+}
+
+fn bounds(name: &Ident, model: &Model, is_wrong: bool) -> Bounds {
+    let span = name.span();
+    // A literal as it is, since it says more than the name of a constant.
+    let known = |count: Option<u64>, constant: TokenStream| match count {
+        Some(count) if !is_wrong => Literal::u64_unsuffixed(count).to_token_stream(),
+        _ => quote_spanned!(span=> { #constant }),
+    };
+    let extent = &model.input.extent;
+    let axes = known(extent.axes(), quote_spanned!(span=> #name::INPUT_AXIS));
+    let sizes = match extent {
+        Extent::Shape { sizes, .. } if !is_wrong => {
+            let sizes = sizes.iter().enumerate().map(|(index, size)| {
+                known(
+                    size.count(),
+                    quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #index)),
+                )
+            });
+            quote_spanned!(span=> I::Sizes: __::Shape<(#(__::Const<#sizes>,)*), Self>)
+        }
+        Extent::Axes { channels, .. } => {
+            let channels = known(
+                channels.value.count(),
+                quote_spanned!(span=> #name::INPUT_CHANNELS),
+            );
+            quote_spanned!(span=> I::Channels: __::Channels<#channels, Self>)
+        }
+        Extent::Shape { .. } => {
+            quote_spanned!(span=> I::Channels: __::Channels<{ #name::INPUT_CHANNELS }, Self>)
+        }
+    };
+    Bounds {
+        input: quote_spanned!(span=> __::GridInput<Self, #axes, E, D>),
+        rest: quote_spanned!(span=> #sizes, I::Positions: __::MaskedBy<I::Mask, Self, E, D>),
+    }
+}
+
+/// The sentence about what the model takes: sizes as numbers, as far as they are literals.
+fn takes(model: &Model) -> String {
+    let size = |size: &Scalar, name: &str| match size.count() {
+        Some(count) => count.to_string(),
+        None => name.into(),
+    };
+    let (axes, channels) = match &model.input.extent {
+        Extent::Shape { sizes, .. } => {
+            let (channels, axes) = sizes.split_at(sizes.len() - 1);
+            let (axes, channels) = (channels, &axes[0]);
+            let axes = axes
+                .iter()
+                .enumerate()
+                .map(|(i, axis)| size(axis, &format!("INPUT_SHAPE[{i}]")));
+            (axes.collect::<Vec<_>>(), channels)
+        }
+        Extent::Axes { axes, channels } => {
+            let axes = match axes.value.count() {
+                Some(axes) => (1..=axes).map(|axis| format!("axis {axis}")).collect(),
+                None => vec!["axis 1".into(), "..".into()],
+            };
+            (axes, &channels.value)
+        }
+    };
+    let (axes, channels) = (axes.join(", "), size(channels, "INPUT_CHANNELS"));
+    format!(
+        " Takes a tensor `(batch, {axes}, {channels})`, or a pair of one and a `bool` mask `(batch, {axes})` that is true \
+         where a position may be attended to."
+    )
+}
+
+pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
+    let span = name.span();
+    let Bounds { input, rest } = bounds(name, model, is_wrong);
+    let latents = quote_spanned!(span=> I::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>);
+    let (output, returns, typed) = match model.output {
+        Output::MeanPool(_) => (
+            quote_spanned!(span=> I::Logits<{ #name::NUM_CLASSES }>),
+            " Returns the logits, `(batch, NUM_CLASSES)`, without dropout.",
+            quote_spanned!(span=> I::logits),
+        ),
+        Output::Latents => (
+            latents.clone(),
+            " Returns the latents, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.",
+            quote_spanned!(span=> I::latents),
+        ),
+    };
+    let takes = takes(model);
+    quote_spanned! {span=>
+        impl<E: __::Dtype, D: __::Storage<E>> #name<E, D> {
+            #[doc = #returns]
+            ///
+            #[doc = #takes]
+            ///
+            /// # Panics
+            /// If [`try_forward`](Self::try_forward) returns an error.
+            pub fn forward<I: #input>(&self, input: I) -> #output
+            where
+                D: __::Device<E>,
+                #rest,
+            {
+                __::expect_forward(self.try_forward(input))
+            }
+
+            /// [`forward`](Self::forward) with dropout at the declared rates if the input has a tape.
+            ///
+            /// # Panics
+            /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
+            pub fn forward_mut<I: #input>(&mut self, input: I) -> #output
+            where
+                D: __::Device<E>,
+                #rest,
+            {
+                __::expect_forward(self.try_forward_mut(input))
+            }
+
+            /// Fallible version of [`forward`](Self::forward).
+            ///
+            /// # Errors
+            /// If the batch or an axis is empty, the mask has another size than the input, or the device runs out of memory.
+            pub fn try_forward<I: #input>(&self, input: I) -> __::Result<#output, __::ForwardError<D::Err>>
+            where
+                D: __::Device<E>,
+                #rest,
+            {
+                self.perceiver.try_run(input.try_tokens()?, __::Dropout::NONE).map(#typed)
+            }
+
+            /// Fallible version of [`forward_mut`](Self::forward_mut).
+            ///
+            /// # Errors
+            /// Same as [`try_forward`](Self::try_forward).
+            pub fn try_forward_mut<I: #input>(&mut self, input: I) -> __::Result<#output, __::ForwardError<D::Err>>
+            where
+                D: __::Device<E>,
+                #rest,
+            {
+                self.perceiver.try_run(input.try_tokens()?, <#name as __::Spec>::DROPOUT).map(#typed)
+            }
+
+            /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
+            /// same input as [`forward`](Self::forward).
+            ///
+            /// # Panics
+            /// If [`try_embed`](Self::try_embed) returns an error.
+            pub fn embed<I: #input>(&self, input: I) -> #latents
+            where
+                D: __::Device<E>,
+                #rest,
+            {
+                __::expect_forward(self.try_embed(input))
+            }
+
+            /// Fallible version of [`embed`](Self::embed).
+            ///
+            /// # Errors
+            /// Same as [`try_forward`](Self::try_forward).
+            pub fn try_embed<I: #input>(&self, input: I) -> __::Result<#latents, __::ForwardError<D::Err>>
+            where
+                D: __::Device<E>,
+                #rest,
+            {
+                self.perceiver.try_run_embed(input.try_tokens()?).map(I::latents)
+            }
+        }
+
+        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::Module<I> for #name<E, D>
+        where
+            #rest,
+        {
+            type Output = #output;
+            type Error = D::Err;
+
+            fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
+                #name::<E, D>::try_forward(self, input).map_err(__::ForwardError::into_device_error)
+            }
+        }
+
+        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::ModuleMut<I> for #name<E, D>
+        where
+            #rest,
+        {
+            type Output = #output;
+            type Error = D::Err;
+
+            fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
+                #name::<E, D>::try_forward_mut(self, input).map_err(__::ForwardError::into_device_error)
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Every sentence that the macro says about a mistake.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+
+use crate::schema::{Form, Key, Variant};
+
+pub const EMPTY: &str = "empty declaration; expected `struct Name { key: value, .. }`";
+pub const EXPECTED_STRUCT: &str = "expected `struct Name { key: value, .. }`";
+pub const EXPECTED_NAME: &str = "expected the model's name after `struct`";
+pub const TOO_DEEP: &str = "this is nested too deeply for a declaration";
+pub const DOCUMENTS_NOTHING: &str = "this doc comment documents nothing";
+pub const ATTRIBUTE: &str = "a key can have documentation, but no other attribute";
+pub const INNER_ATTRIBUTE: &str =
+    "expected an outer attribute; write `#[..]` without the `!`, and `///` in place of `//!`";
+pub const EXPECTED_ENTRY: &str = "expected `key: value`";
+pub const SEMICOLON: &str = "remove this `;`";
+
+pub fn expected_body(name: &impl ToTokens) -> String {
+    format!("expected `{{ key: value, .. }}` after `{}`", source(name))
+}
+
+pub fn generics(name: &impl ToTokens) -> String {
+    format!(
+        "remove the generics: `{}` gets `<E = f32, D = Cpu>`",
+        source(name)
+    )
+}
+
+pub fn reserved(name: &impl ToTokens) -> String {
+    format!(
+        "`{}` is reserved for a generic parameter of the expansion; choose another name",
+        source(name)
+    )
+}
+
+pub fn derive(path: &impl ToTokens) -> String {
+    let path = source(path);
+    let hint = if path.ends_with("Default") {
+        "; build a model with `build_module`"
+    } else {
+        ""
+    };
+    format!("a model can derive `Clone` and `Debug`, but not `{path}`{hint}")
+}
+
+pub fn separator(key: &impl ToTokens) -> String {
+    format!("expected `:` after `{}`", source(key))
+}
+
+pub fn comma_before(key: &impl ToTokens) -> String {
+    format!("expected `,` before `{}`", source(key))
+}
+
+pub fn comma_after_value(key: &impl ToTokens) -> String {
+    format!("expected `,` after the value of `{}`", source(key))
+}
+
+pub fn no_value(key: &impl ToTokens) -> String {
+    let key = source(key);
+    format!("`{key}` has no value; write `{key}: value`")
+}
+
+pub fn expected_value(key: &impl ToTokens) -> String {
+    format!("expected the value of `{}`", source(key))
+}
+
+pub fn comma_in_value(key: &impl ToTokens) -> String {
+    format!(
+        "unexpected `,` in the value of `{}`; sizes are written `[8, 8, 3]`, large numbers `1_024`, fractions `0.1`",
+        source(key)
+    )
+}
+
+pub fn is_type(key: &impl ToTokens, ty: &impl ToTokens) -> String {
+    format!(
+        "expected the value of `{}`, found the type `{}`",
+        source(key),
+        source(ty)
+    )
+}
+
+pub fn annotated(key: &impl ToTokens) -> String {
+    let key = source(key);
+    format!("keys take no type annotation; write `{key}: value`")
+}
+
+pub fn incomplete(key: &impl ToTokens) -> String {
+    format!("the value of `{}` is incomplete", source(key))
+}
+
+pub fn invalid(key: &impl ToTokens, error: &syn::Error) -> String {
+    format!("invalid value of `{}`: {error}", source(key))
+}
+
+pub fn too_long(key: &impl ToTokens) -> String {
+    format!(
+        "the value of `{}` is too long; move it to a `const`",
+        source(key)
+    )
+}
+
+/// There is no key `written` in `place`, which may have been meant to be one of `near`.
+pub fn unknown_key(written: &str, place: Option<&str>, near: &[&str], all: &[&Key]) -> String {
+    let all = all.iter().map(|key| key.name);
+    let place = place.map_or_else(String::new, |place| format!(" in `{place}`"));
+    format!(
+        "unknown key `{written}`{place}; {}",
+        suggestion("keys", near, all)
+    )
+}
+
+/// There is no `written` among the values of `key`.
+pub fn unknown_variant(written: &str, key: &str, near: &[&str], all: &[Variant]) -> String {
+    let all = all.iter().map(|variant| variant.name);
+    format!(
+        "unknown `{key}`: `{written}`; {}",
+        suggestion("values", near, all)
+    )
+}
+
+fn suggestion<'a>(what: &str, near: &[&str], all: impl Iterator<Item = &'a str>) -> String {
+    match near {
+        [] => format!("the {what} are {}", list(all, "and")),
+        near => format!("did you mean {}?", list(near.iter().copied(), "or")),
+    }
+}
+
+pub fn repeated(key: &str) -> String {
+    format!("`{key}` is given more than once")
+}
+
+pub fn missing(key: &Key, place: Option<&str>) -> String {
+    let place = place.map_or_else(String::new, |place| format!(" in `{place}`"));
+    format!("`{}` is missing{place}: the {}", key.name, key.doc)
+}
+
+pub fn missing_extent() -> String {
+    "`shape` is missing in `Grid`: the sizes of all axes and the number of channels, `[224, 224, 3]`; \
+     for inputs of any size, write `axes` and `channels` instead"
+        .into()
+}
+
+/// `flat` keys beside the nested form that says the same.
+pub fn conflict(nested: &str, flat: &[&str]) -> String {
+    let flat = list(flat.iter().copied(), "and");
+    format!(
+        "{flat} cannot be combined with `{nested}`, which declares the same thing; use one or the other"
+    )
+}
+
+pub fn shape_conflict(
+    keys: &[&str],
+    shape: &str,
+    value: &str,
+    axes: usize,
+    channels: &str,
+) -> String {
+    let keys = list(keys.iter().copied(), "and");
+    let axes = if axes == 1 {
+        "1 axis".into()
+    } else {
+        format!("{axes} axes")
+    };
+    format!(
+        "{keys} cannot be combined with `{shape}: {value}`, which already sets {axes} and {channels} channels"
+    )
+}
+
+pub fn wrong_value(key: &str, expected: &str, found: &impl ToTokens, hint: &str) -> String {
+    format!(
+        "`{key}` must be {expected}, found `{}`{hint}",
+        source(found)
+    )
+}
+
+pub fn wrong_element(
+    element: &str,
+    key: &str,
+    expected: &str,
+    found: &impl ToTokens,
+    hint: &str,
+) -> String {
+    format!(
+        "{element} of `{key}` must be {expected}, found `{}`{hint}",
+        source(found)
+    )
+}
+
+pub fn wrong_length(key: &str, expected: &str, count: usize) -> String {
+    let elements = if count == 1 { "element" } else { "elements" };
+    format!("`{key}` must be {expected}, found {count} {elements}")
+}
+
+pub fn max_freq_length(key: &str, count: usize, axes: u64) -> String {
+    let values = if count == 1 { "value" } else { "values" };
+    let axes = if axes == 1 {
+        "1 axis".into()
+    } else {
+        format!("{axes} axes")
+    };
+    format!("`{key}` has {count} {values}, but the input has {axes}")
+}
+
+pub fn not_literal(key: &str) -> String {
+    format!("`{key}` must be a literal `true` or `false`, because it changes the model's structure")
+}
+
+/// A variant was written in another form than its own.
+pub fn wrong_form(variant: &Variant) -> String {
+    format!("write `{}`", example(variant))
+}
+
+/// How a variant is written.
+pub fn example(variant: &Variant) -> String {
+    let name = variant.name;
+    match variant.form {
+        Form::Unit => name.into(),
+        Form::Value(key) => format!("{name}({})", key.name),
+        Form::Keys(keys) => format!("{name} {{ {}: .., .. }}", keys[0].name),
+    }
+}
+
+/// `a`, `b` and `c`, each in backticks.
+pub fn list<'a>(names: impl Iterator<Item = &'a str>, last: &str) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    match &names[..] {
+        [names @ .., end] if !names.is_empty() => format!("{} {last} {end}", names.join(", ")),
+        names => names.concat(),
+    }
+}
+
+/// Tokens as they are written, with runs of white space as one space.
+pub fn source(tokens: &impl ToTokens) -> String {
+    let mut text = String::new();
+    let mut end = None;
+    flatten(tokens.to_token_stream(), &mut |piece, from, to| {
+        let is_apart = end.is_some_and(|end| end != from);
+        if is_apart {
+            text.push(' ');
+        }
+        text += piece;
+        end = Some(to);
+    });
+    text
+}
+
+/// Calls `f` with each token and each bracket, where it begins, and where it ends.
+fn flatten(
+    tokens: TokenStream,
+    f: &mut impl FnMut(&str, proc_macro2::LineColumn, proc_macro2::LineColumn),
+) {
+    for tree in tokens {
+        let TokenTree::Group(group) = &tree else {
+            f(&tree.to_string(), tree.span().start(), tree.span().end());
+            continue;
+        };
+        let (open, close) = match group.delimiter() {
+            proc_macro2::Delimiter::Parenthesis => ("(", ")"),
+            proc_macro2::Delimiter::Brace => ("{", "}"),
+            proc_macro2::Delimiter::Bracket => ("[", "]"),
+            proc_macro2::Delimiter::None => ("", ""),
+        };
+        if !open.is_empty() {
+            f(open, group.span_open().start(), group.span_open().end());
+        }
+        flatten(group.stream(), f);
+        if !close.is_empty() {
+            f(close, group.span_close().start(), group.span_close().end());
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! A declaration as a model: typed, with every key known, every literal in range and every default filled in.
+
+mod section;
+mod value;
+
+use proc_macro2::Ident;
+use syn::Attribute;
+
+pub use section::Setting;
+pub use value::Scalar;
+
+use crate::grammar::Declaration;
+use crate::messages;
+use crate::report::Report;
+use crate::schema::{self, FLAT_INPUT, FLAT_OUTPUT, Key};
+use section::{Field, Section};
+use value::Read;
+
+/// What is declared. What was wrong has a value with which the rest can still be expanded.
+pub struct Model {
+    pub input: Input,
+    pub output: Output,
+    pub depth: Setting,
+    pub num_latents: Setting,
+    pub latent_dim: Setting,
+    pub cross_heads: Setting,
+    pub cross_dim_head: Setting,
+    pub latent_heads: Setting,
+    pub latent_dim_head: Setting,
+    pub self_per_cross_attn: Setting,
+    pub attn_dropout: Setting,
+    pub ff_dropout: Setting,
+    pub weight_tie_layers: Setting,
+    pub inverted_cross_attn: Setting,
+}
+
+/// A tensor `(batch, axis 1, .., channels)`.
+pub struct Input {
+    pub extent: Extent,
+    pub position: Position,
+}
+
+pub enum Extent {
+    /// Axes of any size.
+    Axes { axes: Setting, channels: Setting },
+    /// Axes of these sizes; the last is that of the channels.
+    Shape {
+        docs: Vec<Attribute>,
+        sizes: Vec<Scalar>,
+    },
+}
+
+/// Fourier features. Without an encoding their numbers are what is given all the same, or 0.
+pub struct Position {
+    pub is_encoded: bool,
+    pub bands: Setting,
+    pub max_freq: MaxFreq,
+    pub base: Option<Setting>,
+}
+
+pub enum MaxFreq {
+    /// One for all axes.
+    Same(Setting),
+    /// One for each.
+    PerAxis {
+        docs: Vec<Attribute>,
+        values: Vec<Scalar>,
+    },
+}
+
+pub enum Output {
+    /// Logits.
+    MeanPool(Setting),
+    Latents,
+}
+
+/// The keys of an input, in one of the two forms in which they can be given.
+struct Names {
+    shape: &'static Key,
+    axes: &'static Key,
+    channels: &'static Key,
+    bands: &'static Key,
+    max_freq: &'static Key,
+    base: &'static Key,
+}
+
+static FLAT: Names = Names {
+    shape: &schema::INPUT_SHAPE,
+    axes: &schema::INPUT_AXIS,
+    channels: &schema::INPUT_CHANNELS,
+    bands: &schema::NUM_FREQ_BANDS,
+    max_freq: &schema::MAX_FREQ,
+    base: &schema::FREQ_BASE,
+};
+
+static GRID: Names = Names {
+    shape: &schema::SHAPE,
+    axes: &schema::AXES,
+    channels: &schema::CHANNELS,
+    bands: &schema::BANDS,
+    max_freq: &schema::GRID_MAX_FREQ,
+    base: &schema::BASE,
+};
+
+impl Extent {
+    /// The number of axes, if it is known.
+    pub fn axes(&self) -> Option<u64> {
+        match self {
+            Self::Axes { axes, .. } => axes.value.count(),
+            Self::Shape { sizes, .. } => Some(sizes.len() as u64 - 1),
+        }
+    }
+}
+
+impl Model {
+    /// Checks what is declared.
+    pub fn new(declaration: &Declaration, report: &mut Report) -> Self {
+        let root = Section::read(None, schema::ROOT, &declaration.entries, report);
+        let name = match declaration.keyword {
+            // A bare list of keys has no name to point at.
+            None => declaration
+                .entries
+                .first()
+                .map_or(&declaration.name, |entry| &entry.key),
+            Some(_) => &declaration.name,
+        };
+        let setting = |key| root.setting(key, key);
+        root.require(&schema::DEPTH, name, report);
+        let input = Input::new(&root, name, report);
+        let output = Output::new(&root, report);
+        Self {
+            input,
+            output,
+            depth: setting(&schema::DEPTH),
+            num_latents: setting(&schema::NUM_LATENTS),
+            latent_dim: setting(&schema::LATENT_DIM),
+            cross_heads: setting(&schema::CROSS_HEADS),
+            cross_dim_head: setting(&schema::CROSS_DIM_HEAD),
+            latent_heads: setting(&schema::LATENT_HEADS),
+            latent_dim_head: setting(&schema::LATENT_DIM_HEAD),
+            self_per_cross_attn: setting(&schema::SELF_PER_CROSS_ATTN),
+            attn_dropout: setting(&schema::ATTN_DROPOUT),
+            ff_dropout: setting(&schema::FF_DROPOUT),
+            weight_tie_layers: setting(&schema::WEIGHT_TIE_LAYERS),
+            inverted_cross_attn: setting(&schema::INVERTED_CROSS_ATTN),
+        }
+    }
+}
+
+/// Reports that `flat` keys are given beside the `nested` one that says the same.
+fn exclude(root: &Section, nested: &Key, flat: &[&'static Key], report: &mut Report) {
+    let given = root.given(flat);
+    let first = given
+        .first()
+        .and_then(|name| flat.iter().find(|key| key.name == *name));
+    if let Some(field) = first.and_then(|key| root.field(key)) {
+        report.error(&field.key, messages::conflict(nested.name, &given));
+    }
+}
+
+impl Input {
+    fn new(root: &Section, name: &Ident, report: &mut Report) -> Self {
+        let is_nested = root.is_given(&schema::INPUT);
+        if is_nested {
+            exclude(root, &schema::INPUT, FLAT_INPUT, report);
+        }
+        match root.choice(&schema::INPUT) {
+            Some((_, Some(dim), _)) => Self::tokens(dim.clone()),
+            Some((_, _, Some(grid))) => Self::grid(grid, name, report),
+            // What is wrong with it has been reported.
+            _ if is_nested => Self::tokens(Scalar::default("1")),
+            _ => {
+                let is_encoded = root.is_on(&schema::FOURIER_ENCODE_DATA);
+                let extent = Extent::new(root, &FLAT, report);
+                let position = if is_encoded {
+                    root.require(FLAT.bands, name, report);
+                    root.require(FLAT.max_freq, name, report);
+                    Position::fourier(root, &FLAT, &extent, report)
+                } else {
+                    Position::ignored(root, &extent, report)
+                };
+                Self { extent, position }
+            }
+        }
+    }
+
+    fn tokens(dim: Scalar) -> Self {
+        let setting = |key, value| Setting {
+            key,
+            docs: Vec::new(),
+            value,
+        };
+        let axes = setting(&schema::INPUT_AXIS, Scalar::default("1"));
+        let channels = setting(&schema::INPUT_CHANNELS, dim);
+        let position = Position::none();
+        Self {
+            extent: Extent::Axes { axes, channels },
+            position,
+        }
+    }
+
+    fn grid(grid: &Section, name: &Ident, report: &mut Report) -> Self {
+        if !grid.is_given(GRID.shape) && grid.given(&[GRID.axes, GRID.channels]).is_empty() {
+            if grid.is_missing(GRID.shape, report) {
+                grid.report_missing(messages::missing_extent(), name, report);
+            }
+        } else if !grid.is_given(GRID.shape) {
+            grid.require(GRID.axes, name, report);
+            grid.require(GRID.channels, name, report);
+        }
+        let extent = Extent::new(grid, &GRID, report);
+        let position = match grid.choice(&schema::POSITION) {
+            Some((_, _, Some(fourier))) => {
+                fourier.require(GRID.bands, name, report);
+                fourier.require(GRID.max_freq, name, report);
+                Position::fourier(fourier, &GRID, &extent, report)
+            }
+            _ => Position::none(),
+        };
+        Self { extent, position }
+    }
+}
+
+impl Extent {
+    fn new(section: &Section, names: &'static Names, report: &mut Report) -> Self {
+        let given = section.given(&[names.axes, names.channels]);
+        let shape = section.field(names.shape);
+        let sizes = match shape.and_then(|field| field.read.as_ref()) {
+            Some(Read::Array(sizes)) => sizes.as_slice(),
+            _ => &[],
+        };
+        if let Some(shape) = shape
+            && let Some((channels, axes)) = sizes.split_last()
+            && let Some(first) = [names.axes, names.channels]
+                .into_iter()
+                .find_map(|key| section.field(key))
+        {
+            let (name, channels) = (names.shape.name, messages::source(&channels.tokens));
+            let message =
+                messages::shape_conflict(&given, name, &shape.source, axes.len(), &channels);
+            report.error(&first.key, message);
+        }
+        match shape {
+            Some(shape) if !sizes.is_empty() => Self::Shape {
+                docs: shape.docs.clone(),
+                sizes: sizes.to_vec(),
+            },
+            _ => Self::Axes {
+                axes: section.setting(names.axes, &schema::INPUT_AXIS),
+                channels: section.setting(names.channels, &schema::INPUT_CHANNELS),
+            },
+        }
+    }
+}
+
+impl Position {
+    fn fourier(
+        section: &Section,
+        names: &'static Names,
+        extent: &Extent,
+        report: &mut Report,
+    ) -> Self {
+        let base = section
+            .is_given(names.base)
+            .then(|| section.setting(names.base, &schema::FREQ_BASE));
+        let bands = section.setting(names.bands, &schema::NUM_FREQ_BANDS);
+        let max_freq = match section.field(names.max_freq) {
+            Some(Field {
+                key,
+                docs,
+                read: Some(Read::Array(values)),
+                ..
+            }) => {
+                let axes = extent.axes().filter(|axes| *axes != values.len() as u64);
+                if let Some(axes) = axes {
+                    let message =
+                        messages::max_freq_length(names.max_freq.name, values.len(), axes);
+                    report.error(key, message);
+                }
+                MaxFreq::PerAxis {
+                    docs: docs.clone(),
+                    values: values.clone(),
+                }
+            }
+            _ => MaxFreq::Same(section.setting(names.max_freq, &schema::MAX_FREQ)),
+        };
+        Self {
+            is_encoded: true,
+            bands,
+            max_freq,
+            base,
+        }
+    }
+
+    fn none() -> Self {
+        let zero = |key, zero| Setting {
+            key,
+            docs: Vec::new(),
+            value: Scalar::default(zero),
+        };
+        Self {
+            is_encoded: false,
+            bands: zero(&schema::NUM_FREQ_BANDS, "0"),
+            max_freq: MaxFreq::Same(zero(&schema::MAX_FREQ, "0.0")),
+            base: None,
+        }
+    }
+
+    /// None, though keys of one may be given.
+    fn ignored(root: &Section, extent: &Extent, report: &mut Report) -> Self {
+        let (none, given) = (Self::none(), Self::fourier(root, &FLAT, extent, report));
+        Self {
+            is_encoded: false,
+            bands: if root.is_given(FLAT.bands) {
+                given.bands
+            } else {
+                none.bands
+            },
+            max_freq: if root.is_given(FLAT.max_freq) {
+                given.max_freq
+            } else {
+                none.max_freq
+            },
+            base: given.base,
+        }
+    }
+}
+
+impl Output {
+    fn new(root: &Section, report: &mut Report) -> Self {
+        if root.is_given(&schema::OUTPUT) {
+            exclude(root, &schema::OUTPUT, FLAT_OUTPUT, report);
+        }
+        let classes = |value: Scalar| Setting {
+            key: &schema::NUM_CLASSES,
+            docs: Vec::new(),
+            value,
+        };
+        match root.choice(&schema::OUTPUT) {
+            Some((_, Some(count), _)) => Self::MeanPool(classes(count.clone())),
+            Some(_) => Self::Latents,
+            None if root.is_on(&schema::FINAL_CLASSIFIER_HEAD) => {
+                Self::MeanPool(root.setting(&schema::NUM_CLASSES, &schema::NUM_CLASSES))
+            }
+            None => Self::Latents,
+        }
+    }
+}

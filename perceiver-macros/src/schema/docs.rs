@@ -1,0 +1,107 @@
+//! The schema as Markdown, for the README and the documentation of `perceiver!`, and as Rust, for rust-analyzer.
+
+use super::{Default, Form, Key, Kind, ROOT, Variant};
+
+/// The tables of keys, those of nested values after those of a declaration.
+pub fn tables() -> String {
+    let mut notes = Vec::new();
+    let mut tables = table("key", ROOT, &mut notes);
+    nested(ROOT, &mut tables, &mut notes);
+    for (index, note) in notes.iter().enumerate() {
+        tables += &format!("\n{} unless {note}\n", mark(index));
+    }
+    tables
+}
+
+fn mark(index: usize) -> &'static str {
+    ["¹", "²", "³"][index]
+}
+
+fn table(head: &str, keys: &[&Key], notes: &mut Vec<&'static str>) -> String {
+    let mut table = format!("| {head} | default | what it is |\n| --- | --- | --- |\n");
+    for key in keys {
+        let default = match key.default {
+            Default::Required => "required".into(),
+            Default::RequiredUnless(note) => {
+                let index = notes
+                    .iter()
+                    .position(|other| *other == note)
+                    .unwrap_or_else(|| {
+                        notes.push(note);
+                        notes.len() - 1
+                    });
+                format!("required{}", mark(index))
+            }
+            Default::Value(value) => format!("`{value}`"),
+            Default::Absent("") => "absent".into(),
+            Default::Absent(meaning) => format!("absent: {meaning}"),
+        };
+        table += &format!("| `{}` | {default} | {} |\n", key.name, key.doc);
+    }
+    table
+}
+
+/// A table for each key with values that have names, and for each of those with keys of its own.
+fn nested(keys: &[&Key], tables: &mut String, notes: &mut Vec<&'static str>) {
+    for key in keys {
+        let Kind::Choice(variants) = key.kind else {
+            continue;
+        };
+        *tables += &format!("\n| `{}` | what it is |\n| --- | --- |\n", key.name);
+        for variant in variants {
+            *tables += &format!("| `{}` | {} |\n", written(variant), variant.doc);
+        }
+        for variant in variants {
+            if let Form::Keys(keys) = variant.form {
+                *tables += "\n";
+                *tables += &table(&format!("key of `{}`", variant.name), keys, notes);
+                nested(keys, tables, notes);
+            }
+        }
+    }
+}
+
+fn written(variant: &Variant) -> String {
+    match variant.form {
+        Form::Unit => variant.name.into(),
+        Form::Value(key) => format!("{}({})", variant.name, key.name),
+        Form::Keys(keys) => {
+            let keys: Vec<_> = keys.iter().map(|key| key.name).collect();
+            format!("{} {{ {} }}", variant.name, keys.join(", "))
+        }
+    }
+}
+
+/// A struct for each level, whose fields rust-analyzer completes and explains.
+pub fn ide() -> String {
+    let mut module = String::from(
+        "//! What rust-analyzer sees in place of a declaration: its keys as fields.\n//!\n\
+         //! Generated from the schema in `perceiver-macros` by that crate's tests.\n",
+    );
+    structure("Keys", "The keys of a declaration", ROOT, &mut module);
+    module
+}
+
+fn structure(name: &str, doc: &str, keys: &[&Key], module: &mut String) {
+    *module += &format!("\n/// {doc}.\n#[derive(Clone, Copy, Debug)]\npub struct {name} {{\n");
+    for key in keys {
+        *module += &format!("    /// {}\n    pub {}: (),\n", key.sentence(), key.name);
+    }
+    *module +=
+        &format!("}}\n\nimpl {name} {{\n    /// No key.\n    pub const NONE: Self = Self {{\n");
+    for key in keys {
+        *module += &format!("        {}: (),\n", key.name);
+    }
+    *module += "    };\n}\n";
+    for key in keys {
+        let Kind::Choice(variants) = key.kind else {
+            continue;
+        };
+        for variant in variants {
+            if let Form::Keys(keys) = variant.form {
+                let doc = format!("The keys of `{}`: {}", variant.name, variant.doc);
+                structure(variant.name, &doc, keys, module);
+            }
+        }
+    }
+}

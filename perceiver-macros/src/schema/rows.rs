@@ -1,0 +1,169 @@
+//! The rows.
+
+use super::Default::{Absent, Required, RequiredUnless, Value};
+use super::{Form, Key, Kind, Variant, key};
+
+/// Bounds that no real model comes near, but a slip of the finger does.
+pub const WIDTH: Kind = Kind::Count { max: 1 << 20 };
+const REPEATS: Kind = Kind::Count { max: 1 << 12 };
+const FLAG: Kind = Kind::Flag { literal: false };
+const LITERAL_FLAG: Kind = Kind::Flag { literal: true };
+const ENCODED: super::Default = RequiredUnless("`input` is given or `fourier_encode_data: false`");
+
+/// Every key of a declaration, in the order in which the documentation lists them.
+pub static ROOT: &[&Key] = &[
+    &DEPTH,
+    &NUM_FREQ_BANDS,
+    &MAX_FREQ,
+    &INPUT_CHANNELS,
+    &INPUT_AXIS,
+    &INPUT_SHAPE,
+    &NUM_LATENTS,
+    &LATENT_DIM,
+    &CROSS_HEADS,
+    &LATENT_HEADS,
+    &CROSS_DIM_HEAD,
+    &LATENT_DIM_HEAD,
+    &NUM_CLASSES,
+    &ATTN_DROPOUT,
+    &FF_DROPOUT,
+    &FREQ_BASE,
+    &WEIGHT_TIE_LAYERS,
+    &FOURIER_ENCODE_DATA,
+    &SELF_PER_CROSS_ATTN,
+    &FINAL_CLASSIFIER_HEAD,
+    &INVERTED_CROSS_ATTN,
+    &FAMILY,
+    &INPUT,
+    &OUTPUT,
+];
+
+/// What `input` says too.
+pub static FLAT_INPUT: &[&Key] = &[
+    &INPUT_CHANNELS,
+    &INPUT_AXIS,
+    &INPUT_SHAPE,
+    &NUM_FREQ_BANDS,
+    &MAX_FREQ,
+    &FREQ_BASE,
+    &FOURIER_ENCODE_DATA,
+];
+/// What `output` says too.
+pub static FLAT_OUTPUT: &[&Key] = &[&NUM_CLASSES, &FINAL_CLASSIFIER_HEAD];
+
+#[rustfmt::skip] // one key, one row
+mod root {
+    use super::*;
+
+    pub static DEPTH: Key = key("depth", REPEATS, Required, "number of layers, each a cross attention and its self attentions")
+        .also(&["layer", "layers", "num_layer", "num_layers", "n_layer", "n_layers", "block", "blocks", "num_blocks", "n_blocks"]);
+    pub static NUM_FREQ_BANDS: Key = key("num_freq_bands", REPEATS, ENCODED, "number of frequency bands of the position encoding along each axis")
+        .also(&["num_frequencies", "num_bands", "n_freq_bands", "bands"]);
+    pub static MAX_FREQ: Key = key("max_freq", Kind::PerAxis, ENCODED, "sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist)");
+    pub static INPUT_CHANNELS: Key = key("input_channels", WIDTH, Value("3"), "number of input channels")
+        .also(&["channels", "in_channels", "num_channels", "in_chans", "input_dim"]);
+    pub static INPUT_AXIS: Key = key("input_axis", Kind::Count { max: 4 }, Value("2"), "number of input axes: 1 for a sequence, 2 for an image, 3 for a video; at most 4")
+        .also(&["axes", "num_axes", "num_axis", "ndim"]);
+    pub static INPUT_SHAPE: Key = key("input_shape", Kind::Shape, Absent(""), "sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `input_axis` and `input_channels`")
+        .also(&["image_size", "img_size", "image_shape", "input_size", "shape"]);
+    pub static NUM_LATENTS: Key = key("num_latents", WIDTH, Value("512"), "number of latents")
+        .also(&["n_latents", "latents"]);
+    pub static LATENT_DIM: Key = key("latent_dim", WIDTH, Value("512"), "dimension of each latent")
+        .also(&["dim", "d_model", "d_latents", "embed_dim", "hidden_dim", "hidden_size", "width"]);
+    pub static CROSS_HEADS: Key = key("cross_heads", REPEATS, Value("1"), "number of cross-attention heads")
+        .also(&["n_head", "n_heads", "num_heads"]);
+    pub static LATENT_HEADS: Key = key("latent_heads", REPEATS, Value("8"), "number of self-attention heads")
+        .also(&["n_head", "n_heads", "num_heads"]);
+    pub static CROSS_DIM_HEAD: Key = key("cross_dim_head", WIDTH, Value("64"), "dimension of each cross-attention head")
+        .also(&["head_dim", "dim_heads"]);
+    pub static LATENT_DIM_HEAD: Key = key("latent_dim_head", WIDTH, Value("64"), "dimension of each self-attention head")
+        .also(&["head_dim", "dim_heads"]);
+    pub static NUM_CLASSES: Key = key("num_classes", Kind::Count { max: 1 << 28 }, Value("1000"), "number of logits")
+        .also(&["n_classes", "num_labels", "num_outputs", "out_features", "vocab_size"]);
+    pub static ATTN_DROPOUT: Key = key("attn_dropout", Kind::Rate, Value("0.0"), "dropout rate of attention weights");
+    pub static FF_DROPOUT: Key = key("ff_dropout", Kind::Rate, Value("0.0"), "dropout rate of feed-forward outputs");
+    pub static FREQ_BASE: Key = key("freq_base", Kind::Base, Absent("bands are spaced linearly, as in the paper"), "base of logarithmically spaced frequency bands, as in the TensorFlow package")
+        .also(&["log_base", "freq_bases", "base"]);
+    pub static WEIGHT_TIE_LAYERS: Key = key("weight_tie_layers", FLAG, Value("false"), "whether all layers after the first share one set of weights")
+        .also(&["tie_weights", "tied_weights", "weight_tying", "share_weights"]);
+    pub static FOURIER_ENCODE_DATA: Key = key("fourier_encode_data", LITERAL_FLAG, Value("true"), "whether the position encoding is appended to the input channels")
+        .also(&["fourier_encode", "encode_data", "position_encoding", "pos_encoding", "position"]);
+    pub static SELF_PER_CROSS_ATTN: Key = key("self_per_cross_attn", REPEATS, Value("1"), "number of self attentions after each cross attention")
+        .also(&["self_attn", "self_attns", "num_self_attns"]);
+    pub static FINAL_CLASSIFIER_HEAD: Key = key("final_classifier_head", LITERAL_FLAG, Value("true"), "whether `forward` returns logits; otherwise it returns the latents")
+        .also(&["final_head", "classifier_head"]);
+    pub static INVERTED_CROSS_ATTN: Key = key("inverted_cross_attn", FLAG, Value("false"), "whether the latents compete for each token (softmax over the latents)");
+    pub static FAMILY: Key = key("family", Kind::Choice(FAMILIES), Value("PerceiverPytorch"), "implementation whose defaults and checkpoints the model has")
+        .also(&["kind", "model_type", "variant"]);
+    pub static INPUT: Key = key("input", Kind::Choice(INPUTS), Absent("the keys above"), "input, in place of the keys from `input_channels` to `input_shape` and those of the position encoding");
+    pub static OUTPUT: Key = key("output", Kind::Choice(OUTPUTS), Absent("the keys above"), "output, in place of `num_classes` and `final_classifier_head`");
+}
+pub use root::*;
+
+pub static FAMILIES: &[Variant] = &[Variant {
+    name: "PerceiverPytorch",
+    form: Form::Unit,
+    doc: "lucidrains' perceiver-pytorch 0.11",
+}];
+
+pub static INPUTS: &[Variant] = &[
+    Variant {
+        name: "Grid",
+        form: Form::Keys(&[&SHAPE, &AXES, &CHANNELS, &POSITION]),
+        doc: "a tensor `(batch, axis 1, .., channels)` with one to four axes: a sequence, an image, a video",
+    },
+    Variant {
+        name: "Tokens",
+        form: Form::Value(&TOKEN_DIM),
+        doc: "a tensor `(batch, tokens, dim)`, used as it is",
+    },
+];
+
+pub static POSITIONS: &[Variant] = &[
+    Variant {
+        name: "Fourier",
+        form: Form::Keys(&[&BANDS, &GRID_MAX_FREQ, &BASE]),
+        doc: "Fourier features, appended to the channels",
+    },
+    Variant {
+        name: "None",
+        form: Form::Unit,
+        doc: "no position encoding",
+    },
+];
+
+pub static OUTPUTS: &[Variant] = &[
+    Variant {
+        name: "MeanPool",
+        form: Form::Value(&CLASSES),
+        doc: "logits, from the mean of the latents",
+    },
+    Variant {
+        name: "Latents",
+        form: Form::Unit,
+        doc: "the latents",
+    },
+];
+
+#[rustfmt::skip] // one key, one row
+mod nested {
+    use super::*;
+
+    pub static SHAPE: Key = key("shape", Kind::Shape, Absent(""), "sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `axes` and `channels`")
+        .also(&["input_shape", "image_size", "img_size", "size", "sizes"]);
+    pub static AXES: Key = key("axes", Kind::Count { max: 4 }, RequiredUnless("`shape` is given"), "number of axes of inputs of any size: 1 for a sequence, 2 for an image, 3 for a video; at most 4")
+        .also(&["input_axis", "axis", "num_axes", "ndim"]);
+    pub static CHANNELS: Key = key("channels", WIDTH, RequiredUnless("`shape` is given"), "number of input channels")
+        .also(&["input_channels", "in_channels", "num_channels", "dim", "input_dim"]);
+    pub static POSITION: Key = key("position", Kind::Choice(POSITIONS), Value("None"), "position encoding")
+        .also(&["pos", "position_encoding", "fourier_encode_data", "fourier", "encoding"]);
+    pub static BANDS: Key = key("bands", REPEATS, Required, "number of frequency bands along each axis")
+        .also(&["num_freq_bands", "num_bands", "n_bands", "frequencies"]);
+    pub static GRID_MAX_FREQ: Key = key("max_freq", Kind::PerAxis, Required, "sampling rate of the encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist)")
+        .also(&["max_resolution", "freq"]);
+    pub static BASE: Key = key("base", Kind::Base, Absent("bands are spaced linearly, as in the paper"), "base of logarithmically spaced frequency bands, as in the TensorFlow package")
+        .also(&["freq_base", "log_base"]);
+    pub static TOKEN_DIM: Key = key("dim", WIDTH, Required, "dimension of each token");
+    pub static CLASSES: Key = key("num_classes", Kind::Count { max: 1 << 28 }, Required, "number of logits");
+}
+pub use nested::*;

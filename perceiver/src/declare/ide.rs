@@ -1,0 +1,129 @@
+//! What rust-analyzer sees in place of a declaration: its keys as fields.
+//!
+//! Generated from the schema in `perceiver-macros` by that crate's tests.
+
+/// The keys of a declaration.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys {
+    /// The number of layers, each a cross attention and its self attentions.
+    pub depth: (),
+    /// The number of frequency bands of the position encoding along each axis.
+    pub num_freq_bands: (),
+    /// The sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist).
+    pub max_freq: (),
+    /// The number of input channels.
+    pub input_channels: (),
+    /// The number of input axes: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
+    pub input_axis: (),
+    /// The sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `input_axis` and `input_channels`.
+    pub input_shape: (),
+    /// The number of latents.
+    pub num_latents: (),
+    /// The dimension of each latent.
+    pub latent_dim: (),
+    /// The number of cross-attention heads.
+    pub cross_heads: (),
+    /// The number of self-attention heads.
+    pub latent_heads: (),
+    /// The dimension of each cross-attention head.
+    pub cross_dim_head: (),
+    /// The dimension of each self-attention head.
+    pub latent_dim_head: (),
+    /// The number of logits.
+    pub num_classes: (),
+    /// The dropout rate of attention weights.
+    pub attn_dropout: (),
+    /// The dropout rate of feed-forward outputs.
+    pub ff_dropout: (),
+    /// The base of logarithmically spaced frequency bands, as in the TensorFlow package.
+    pub freq_base: (),
+    /// Whether all layers after the first share one set of weights.
+    pub weight_tie_layers: (),
+    /// Whether the position encoding is appended to the input channels.
+    pub fourier_encode_data: (),
+    /// The number of self attentions after each cross attention.
+    pub self_per_cross_attn: (),
+    /// Whether `forward` returns logits; otherwise it returns the latents.
+    pub final_classifier_head: (),
+    /// Whether the latents compete for each token (softmax over the latents).
+    pub inverted_cross_attn: (),
+    /// The implementation whose defaults and checkpoints the model has.
+    pub family: (),
+    /// The input, in place of the keys from `input_channels` to `input_shape` and those of the position encoding.
+    pub input: (),
+    /// The output, in place of `num_classes` and `final_classifier_head`.
+    pub output: (),
+}
+
+impl Keys {
+    /// No key.
+    pub const NONE: Self = Self {
+        depth: (),
+        num_freq_bands: (),
+        max_freq: (),
+        input_channels: (),
+        input_axis: (),
+        input_shape: (),
+        num_latents: (),
+        latent_dim: (),
+        cross_heads: (),
+        latent_heads: (),
+        cross_dim_head: (),
+        latent_dim_head: (),
+        num_classes: (),
+        attn_dropout: (),
+        ff_dropout: (),
+        freq_base: (),
+        weight_tie_layers: (),
+        fourier_encode_data: (),
+        self_per_cross_attn: (),
+        final_classifier_head: (),
+        inverted_cross_attn: (),
+        family: (),
+        input: (),
+        output: (),
+    };
+}
+
+/// The keys of `Grid`: a tensor `(batch, axis 1, .., channels)` with one to four axes: a sequence, an image, a video.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid {
+    /// The sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `axes` and `channels`.
+    pub shape: (),
+    /// The number of axes of inputs of any size: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
+    pub axes: (),
+    /// The number of input channels.
+    pub channels: (),
+    /// The position encoding.
+    pub position: (),
+}
+
+impl Grid {
+    /// No key.
+    pub const NONE: Self = Self {
+        shape: (),
+        axes: (),
+        channels: (),
+        position: (),
+    };
+}
+
+/// The keys of `Fourier`: Fourier features, appended to the channels.
+#[derive(Clone, Copy, Debug)]
+pub struct Fourier {
+    /// The number of frequency bands along each axis.
+    pub bands: (),
+    /// The sampling rate of the encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist).
+    pub max_freq: (),
+    /// The base of logarithmically spaced frequency bands, as in the TensorFlow package.
+    pub base: (),
+}
+
+impl Fourier {
+    /// No key.
+    pub const NONE: Self = Self {
+        bands: (),
+        max_freq: (),
+        base: (),
+    };
+}
