@@ -101,11 +101,7 @@ fn draw(csv: &str, path: &Path) -> Result<()> {
     root.fill(&WHITE)?;
     let (upper, lower) = root.split_vertically(360);
     chart(&upper, "Time per token (ns)", &column(2))?;
-    chart(
-        &lower,
-        "Peak memory beyond input and weights (MB)",
-        &column(3),
-    )?;
+    chart(&lower, "Peak memory beyond input and weights (MB)", &column(3))?;
     root.present()?;
     println!("{}", path.display());
     Ok(())

@@ -49,14 +49,10 @@ macro_rules! parts {
         drop(tokens);
 
         let own = Attention::<$dim, $dim, 8, 64, f32, Cpu>::build(&dev);
-        group.bench_function("self attention", |b| {
-            b.iter(|| own.forward(latents.clone()))
-        });
+        group.bench_function("self attention", |b| b.iter(|| own.forward(latents.clone())));
 
         let feed_forward = FeedForward::<$dim, f32, Cpu>::build(&dev);
-        group.bench_function("feed-forward", |b| {
-            b.iter(|| feed_forward.forward(latents.clone()))
-        });
+        group.bench_function("feed-forward", |b| b.iter(|| feed_forward.forward(latents.clone())));
 
         let layer = dev.build_module::<$Layer, f32>();
         group.bench_function("layer", |b| b.iter(|| layer.forward(image.clone())));

@@ -83,9 +83,7 @@ fn read(
     dev: &AutoDevice,
 ) -> Result<Tensor<Rank4<1, 224, 224, 3>, f32, AutoDevice>> {
     let photo = image::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let pixels = photo
-        .resize_to_fill(224, 224, FilterType::Triangle)
-        .to_rgb32f();
+    let pixels = photo.resize_to_fill(224, 224, FilterType::Triangle).to_rgb32f();
     let values = pixels
         .pixels()
         .flat_map(|pixel| std::array::from_fn::<_, 3, _>(|i| (pixel[i] - MEAN[i]) / DEVIATION[i]))

@@ -70,10 +70,7 @@ fn refused(path: &Path) -> CheckpointError {
     let error = model.load_checkpoint(path).unwrap_err();
     assert_eq!(output(&model), before, "the model has changed: {error}");
     let text = error.to_string();
-    assert!(
-        text.contains(&path.display().to_string()),
-        "the file is not named: {text}"
-    );
+    assert!(text.contains(&path.display().to_string()), "the file is not named: {text}");
     error
 }
 
@@ -114,21 +111,12 @@ fn what_is_saved_says_its_format() {
 #[test]
 fn a_file_that_is_not_there_or_not_whole_is_refused() {
     let (folder, path, _) = saved();
-    assert!(matches!(
-        refused(&folder.path().join("none")),
-        CheckpointError::Read { .. }
-    ));
-    assert!(matches!(
-        refused(folder.path()),
-        CheckpointError::Read { .. }
-    ));
+    assert!(matches!(refused(&folder.path().join("none")), CheckpointError::Read { .. }));
+    assert!(matches!(refused(folder.path()), CheckpointError::Read { .. }));
     let whole = fs::read(&path).unwrap();
     for length in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
-        assert!(
-            matches!(refused(&path), CheckpointError::Malformed { .. }),
-            "{length} bytes"
-        );
+        assert!(matches!(refused(&path), CheckpointError::Malformed { .. }), "{length} bytes");
     }
     fs::write(&path, "PK\x03\x04 a pickle of PyTorch's").unwrap();
     assert!(matches!(refused(&path), CheckpointError::Malformed { .. }));
@@ -149,48 +137,28 @@ fn every_tensor_that_does_not_match_is_named() {
     write(&path, &tensors);
     let found = problems(&path);
     let expected = [
-        Problem::Missing {
-            tensor: "latents".into(),
-            dtype: Element::F32,
-            shape: vec![3, 4],
-        },
+        Problem::Missing { tensor: "latents".into(), dtype: Element::F32, shape: vec![3, 4] },
         Problem::Dtype {
             tensor: "to_logits.1.weight".into(),
             expected: Element::F32,
             found: Element::F64,
         },
-        Problem::Shape {
-            tensor: "to_logits.2.bias".into(),
-            expected: vec![2],
-            found: vec![1, 2],
-        },
-        Problem::Unexpected {
-            tensor: "pos_emb".into(),
-            dtype: Element::F32,
-            shape: vec![2],
-        },
+        Problem::Shape { tensor: "to_logits.2.bias".into(), expected: vec![2], found: vec![1, 2] },
+        Problem::Unexpected { tensor: "pos_emb".into(), dtype: Element::F32, shape: vec![2] },
     ];
     assert_eq!(found, expected);
     let text = refused(&path).to_string();
-    assert!(
-        text.contains("`latents` is missing: expected F32 [3, 4]"),
-        "{text}"
-    );
+    assert!(text.contains("`latents` is missing: expected F32 [3, 4]"), "{text}");
     assert!(text.contains("expected [2], found [1, 2]"), "{text}");
 }
 
 #[test]
 fn layers_that_differ_cannot_be_tied() {
     let (_folder, path, mut tensors) = saved();
-    tensors
-        .get_mut("layers.2.cross_attn.fn.to_q.weight")
-        .unwrap()
-        .2[0] ^= 1;
+    tensors.get_mut("layers.2.cross_attn.fn.to_q.weight").unwrap().2[0] ^= 1;
     write(&path, &tensors);
-    let expected = Problem::Untied {
-        tensor: "layers.2.cross_attn.fn.to_q.weight".into(),
-        first: TO_Q.into(),
-    };
+    let expected =
+        Problem::Untied { tensor: "layers.2.cross_attn.fn.to_q.weight".into(), first: TO_Q.into() };
     assert_eq!(problems(&path), [expected]);
 }
 
@@ -212,14 +180,9 @@ fn shared_weights_may_be_named_once() {
 fn names_of_older_releases_are_read() {
     let (_folder, path, tensors) = saved();
     let older = |name: String| {
-        name.replace("self_attns", "2")
-            .replace("cross_attn", "0")
-            .replace("cross_ff", "1")
+        name.replace("self_attns", "2").replace("cross_attn", "0").replace("cross_ff", "1")
     };
-    let tensors: Tensors = tensors
-        .into_iter()
-        .map(|(name, t)| (older(name), t))
-        .collect();
+    let tensors: Tensors = tensors.into_iter().map(|(name, t)| (older(name), t)).collect();
     assert!(tensors.contains_key("layers.1.0.fn.to_q.weight"));
     write(&path, &tensors);
     let mut loaded = model();
@@ -231,12 +194,7 @@ fn names_of_older_releases_are_read() {
     let to_q = twice["layers.1.0.fn.to_q.weight"].clone();
     twice.insert(TO_Q.into(), to_q);
     write(&path, &twice);
-    assert_eq!(
-        problems(&path),
-        [Problem::Twice {
-            tensor: TO_Q.into()
-        }]
-    );
+    assert_eq!(problems(&path), [Problem::Twice { tensor: TO_Q.into() }]);
 }
 
 #[test]
@@ -250,10 +208,7 @@ fn a_save_that_fails_leaves_what_was_there() {
     for path in [&taken, &nowhere] {
         let error = model().save_checkpoint(path).unwrap_err();
         assert!(matches!(error, CheckpointError::Write { .. }));
-        assert!(
-            error.to_string().contains(&path.display().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     }
     assert_eq!(fs::read(&path).unwrap(), before);
     // Nothing half-written is left behind.
@@ -283,6 +238,21 @@ fn a_save_replaces_the_file_and_follows_links() {
     drop(folder);
 }
 
+/// Whoever reads the old file meanwhile reads all of it: the new one takes its place and is not written over it.
+#[cfg(unix)]
+#[test]
+fn an_open_file_keeps_what_it_had() {
+    use std::io::Read;
+    let (folder, path, _) = saved();
+    let before = fs::read(&path).unwrap();
+    let mut open = fs::File::open(&path).unwrap();
+    model().save_checkpoint(&path).unwrap();
+    let mut read = Vec::new();
+    open.read_to_end(&mut read).unwrap();
+    assert_eq!(read, before);
+    drop(folder);
+}
+
 #[cfg(unix)]
 #[test]
 fn permissions_are_those_of_any_file_or_of_the_one_replaced() {
@@ -302,10 +272,7 @@ fn as_many_numbers_in_another_shape_are_refused() {
     let (_folder, path, mut tensors) = saved();
     tensors.get_mut("latents").unwrap().1 = vec![4, 3];
     write(&path, &tensors);
-    let expected = Problem::Shape {
-        tensor: "latents".into(),
-        expected: vec![3, 4],
-        found: vec![4, 3],
-    };
+    let expected =
+        Problem::Shape { tensor: "latents".into(), expected: vec![3, 4], found: vec![4, 3] };
     assert_eq!(problems(&path), [expected]);
 }

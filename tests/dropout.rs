@@ -27,12 +27,7 @@ enum Branch {
 
 use Branch::{CrossAttention, CrossFeedForward, SelfAttention, SelfFeedForward};
 
-const BRANCHES: [Branch; 4] = [
-    CrossAttention,
-    CrossFeedForward,
-    SelfAttention,
-    SelfFeedForward,
-];
+const BRANCHES: [Branch; 4] = [CrossAttention, CrossFeedForward, SelfAttention, SelfFeedForward];
 
 impl Branch {
     /// The branch that a tensor of a checkpoint is the last of.

@@ -147,14 +147,8 @@ fn is_what_it_says_it_is() {
     ::std::assert_eq!(Local::PARAMETERS, shadows::Shadowed::PARAMETERS);
     ::std::assert_eq!(private::r#yield::INPUT_DIM, 4 + 5);
     ::std::assert_eq!(values::Values::INPUT_SHAPE, Some([3, 3, 4]));
-    ::std::assert_eq!(
-        (values::Values::NUM_LATENTS, values::Values::LATENT_DIM),
-        (8, 16)
-    );
-    ::std::assert_eq!(
-        (values::Values::LATENT_HEADS, values::Values::CROSS_HEADS),
-        (2, 1)
-    );
+    ::std::assert_eq!((values::Values::NUM_LATENTS, values::Values::LATENT_DIM), (8, 16));
+    ::std::assert_eq!((values::Values::LATENT_HEADS, values::Values::CROSS_HEADS), (2, 1));
     ::std::assert_eq!(Local::PARAMETERS, namesakes::Layer::PARAMETERS);
     ::std::assert_eq!(Local::PARAMETERS, namesakes::Tensor::PARAMETERS);
     ::std::assert_eq!(Local::PARAMETERS, namesakes::Latents::PARAMETERS);

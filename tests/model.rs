@@ -179,14 +179,8 @@ fn every_parameter_learns_with_every_optimizer() {
         };
         let before = loss(&model);
         // Without gradients allocated beforehand, this is an error if a parameter gets none.
-        let leaky = model
-            .forward(x.leaky_trace())
-            .square()
-            .mean::<Rank0, _>()
-            .backward();
-        Sgd::new(&model, Default::default())
-            .update(&mut model.clone(), &leaky)
-            .unwrap();
+        let leaky = model.forward(x.leaky_trace()).square().mean::<Rank0, _>().backward();
+        Sgd::new(&model, Default::default()).update(&mut model.clone(), &leaky).unwrap();
         let mut grads = model.alloc_grads();
         for _ in 0..20 {
             let logits = model.forward_mut(x.trace(grads));
@@ -200,11 +194,7 @@ fn every_parameter_learns_with_every_optimizer() {
     let (dev, model) = small();
     learns(Sgd::new(&model, Default::default()), model.clone(), &dev);
     learns(Adam::new(&model, Default::default()), model.clone(), &dev);
-    learns(
-        RMSprop::new(&model, Default::default()),
-        model.clone(),
-        &dev,
-    );
+    learns(RMSprop::new(&model, Default::default()), model.clone(), &dev);
 }
 
 #[test]
@@ -226,10 +216,7 @@ fn ema_reset_and_conversions() {
     }
 
     let moved = model.to_device(&Cpu::default());
-    assert_eq!(
-        moved.forward(x.clone()).array(),
-        model.forward(x.clone()).array()
-    );
+    assert_eq!(moved.forward(x.clone()).array(), model.forward(x.clone()).array());
 
     let mut reset = model.clone();
     reset.reset_params();
@@ -278,10 +265,7 @@ fn a_masked_position_has_no_influence() {
     assert_eq!(model.forward((changed, mask)).array(), expected);
 
     let all: Tensor<Rank2<4, 3>, bool, _> = dev.tensor([[true; 3]; 4]);
-    assert_eq!(
-        model.forward((x.clone(), all)).array(),
-        model.forward(x.clone()).array()
-    );
+    assert_eq!(model.forward((x.clone(), all)).array(), model.forward(x.clone()).array());
     let none = dev.tensor([[false; 3]; 4]);
     let logits = model.forward((x, none)).as_vec();
     assert!(logits.iter().all(|logit| logit.is_finite()));
@@ -315,12 +299,7 @@ fn batch_and_axes_are_of_any_size_and_kind() {
     // An item of a batch gives what it gives alone.
     let item: Tensor<Rank3<1, 40, 2>, f32, _> =
         dev.tensor_from_vec(x.as_vec()[80..160].to_vec(), Default::default());
-    for (a, b) in model
-        .forward(item)
-        .as_vec()
-        .iter()
-        .zip(&logits.as_vec()[5..10])
-    {
+    for (a, b) in model.forward(item).as_vec().iter().zip(&logits.as_vec()[5..10]) {
         assert!((a - b).abs() < 1e-5);
     }
 }
@@ -396,10 +375,7 @@ fn the_summary_separates_thousands() {
             cross_dim_head: 4, num_classes: 5,
         }
     }
-    let text = Cpu::default()
-        .build_module::<Million, f32>()
-        .summary()
-        .to_string();
+    let text = Cpu::default().build_module::<Million, f32>().summary().to_string();
     let parameters = |part: &str| {
         let line = text.lines().find(|line| line.starts_with(part));
         line.and_then(|line| line.split_whitespace().last())

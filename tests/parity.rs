@@ -11,17 +11,9 @@ use cases::{Tolerance, assert_state_dict};
 use perceiver::prelude::*;
 use serde_json::{Value, json};
 
-const F32: Tolerance = Tolerance {
-    forward: 1e-5,
-    gradients: 1e-4,
-    step: 1e-4,
-};
+const F32: Tolerance = Tolerance { forward: 1e-5, gradients: 1e-4, step: 1e-4 };
 /// What PyTorch computed is stored in f32.
-const F64: Tolerance = Tolerance {
-    forward: 1e-6,
-    gradients: 1e-6,
-    step: 1e-6,
-};
+const F64: Tolerance = Tolerance { forward: 1e-6, gradients: 1e-6, step: 1e-6 };
 
 /// The options of a case, with the reference's defaults for those that its JSON leaves out.
 fn options(json: &Value) -> Value {
@@ -45,9 +37,7 @@ fn options(json: &Value) -> Value {
 fn shapes(bytes: &[u8]) -> std::collections::BTreeMap<String, Vec<usize>> {
     let file = SafeTensors::deserialize(bytes).unwrap();
     let tensors = file.iter();
-    tensors
-        .map(|(name, tensor)| (name.to_string(), tensor.shape().to_vec()))
-        .collect()
+    tensors.map(|(name, tensor)| (name.to_string(), tensor.shape().to_vec())).collect()
 }
 
 #[test]

@@ -59,10 +59,7 @@ fn assert_normal(name: &str, numbers: &[f64]) {
     let count = numbers.len() as f64;
     let (mean, variance) = moments(numbers);
     assert!(mean.abs() < SIGMAS / count.sqrt(), "{name}: mean {mean}");
-    assert!(
-        (variance - 1.0).abs() < SIGMAS * (2.0 / count).sqrt(),
-        "{name}: variance {variance}"
-    );
+    assert!((variance - 1.0).abs() < SIGMAS * (2.0 / count).sqrt(), "{name}: variance {variance}");
     // As many within one and two standard deviations as there have to be.
     for (within, share) in [(1.0, 0.682_689), (2.0, 0.954_500)] {
         let found = numbers.iter().filter(|x| x.abs() < within).count() as f64 / count;
@@ -85,10 +82,7 @@ fn assert_uniform(name: &str, numbers: &[f64], bound: f64) {
     );
     let (mean, variance) = moments(numbers);
     let expected = bound * bound / 3.0;
-    assert!(
-        mean.abs() < SIGMAS * (expected / count).sqrt(),
-        "{name}: mean {mean}"
-    );
+    assert!(mean.abs() < SIGMAS * (expected / count).sqrt(), "{name}: mean {mean}");
     assert!(
         (variance / expected - 1.0).abs() < SIGMAS * (0.8 / count).sqrt(),
         "{name}: variance {variance} in place of {expected}"
@@ -119,9 +113,8 @@ fn assert_start(tensors: &Tensors) {
     assert_eq!(parameters, Wide::PARAMETERS);
     // No two tensors that are drawn start with the same numbers.
     let drawn = tensors.iter().filter(|(_, (_, x))| x[0] != x[1]);
-    let mut firsts: Vec<_> = drawn
-        .map(|(name, (_, x))| (x[0].to_bits(), x[1].to_bits(), name))
-        .collect();
+    let mut firsts: Vec<_> =
+        drawn.map(|(name, (_, x))| (x[0].to_bits(), x[1].to_bits(), name)).collect();
     firsts.sort_unstable();
     for pair in firsts.windows(2) {
         assert_ne!(
@@ -147,9 +140,8 @@ fn a_reset_starts_anew() {
     let before = saved(&model);
     // Nothing of what it has now may stay.
     let file = NamedTempFile::new().unwrap();
-    let sevens: Vec<u8> = std::iter::repeat_n(7.0_f32.to_le_bytes(), Wide::PARAMETERS)
-        .flatten()
-        .collect();
+    let sevens: Vec<u8> =
+        std::iter::repeat_n(7.0_f32.to_le_bytes(), Wide::PARAMETERS).flatten().collect();
     let views = before.iter().map(|(name, (shape, numbers))| {
         let data = &sevens[..4 * numbers.len()];
         let view = TensorView::new(::safetensors::Dtype::F32, shape.clone(), data);

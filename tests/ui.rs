@@ -15,14 +15,9 @@ fn mistakes() {
 fn the_readme_shows_the_error_as_it_is() {
     let readme = include_str!("../README.md");
     let stderr = include_str!("ui/tensor/readme.stderr");
-    let (_, shown) = readme
-        .split_once("```text\n")
-        .expect("the README shows an error");
+    let (_, shown) = readme.split_once("```text\n").expect("the README shows an error");
     let (shown, _) = shown.split_once("```").expect("the error ends");
     for line in shown.lines().filter(|line| !line.is_empty()) {
-        assert!(
-            stderr.contains(line.trim()),
-            "the compiler does not say: {line}"
-        );
+        assert!(stderr.contains(line.trim()), "the compiler does not say: {line}");
     }
 }

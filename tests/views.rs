@@ -47,12 +47,7 @@ tests!(in_f32, f32, f64, 1e-4);
 #[cfg(feature = "f16")]
 tests!(in_f16, perceiver::dfdx::dtypes::f16, f32, 1e-2);
 #[cfg(feature = "f16")]
-tests!(
-    in_amp_f16,
-    perceiver::dfdx::dtypes::AMP<perceiver::dfdx::dtypes::f16>,
-    f32,
-    1e-2
-);
+tests!(in_amp_f16, perceiver::dfdx::dtypes::AMP<perceiver::dfdx::dtypes::f16>, f32, 1e-2);
 
 #[test]
 fn in_f64_they_are_as_copies() {

@@ -31,10 +31,7 @@ fn main() -> Result<()> {
     for line in io::stdin().lines() {
         let answer = match line?.split_whitespace().collect::<Vec<_>>()[..] {
             ["check"] => check(&mut workload),
-            ["run", count] => run(
-                &mut workload,
-                count.parse().context("`run` takes a number")?,
-            ),
+            ["run", count] => run(&mut workload, count.parse().context("`run` takes a number")?),
             ref other => bail!("unknown command: {other:?}"),
         };
         println!("{answer}");

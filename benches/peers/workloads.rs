@@ -149,13 +149,8 @@ where
     // Image `i` shows class `i` modulo the number of classes.
     let classes: Vec<usize> = (0..shape.0).map(|i| i % CLASSES).collect();
     let target = images.device().one_hot_encode(Const::<CLASSES>, classes);
-    let mut optimizer = Adam::new(
-        &model,
-        AdamConfig {
-            lr: LEARNING_RATE,
-            ..AdamConfig::default()
-        },
-    );
+    let mut optimizer =
+        Adam::new(&model, AdamConfig { lr: LEARNING_RATE, ..AdamConfig::default() });
     let mut grads = Some(model.alloc_grads());
     let run = move || {
         let traced = images.clone().traced(grads.take().unwrap());
@@ -169,10 +164,7 @@ where
         images.device().synchronize();
         vec![value]
     };
-    Workload {
-        run: Box::new(run),
-        expected: data.expected,
-    }
+    Workload { run: Box::new(run), expected: data.expected }
 }
 
 /// The input of a workload and what it has to give.
@@ -185,11 +177,7 @@ struct Data {
 impl Data {
     fn read(name: &str, folder: Option<&Path>, dev: AutoDevice) -> Result<Self> {
         let Some(folder) = folder else {
-            return Ok(Self {
-                dev,
-                input: None,
-                expected: Vec::new(),
-            });
+            return Ok(Self { dev, input: None, expected: Vec::new() });
         };
         let path: PathBuf = folder.join(format!("{name}.io.safetensors"));
         let bytes = std::fs::read(&path)
@@ -199,11 +187,7 @@ impl Data {
             let (values, _) = tensors.tensor(name)?.data().as_chunks();
             Ok(values.iter().copied().map(f32::from_le_bytes).collect())
         };
-        Ok(Self {
-            dev,
-            input: Some(floats("input")?),
-            expected: floats("expected")?,
-        })
+        Ok(Self { dev, input: Some(floats("input")?), expected: floats("expected")? })
     }
 
     fn input<const CHANNELS: usize>(

@@ -59,17 +59,11 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let start = Instant::now();
     // Matrices this small are multiplied before a second thread has woken up.
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build_global()?;
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global()?;
     let dev = device(arguments.seed)?;
     let mut rng = StdRng::seed_from_u64(arguments.seed);
     let (train, test) = data::split(data::load(), &mut rng);
-    println!(
-        "{} images to learn from, {} for the test\n",
-        train.len(),
-        test.len()
-    );
+    println!("{} images to learn from, {} for the test\n", train.len(), test.len());
 
     let mut model = dev.build_module::<Digits, f32>();
     println!("{}\n", model.summary());
@@ -93,15 +87,8 @@ fn main() -> Result<()> {
     );
     println!("checkpoint: {checkpoint}; loaded into a new model, it predicts the same");
 
-    let right = predicted
-        .iter()
-        .zip(&test)
-        .filter(|(p, digit)| **p == digit.label)
-        .count();
-    println!(
-        "test accuracy: {:.1} %",
-        100.0 * right as f32 / test.len() as f32
-    );
+    let right = predicted.iter().zip(&test).filter(|(p, digit)| **p == digit.label).count();
+    println!("test accuracy: {:.1} %", 100.0 * right as f32 / test.len() as f32);
     Ok(())
 }
 
@@ -177,16 +164,11 @@ fn predict_in(
 
 fn count_right(logits: &[f32], digits: &[Digit]) -> usize {
     let predicted = logits.chunks(10).map(best);
-    predicted
-        .zip(digits)
-        .filter(|(p, digit)| *p == digit.label)
-        .count()
+    predicted.zip(digits).filter(|(p, digit)| *p == digit.label).count()
 }
 
 /// The class with the largest logit.
 fn best(logits: &[f32]) -> usize {
     let classes = 0..logits.len();
-    classes
-        .max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
-        .unwrap_or(0)
+    classes.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
 }

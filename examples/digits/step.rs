@@ -86,9 +86,7 @@ impl Trainer {
         // The error of dfdx's `Cuda` is not one of the standard library's.
         let scaler = &mut self.scaler;
         let grads = scaler.try_backward(loss).map_err(Error::msg)?;
-        let grads = scaler
-            .try_unscale(model, &copy, grads)
-            .map_err(Error::msg)?;
+        let grads = scaler.try_unscale(model, &copy, grads).map_err(Error::msg)?;
         if let Some(grads) = grads {
             self.optimizer.update(model, &grads)?;
         }

@@ -62,10 +62,7 @@ pub fn parse(trees: &[TokenTree]) -> (Vec<Declaration>, Report) {
     let mut report = Report::default();
     let mut declarations = Vec::new();
     let mut rest = trees;
-    if let Some(deep) = trees
-        .iter()
-        .position(|tree| depth(tree, MAX_DEPTH).is_none())
-    {
+    if let Some(deep) = trees.iter().position(|tree| depth(tree, MAX_DEPTH).is_none()) {
         report.error(&first(&trees[deep..]).0, messages::TOO_DEEP.into());
     } else if trees.is_empty() {
         report.push(syn::Error::new(Span::call_site(), messages::EMPTY));
@@ -104,10 +101,7 @@ fn bare(trees: &[TokenTree]) -> Declaration {
             report.lost = true;
             (name.clone(), Vec::new())
         }
-        _ => (
-            Ident::new("Perceiver", Span::call_site()),
-            entries(trees, &mut report),
-        ),
+        _ => (Ident::new("Perceiver", Span::call_site()), entries(trees, &mut report)),
     };
     Declaration {
         attrs: Vec::new(),
@@ -126,9 +120,7 @@ fn declaration<'a>(
     declarations: &mut Vec<Declaration>,
     outside: &mut Report,
 ) -> &'a [TokenTree] {
-    let body = trees
-        .iter()
-        .position(|tree| is_group(tree, Delimiter::Brace));
+    let body = trees.iter().position(|tree| is_group(tree, Delimiter::Brace));
     let (header, rest) = trees.split_at(body.unwrap_or(trees.len()));
     let (body, mut rest) = rest.split_at(rest.len().min(1));
     let mut report = Report::default();
@@ -140,12 +132,7 @@ fn declaration<'a>(
             return rest;
         }
     };
-    let Header {
-        attrs,
-        vis,
-        keyword,
-        name,
-    } = header;
+    let Header { attrs, vis, keyword, name } = header;
     let (entries, place) = match body {
         [TokenTree::Group(group)] => {
             let trees: Vec<_> = group.stream().into_iter().collect();
@@ -161,15 +148,7 @@ fn declaration<'a>(
         report.error(semicolon, messages::SEMICOLON.into());
         rest = behind;
     }
-    declarations.push(Declaration {
-        attrs,
-        vis,
-        name,
-        keyword,
-        place,
-        entries,
-        report,
-    });
+    declarations.push(Declaration { attrs, vis, name, keyword, place, entries, report });
     rest
 }
 
@@ -213,12 +192,7 @@ impl Header {
                 return Err(error);
             };
             report.push(error);
-            return Ok(Self {
-                attrs,
-                vis,
-                keyword: None,
-                name,
-            });
+            return Ok(Self { attrs, vis, keyword: None, name });
         }
         let keyword: Token![struct] = input.parse()?;
         let Ok(name) = input.fork().parse::<Ident>() else {
@@ -237,12 +211,7 @@ impl Header {
             report.error(&name, messages::expected_body(&name));
         }
         let keyword = Some(keyword.span);
-        Ok(Self {
-            attrs,
-            vis,
-            keyword,
-            name,
-        })
+        Ok(Self { attrs, vis, keyword, name })
     }
 }
 
@@ -285,11 +254,7 @@ fn entry<'a>(
             Some(tree) if is_punct(tree, ',') => report.error(key, messages::no_value(key)),
             Some(_) => report.once("separator", unexpected(&messages::separator(key), after)),
         }
-        entries.push(Entry {
-            docs,
-            key: key.clone(),
-            value: None,
-        });
+        entries.push(Entry { docs, key: key.clone(), value: None });
         return skip(after);
     }
     if !is_punct(&after[0], ':') {
@@ -299,26 +264,16 @@ fn entry<'a>(
     let len = next_entry(after).unwrap_or(after.len());
     let (value, used) = value(key, &after[..len], report);
     let is_read = value.is_some();
-    entries.push(Entry {
-        docs,
-        key: key.clone(),
-        value,
-    });
+    entries.push(Entry { docs, key: key.clone(), value });
     let rest = &after[used..];
     match rest {
         [comma, rest @ ..] if is_punct(comma, ',') => rest,
         [semicolon, rest @ ..] if is_punct(semicolon, ';') => {
-            report.once(
-                "semicolon",
-                unexpected("expected `,`", std::slice::from_ref(semicolon)),
-            );
+            report.once("semicolon", unexpected("expected `,`", std::slice::from_ref(semicolon)));
             rest
         }
         [next, ..] if is_entry(rest) && is_read => {
-            report.once(
-                "comma",
-                syn::Error::new_spanned(next, messages::comma_before(next)),
-            );
+            report.once("comma", syn::Error::new_spanned(next, messages::comma_before(next)));
             rest
         }
         rest => rest,
@@ -390,10 +345,7 @@ fn value(key: &Ident, trees: &[TokenTree], report: &mut Report) -> (Option<Value
             } else if syn::parse2::<syn::Type>(written.clone()).is_ok() {
                 report.error(&written, messages::is_type(key, &written));
             } else {
-                report.push(syn::Error::new(
-                    error.span(),
-                    messages::invalid(key, &error),
-                ));
+                report.push(syn::Error::new(error.span(), messages::invalid(key, &error)));
             }
             return (None, to_comma);
         }
@@ -543,10 +495,7 @@ fn first(trees: &[TokenTree]) -> (TokenStream, String) {
             Delimiter::Bracket => "[",
             Delimiter::None => "",
         };
-        return (
-            Ident::new("bracket", group.span_open()).to_token_stream(),
-            open.into(),
-        );
+        return (Ident::new("bracket", group.span_open()).to_token_stream(), open.into());
     }
     let is_operator = |tree: &&TokenTree| matches!(tree, TokenTree::Punct(_)) && is_joint(tree);
     let len = trees.iter().take_while(is_operator).count() + 1;

@@ -36,9 +36,7 @@ fn expansion(input: TokenStream) -> TokenStream {
     let krate = trees.by_ref().take_while(|tree| !is_end(tree)).collect();
     let trees: Vec<_> = trees.collect();
     let (declarations, outside) = grammar::parse(&trees);
-    let declarations = declarations
-        .into_iter()
-        .map(|declaration| one(&krate, declaration));
+    let declarations = declarations.into_iter().map(|declaration| one(&krate, declaration));
     let mut tokens: TokenStream = declarations.collect();
     tokens.extend(outside.as_items());
     tokens
@@ -50,10 +48,7 @@ const RESERVED: [&str; 7] = ["E", "D", "I", "V", "E2", "D2", "__"];
 fn one(krate: &TokenStream, mut declaration: Declaration) -> TokenStream {
     let mut report = std::mem::take(&mut declaration.report);
     let mut tokens = expand::completion(krate, &declaration);
-    if RESERVED
-        .iter()
-        .any(|reserved| declaration.name.unraw() == reserved)
-    {
+    if RESERVED.iter().any(|reserved| declaration.name.unraw() == reserved) {
         report.error(&declaration.name, messages::reserved(&declaration.name));
         tokens.extend(report.as_items());
         return tokens;

@@ -1,6 +1,6 @@
 //! Every sentence that the macro says about a mistake.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, LineColumn, TokenStream, TokenTree};
 use quote::ToTokens;
 
 use crate::schema::{Form, Key, Variant};
@@ -21,10 +21,7 @@ pub fn expected_body(name: &impl ToTokens) -> String {
 }
 
 pub fn generics(name: &impl ToTokens) -> String {
-    format!(
-        "remove the generics: `{}` gets `<E = f32, D = Cpu>`",
-        source(name)
-    )
+    format!("remove the generics: `{}` gets `<E = f32, D = Cpu>`", source(name))
 }
 
 pub fn reserved(name: &impl ToTokens) -> String {
@@ -36,11 +33,7 @@ pub fn reserved(name: &impl ToTokens) -> String {
 
 pub fn derive(path: &impl ToTokens) -> String {
     let path = source(path);
-    let hint = if path.ends_with("Default") {
-        "; build a model with `build_module`"
-    } else {
-        ""
-    };
+    let hint = if path.ends_with("Default") { "; build a model with `build_module`" } else { "" };
     format!("a model can derive `Clone` and `Debug`, but not `{path}`{hint}")
 }
 
@@ -73,11 +66,7 @@ pub fn comma_in_value(key: &impl ToTokens) -> String {
 }
 
 pub fn is_type(key: &impl ToTokens, ty: &impl ToTokens) -> String {
-    format!(
-        "expected the value of `{}`, found the type `{}`",
-        source(key),
-        source(ty)
-    )
+    format!("expected the value of `{}`, found the type `{}`", source(key), source(ty))
 }
 
 pub fn annotated(key: &impl ToTokens) -> String {
@@ -94,29 +83,20 @@ pub fn invalid(key: &impl ToTokens, error: &syn::Error) -> String {
 }
 
 pub fn too_long(key: &impl ToTokens) -> String {
-    format!(
-        "the value of `{}` is too long; move it to a `const`",
-        source(key)
-    )
+    format!("the value of `{}` is too long; move it to a `const`", source(key))
 }
 
 /// There is no key `written` in `place`, which may have been meant to be one of `near`.
 pub fn unknown_key(written: &str, place: Option<&str>, near: &[&str], all: &[&Key]) -> String {
     let all = all.iter().map(|key| key.name);
     let place = place.map_or_else(String::new, |place| format!(" in `{place}`"));
-    format!(
-        "unknown key `{written}`{place}; {}",
-        suggestion("keys", near, all)
-    )
+    format!("unknown key `{written}`{place}; {}", suggestion("keys", near, all))
 }
 
 /// There is no `written` among the values of `key`.
 pub fn unknown_variant(written: &str, key: &str, near: &[&str], all: &[Variant]) -> String {
     let all = all.iter().map(|variant| variant.name);
-    format!(
-        "unknown `{key}`: `{written}`; {}",
-        suggestion("values", near, all)
-    )
+    format!("unknown `{key}`: `{written}`; {}", suggestion("values", near, all))
 }
 
 fn suggestion<'a>(what: &str, near: &[&str], all: impl Iterator<Item = &'a str>) -> String {
@@ -157,21 +137,14 @@ pub fn shape_conflict(
     channels: &str,
 ) -> String {
     let keys = list(keys.iter().copied(), "and");
-    let axes = if axes == 1 {
-        "1 axis".into()
-    } else {
-        format!("{axes} axes")
-    };
+    let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
     format!(
         "{keys} cannot be combined with `{shape}: {value}`, which already sets {axes} and {channels} channels"
     )
 }
 
 pub fn wrong_value(key: &str, expected: &str, found: &impl ToTokens, hint: &str) -> String {
-    format!(
-        "`{key}` must be {expected}, found `{}`{hint}",
-        source(found)
-    )
+    format!("`{key}` must be {expected}, found `{}`{hint}", source(found))
 }
 
 pub fn wrong_element(
@@ -181,10 +154,7 @@ pub fn wrong_element(
     found: &impl ToTokens,
     hint: &str,
 ) -> String {
-    format!(
-        "{element} of `{key}` must be {expected}, found `{}`{hint}",
-        source(found)
-    )
+    format!("{element} of `{key}` must be {expected}, found `{}`{hint}", source(found))
 }
 
 pub fn wrong_length(key: &str, expected: &str, count: usize) -> String {
@@ -194,12 +164,21 @@ pub fn wrong_length(key: &str, expected: &str, count: usize) -> String {
 
 pub fn max_freq_length(key: &str, count: usize, axes: u64) -> String {
     let values = if count == 1 { "value" } else { "values" };
-    let axes = if axes == 1 {
-        "1 axis".into()
-    } else {
-        format!("{axes} axes")
-    };
+    let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
     format!("`{key}` has {count} {values}, but the input has {axes}")
+}
+
+/// `key` is computed from itself, by the constants of `model` of other keys, if there are any on the `way`.
+pub fn cycle(key: &str, model: &impl ToTokens, way: &[String]) -> String {
+    let model = source(model);
+    let way: Vec<_> = way.iter().map(|key| format!("{model}::{}", key.to_uppercase())).collect();
+    match &way[..] {
+        [] => format!("`{key}` depends on itself"),
+        way => format!(
+            "`{key}` depends on itself through {}",
+            list(way.iter().map(String::as_str), "and")
+        ),
+    }
 }
 
 pub fn not_literal(key: &str) -> String {
@@ -246,27 +225,27 @@ pub fn source(tokens: &impl ToTokens) -> String {
 }
 
 /// Calls `f` with each token and each bracket, where it begins, and where it ends.
-fn flatten(
-    tokens: TokenStream,
-    f: &mut impl FnMut(&str, proc_macro2::LineColumn, proc_macro2::LineColumn),
-) {
+fn flatten(tokens: TokenStream, f: &mut impl FnMut(&str, LineColumn, LineColumn)) {
     for tree in tokens {
         let TokenTree::Group(group) = &tree else {
             f(&tree.to_string(), tree.span().start(), tree.span().end());
             continue;
         };
         let (open, close) = match group.delimiter() {
-            proc_macro2::Delimiter::Parenthesis => ("(", ")"),
-            proc_macro2::Delimiter::Brace => ("{", "}"),
-            proc_macro2::Delimiter::Bracket => ("[", "]"),
-            proc_macro2::Delimiter::None => ("", ""),
+            Delimiter::Parenthesis => ("(", ")"),
+            Delimiter::Brace => ("{", "}"),
+            Delimiter::Bracket => ("[", "]"),
+            Delimiter::None => ("", ""),
         };
+        // Where a bracket of its own begins and ends is lost when a group is parsed and written again.
+        let (start, end) = (group.span().start(), group.span().end());
+        let column = |place: LineColumn, column| LineColumn { column, ..place };
         if !open.is_empty() {
-            f(open, group.span_open().start(), group.span_open().end());
+            f(open, start, column(start, start.column + 1));
         }
         flatten(group.stream(), f);
         if !close.is_empty() {
-            f(close, group.span_close().start(), group.span_close().end());
+            f(close, column(end, end.column.saturating_sub(1)), end);
         }
     }
 }

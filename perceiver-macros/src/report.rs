@@ -40,19 +40,13 @@ impl Report {
 
     /// All errors but the last, as items with attributes: rustc comes to them first.
     pub fn others_as_items(&self, attrs: &TokenStream) -> TokenStream {
-        let others = self
-            .errors
-            .split_last()
-            .map_or(&[][..], |(_, others)| others);
+        let others = self.errors.split_last().map_or(&[][..], |(_, others)| others);
         let others = others.iter().map(syn::Error::to_compile_error);
         quote!(#(#attrs #others)*)
     }
 
     /// All errors, as items.
     pub fn as_items(&self) -> TokenStream {
-        self.errors
-            .iter()
-            .map(syn::Error::to_compile_error)
-            .collect()
+        self.errors.iter().map(syn::Error::to_compile_error).collect()
     }
 }

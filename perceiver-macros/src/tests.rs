@@ -30,20 +30,13 @@ fn documentation_has_the_tables_of_keys() {
     expect_file!["../../perceiver/src/keys.md"].assert_eq(&tables);
     expect_file!["../../perceiver/src/declare/ide.rs"].assert_eq(&schema::docs::ide());
     let readme = include_str!("../../README.md");
-    assert!(
-        readme.contains(&tables),
-        "README.md has other tables of keys than keys.md"
-    );
+    assert!(readme.contains(&tables), "README.md has other tables of keys than keys.md");
 }
 
 #[test]
 fn keys_are_distinct_and_their_defaults_are_in_range() {
     for (i, key) in ROOT.iter().enumerate() {
-        assert!(
-            ROOT[..i].iter().all(|other| other.name != key.name),
-            "{} twice",
-            key.name
-        );
+        assert!(ROOT[..i].iter().all(|other| other.name != key.name), "{} twice", key.name);
     }
     for key in all_keys(ROOT) {
         let Default::Value(value) = key.default else {
@@ -85,11 +78,7 @@ fn a_misspelt_key_is_near_the_one_that_was_meant() {
         assert!(near(unknown).is_empty(), "{unknown}");
     }
     for key in ROOT {
-        assert!(
-            key.also
-                .iter()
-                .all(|other| ROOT.iter().all(|key| key.name != *other))
-        );
+        assert!(key.also.iter().all(|other| ROOT.iter().all(|key| key.name != *other)));
     }
 }
 
@@ -168,27 +157,18 @@ fn flat_and_nested_declarations_have_one_expansion() {
 fn long_and_deep_declarations_are_read() {
     let unknown = |i: usize| format!("key_{i}: {i}, ");
     let entries: String = (0..2_000).map(unknown).collect();
-    assert_eq!(
-        errors(&format!("struct Model {{ {entries} }}")).len(),
-        2_000 + 3
-    );
+    assert_eq!(errors(&format!("struct Model {{ {entries} }}")).len(), 2_000 + 3);
     for (declaration, at_most) in [
         (",".repeat(20_000), 1),
         (format!("depth: 6 {}", ",".repeat(20_000)), 4),
-        (
-            format!("depth: {}6{}", "(".repeat(3_000), ")".repeat(3_000)),
-            1,
-        ),
+        (format!("depth: {}6{}", "(".repeat(3_000), ")".repeat(3_000)), 1),
         (format!("depth: {}6", "- ".repeat(20_000)), 3),
         (format!("depth: 1{}", " + 1".repeat(20_000)), 3),
         (format!("depth: 6{}", " 6".repeat(20_000)), 3),
         (format!("depth: 6, {}", "x ".repeat(20_000)), 3),
         (format!("depth: 6, {}", "x: ".repeat(2_000)), 2_003),
         (format!("depth: 6, {}", "; = #[x] ".repeat(5_000)), 5_100),
-        (
-            format!("struct A {{ depth: 6 }}{}", " struct A".repeat(5_000)),
-            4,
-        ),
+        (format!("struct A {{ depth: 6 }}{}", " struct A".repeat(5_000)), 4),
     ] {
         let errors = errors(&declaration);
         assert!(

@@ -125,10 +125,9 @@ pub fn device_from_seed(ordinal: usize, seed: u64) -> Result<Cuda, CudaDeviceErr
     match catch_unwind(|| tried(ordinal, seed)) {
         Ok(Ok(device)) => Ok(device),
         Ok(Err(error)) => Err(CudaDeviceError::Device { ordinal, error }),
-        Err(panic) => Err(CudaDeviceError::Kernels {
-            ordinal,
-            message: message(&*panic).to_string(),
-        }),
+        Err(panic) => {
+            Err(CudaDeviceError::Kernels { ordinal, message: message(&*panic).to_string() })
+        }
     }
 }
 
@@ -136,8 +135,7 @@ pub fn device_from_seed(ordinal: usize, seed: u64) -> Result<Cuda, CudaDeviceErr
 fn tried(ordinal: usize, seed: u64) -> Result<Cuda, CudaError> {
     let device = Cuda::try_build(ordinal, seed)?;
     let x: Tensor<Rank2<2, 3>, f32, Cuda> = device.try_zeros()?;
-    x.try_permute::<Rank2<3, 2>, _>()?
-        .try_reshape::<Rank1<6>>()?;
+    x.try_permute::<Rank2<3, 2>, _>()?.try_reshape::<Rank1<6>>()?;
     device.try_synchronize()?;
     Ok(device)
 }

@@ -75,10 +75,7 @@ impl GradScaler {
     #[must_use]
     pub fn new(scale: f64) -> Self {
         let scale = if scale.is_nan() { SMALLEST } else { scale };
-        Self {
-            scale: scale.clamp(SMALLEST, LARGEST).log2().round().exp2(),
-            steps: 0,
-        }
+        Self { scale: scale.clamp(SMALLEST, LARGEST).log2().round().exp2(), steps: 0 }
     }
 
     /// What a loss is multiplied with at present.
@@ -119,23 +116,11 @@ impl GradScaler {
         E: Dtype,
         D: TensorDevice<E> + TensorDevice<f32>,
     {
-        let mut widen = Widen {
-            gradients,
-            scale: self.scale,
-        };
-        let widened = C::iter_tensors(&mut RecursiveWalker {
-            m: copy,
-            f: &mut widen,
-        })?;
-        let mut collect = Collect {
-            gradients: Gradients::leaky(),
-            check: None,
-        };
+        let mut widen = Widen { gradients, scale: self.scale };
+        let widened = C::iter_tensors(&mut RecursiveWalker { m: copy, f: &mut widen })?;
+        let mut collect = Collect { gradients: Gradients::leaky(), check: None };
         if let Some(widened) = &widened {
-            M::iter_tensors(&mut RecursiveWalker {
-                m: (model, widened),
-                f: &mut collect,
-            })?;
+            M::iter_tensors(&mut RecursiveWalker { m: (model, widened), f: &mut collect })?;
         }
         let check: Option<Vec<f32>> = collect.check.map(|check| check.as_vec());
         let finite = check.is_none_or(|check| check == [0.0]);
@@ -201,11 +186,8 @@ impl<D: TensorDevice<f32>> TensorVisitor<f32, D> for Collect<D> {
             return Ok(None);
         }
         let count = parameter.shape().num_elements();
-        let check = gradient
-            .clone()
-            .try_mul(0.0)?
-            .try_reshape_like(&(count,))?
-            .try_sum::<Rank0, _>()?;
+        let check =
+            gradient.clone().try_mul(0.0)?.try_reshape_like(&(count,))?.try_sum::<Rank0, _>()?;
         self.check = Some(match self.check.take() {
             None => check,
             Some(sum) => sum.try_add(check)?,

@@ -32,9 +32,7 @@ impl Part {
     #[must_use]
     pub fn parameters(&self) -> usize {
         let sizes = self.tensors.iter();
-        sizes
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum()
+        sizes.map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 }
 
@@ -55,16 +53,10 @@ impl Summary {
             let (part, tensor) = split(&name);
             match parts.last_mut().filter(|last| last.name == part) {
                 Some(last) => last.tensors.push((tensor, shape)),
-                None => parts.push(Part {
-                    name: part,
-                    tensors: vec![(tensor, shape)],
-                }),
+                None => parts.push(Part { name: part, tensors: vec![(tensor, shape)] }),
             }
         }
-        Self {
-            name: name.into(),
-            parts,
-        }
+        Self { name: name.into(), parts }
     }
 
     /// The number of parameters of all parts.
@@ -76,9 +68,7 @@ impl Summary {
 
 /// `layers.0.cross_attn.fn.to_q.weight` is `to_q.weight` of `layers.0.cross_attn`.
 fn split(name: &str) -> (String, String) {
-    let end = [".fn.", ".norm", "."]
-        .iter()
-        .find_map(|mark| name.find(mark));
+    let end = [".fn.", ".norm", "."].iter().find_map(|mark| name.find(mark));
     let (part, tensor) = name.split_at(end.unwrap_or(0));
     if part.is_empty() {
         return (tensor.into(), tensor.into());
@@ -138,11 +128,7 @@ impl Line<'_> {
 
     /// The part's matrices; vectors go without saying.
     fn shapes(&self) -> String {
-        let matrices = self
-            .part
-            .tensors
-            .iter()
-            .filter(|(_, shape)| shape.len() > 1);
+        let matrices = self.part.tensors.iter().filter(|(_, shape)| shape.len() > 1);
         let shapes = matrices.map(|(name, shape)| {
             let name = name.strip_suffix(".weight").unwrap_or(name);
             format!("{name} {shape:?}")
@@ -176,15 +162,9 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = vec![["part".into(), "shape".into(), "parameters".into()]];
         rows.extend(
-            self.lines()
-                .iter()
-                .map(|line| [line.label(), line.shapes(), line.parameters()]),
+            self.lines().iter().map(|line| [line.label(), line.shapes(), line.parameters()]),
         );
-        rows.push([
-            self.name.clone(),
-            String::new(),
-            thousands(self.parameters()),
-        ]);
+        rows.push([self.name.clone(), String::new(), thousands(self.parameters())]);
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
         let widths: [usize; 3] = std::array::from_fn(|column| width(column).unwrap_or(0));
         let rule = "-".repeat(widths.iter().sum::<usize>() + 4);

@@ -9,17 +9,10 @@ pub fn difference(name: &str, found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len(), "how many numbers {name} has");
     // `f64::max` passes over a NaN.
     let largest = |largest: f64, x: f64| {
-        if x.is_nan() {
-            f64::INFINITY
-        } else {
-            largest.max(x)
-        }
+        if x.is_nan() { f64::INFINITY } else { largest.max(x) }
     };
     let size = expected.iter().map(|x| x.abs()).fold(0.0, largest);
-    assert!(
-        size > 0.0 && size.is_finite(),
-        "the largest number expected of {name} is {size}"
-    );
+    assert!(size > 0.0 && size.is_finite(), "the largest number expected of {name} is {size}");
     let apart = found.iter().zip(expected).map(|(x, y)| (x - y).abs());
     apart.fold(0.0, largest) / size
 }

@@ -60,10 +60,7 @@ where
     let (q, kv) = (query.clone(), key_value.clone());
     let out = Cuda::try_attention(&mut record, q, kv, heads, &Mask::None, attend).unwrap();
     let found = numbers(&out);
-    assert!(
-        found.iter().all(|x| (x - 7.0 / 64.0).abs() < 1e-2),
-        "{found:?}"
-    );
+    assert!(found.iter().all(|x| (x - 7.0 / 64.0).abs() < 1e-2), "{found:?}");
     let mut tape = OwnedTape::default();
     record.put_on(&mut tape);
     let gradients = out.put_tape(tape).mean().backward();

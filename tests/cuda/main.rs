@@ -42,19 +42,12 @@ fn gpu() -> Gpu {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     match perceiver::cuda::device(0) {
-        Ok(device) => Gpu {
-            device,
-            _turn: turn,
-        },
+        Ok(device) => Gpu { device, _turn: turn },
         Err(error) => panic!("these tests need a GPU: {error}"),
     }
 }
 
-const TOLERANCE: Tolerance = Tolerance {
-    forward: 1e-3,
-    gradients: 1e-3,
-    step: 1e-3,
-};
+const TOLERANCE: Tolerance = Tolerance { forward: 1e-3, gradients: 1e-3, step: 1e-3 };
 
 macro_rules! parity {
     ($($case:ident)*) => { $(

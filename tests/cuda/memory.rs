@@ -47,12 +47,10 @@ fn a_forward_pass_gives_an_error_and_the_model_stays_usable() {
     let images: Images<f32, Cuda> = gpu.sample_normal_like(&(1, 224, 224, Const));
     let expected = model.forward(images.clone()).as_vec();
     let (logits, failures) = until_there_is_enough(&gpu, || {
-        model
-            .try_forward(images.clone())
-            .map_err(|error| match error {
-                ForwardError::Device(error) => error,
-                other => panic!("{other}"),
-            })
+        model.try_forward(images.clone()).map_err(|error| match error {
+            ForwardError::Device(error) => error,
+            other => panic!("{other}"),
+        })
     });
     assert!(failures > 1, "it never failed");
     assert_eq!(logits.as_vec(), expected);
@@ -77,9 +75,6 @@ fn a_backward_pass_gives_an_error_and_the_model_stays_usable() {
     let found = gradients.get(&images).as_vec();
     // Sums run in any order on a GPU.
     for (found, expected) in found.iter().zip(&expected) {
-        assert!(
-            (found - expected).abs() <= 1e-3,
-            "{found} is not {expected}"
-        );
+        assert!((found - expected).abs() <= 1e-3, "{found} is not {expected}");
     }
 }

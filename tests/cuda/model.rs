@@ -67,9 +67,8 @@ fn cpu_and_gpu_agree_on_gradients() {
     let images = images(&cpu, 2, 24, 20);
     let found = gradients(&on_cpu.to_device(&*gpu), images.to_device(&*gpu));
     let expected = gradients(&on_cpu, images);
-    for (name, (found, expected)) in ["latents", "images", "to_kv"]
-        .iter()
-        .zip(found.iter().zip(&expected))
+    for (name, (found, expected)) in
+        ["latents", "images", "to_kv"].iter().zip(found.iter().zip(&expected))
     {
         assert_close(name, found, expected, 1e-3);
     }
@@ -84,8 +83,5 @@ fn a_gpu_that_is_not_there_is_an_error() {
     };
     assert_eq!(*ordinal, 1000);
     assert_eq!(*found, perceiver::cuda::count().unwrap());
-    assert!(
-        error.to_string().contains("there is no GPU 1000"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("there is no GPU 1000"), "{error}");
 }

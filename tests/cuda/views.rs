@@ -53,9 +53,4 @@ tests!(in_f64, f64, f64, 1e-10);
 #[cfg(feature = "f16")]
 tests!(in_f16, perceiver::dfdx::dtypes::f16, f32, 1e-2);
 #[cfg(feature = "f16")]
-tests!(
-    in_amp_f16,
-    perceiver::dfdx::dtypes::AMP<perceiver::dfdx::dtypes::f16>,
-    f32,
-    1e-2
-);
+tests!(in_amp_f16, perceiver::dfdx::dtypes::AMP<perceiver::dfdx::dtypes::f16>, f32, 1e-2);

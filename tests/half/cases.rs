@@ -42,10 +42,7 @@ perceiver! {
 
 /// What a number of half precision is in `f64`.
 fn wide<S: Shape, E: Dtype>(x: &Tensor<S, E, Cpu>) -> Vec<f64> {
-    x.as_vec()
-        .into_iter()
-        .map(|x| x.to_f64().expect("a number"))
-        .collect()
+    x.as_vec().into_iter().map(|x| x.to_f64().expect("a number")).collect()
 }
 
 fn assert_finite(name: &str, numbers: &[f64]) {
@@ -71,15 +68,9 @@ where
         ("to_q", wide(&gradients.get(cross.attention.to_q.weight))),
         ("to_kv", wide(&gradients.get(cross.attention.to_kv.weight))),
         ("norm_context", wide(&gradients.get(norm_context.weight))),
-        (
-            "feed_forward",
-            wide(&gradients.get(cross.feed_forward.expand)),
-        ),
+        ("feed_forward", wide(&gradients.get(cross.feed_forward.expand))),
         ("bias", wide(&gradients.get(cross.feed_forward.expand_bias))),
-        (
-            "norm",
-            wide(&gradients.get(model.output.view().norm.weight)),
-        ),
+        ("norm", wide(&gradients.get(model.output.view().norm.weight))),
         ("image", wide(&gradients.get(image))),
     ]
 }
@@ -150,12 +141,8 @@ fn scores_of_ten_thousand_choose_a_token() {
         .flat_map(|token| [[50.0 * sign(token); 64], [token as f32; 64]])
         .flatten()
         .collect();
-    let query = dev
-        .tensor_from_vec(vec![25.0; 3 * 64], (1, 3, 64))
-        .to_dtype::<E>();
-    let key_value = dev
-        .tensor_from_vec(key_value, (1, TOKENS, 2 * 64))
-        .to_dtype::<E>();
+    let query = dev.tensor_from_vec(vec![25.0; 3 * 64], (1, 3, 64)).to_dtype::<E>();
+    let key_value = dev.tensor_from_vec(key_value, (1, TOKENS, 2 * 64)).to_dtype::<E>();
     let out = Cpu::try_attention(
         &mut Record::for_tape::<NoneTape>(),
         query,
@@ -182,9 +169,6 @@ fn competing_latents_divide_by_small_sums() {
         };
         assert_finite("logits", &wide(&logits.with_empty_tape().split_tape().0));
         let gradients = logits.square().mean().backward();
-        assert_finite(
-            "the latents' gradient",
-            &wide(&gradients.get(&model.latents)),
-        );
+        assert_finite("the latents' gradient", &wide(&gradients.get(&model.latents)));
     }
 }

@@ -27,12 +27,7 @@ impl Outcome {
     fn compare(&self, with: &Self, failures: &mut Failures, tolerance: f64) {
         failures.apart("logits", &self.logits, &with.logits, tolerance);
         failures.apart("gradient of the input", &self.input, &with.input, tolerance);
-        failures.apart(
-            "gradient of the latents",
-            &self.latents,
-            &with.latents,
-            tolerance,
-        );
+        failures.apart("gradient of the latents", &self.latents, &with.latents, tolerance);
     }
 }
 
@@ -69,9 +64,7 @@ impl<Run: Fn(&[f64], &[bool]) -> Outcome> Case<Run> {
     /// Those of `numbers` that are of the tokens of `which`.
     fn of_tokens(&self, numbers: &[f64], which: &[bool]) -> impl Iterator<Item = f64> {
         let tokens = numbers.chunks(self.channels).zip(which);
-        tokens
-            .filter(|(_, which)| **which)
-            .flat_map(|(token, _)| token.iter().copied())
+        tokens.filter(|(_, which)| **which).flat_map(|(token, _)| token.iter().copied())
     }
 
     /// Masked tokens that hold `number` are as if they held zeros.
@@ -93,10 +86,7 @@ impl<Run: Fn(&[f64], &[bool]) -> Outcome> Case<Run> {
 
         let mut failures = Failures::default();
         found.compare(&zeros, &mut failures, tolerance);
-        failures.zero(
-            "gradient of masked tokens",
-            self.of_tokens(&found.input, &masked),
-        );
+        failures.zero("gradient of masked tokens", self.of_tokens(&found.input, &masked));
         failures.assert_none();
     }
 
@@ -111,10 +101,7 @@ impl<Run: Fn(&[f64], &[bool]) -> Outcome> Case<Run> {
 
         let mut failures = Failures::default();
         found.finite(&mut failures);
-        failures.zero(
-            "gradient of what is no number",
-            self.of_tokens(&found.input, &replace),
-        );
+        failures.zero("gradient of what is no number", self.of_tokens(&found.input, &replace));
         for item in [0, 3] {
             let mut part = |what: &str, found: &[f64], zeros: &[f64]| {
                 let items = |numbers: &[f64]| {
@@ -138,9 +125,7 @@ impl<Run: Fn(&[f64], &[bool]) -> Outcome> Case<Run> {
         let mut failures = Failures::default();
         found.compare(&expected, &mut failures, tolerance);
         let scored = apart(&(self.run)(&data, &all).logits, &expected.logits);
-        failures.unless(scored > 2.0 * tolerance, || {
-            format!("scores hardly matter: {scored:.1e}")
-        });
+        failures.unless(scored > 2.0 * tolerance, || format!("scores hardly matter: {scored:.1e}"));
         failures.assert_none();
     }
 
@@ -278,11 +263,7 @@ case!(
 
 /// A number for each channel of a token: both infinities in turn.
 pub fn infinity(index: usize) -> f64 {
-    if index.is_multiple_of(2) {
-        f64::INFINITY
-    } else {
-        f64::NEG_INFINITY
-    }
+    if index.is_multiple_of(2) { f64::INFINITY } else { f64::NEG_INFINITY }
 }
 
 /// Tests in the numbers of a type, of which the largest is given, on a device.

@@ -44,9 +44,7 @@ pub fn apart(found: &[f64], expected: &[f64]) -> f64 {
     if found.iter().chain(expected).any(|x| !x.is_finite()) {
         return f64::INFINITY;
     }
-    let largest = expected
-        .iter()
-        .fold(f64::MIN_POSITIVE, |a, b| a.max(b.abs()));
+    let largest = expected.iter().fold(f64::MIN_POSITIVE, |a, b| a.max(b.abs()));
     let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
     differences.fold(0.0, f64::max) / largest
 }
@@ -66,16 +64,12 @@ impl Failures {
     pub fn apart(&mut self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
         self.finite(what, found);
         let apart = apart(found, expected);
-        self.unless(apart <= tolerance, || {
-            format!("{what}: {apart:.1e} of the largest apart")
-        });
+        self.unless(apart <= tolerance, || format!("{what}: {apart:.1e} of the largest apart"));
     }
 
     pub fn finite(&mut self, what: &str, found: &[f64]) {
         let wild = found.iter().filter(|x| !x.is_finite()).count();
-        self.unless(wild == 0, || {
-            format!("{what}: {wild} of {} are not finite", found.len())
-        });
+        self.unless(wild == 0, || format!("{what}: {wild} of {} are not finite", found.len()));
     }
 
     pub fn zero(&mut self, what: &str, found: impl Iterator<Item = f64>) {

@@ -43,18 +43,8 @@ pub struct Outcome {
 impl Outcome {
     fn compare(&self, with: &Self, failures: &mut Failures, tolerance: f64) {
         let name = &self.name;
-        failures.apart(
-            &format!("{name}: logits"),
-            &self.logits,
-            &with.logits,
-            tolerance,
-        );
-        failures.apart(
-            &format!("{name}: gradient"),
-            &self.gradient,
-            &with.gradient,
-            tolerance,
-        );
+        failures.apart(&format!("{name}: logits"), &self.logits, &with.logits, tolerance);
+        failures.apart(&format!("{name}: gradient"), &self.gradient, &with.gradient, tolerance);
     }
 }
 

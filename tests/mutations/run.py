@@ -32,11 +32,11 @@ TESTS = [
 MUTATIONS = [
     # Behaviour of models.
     ("inverted never reaches the context", "model/encoder.rs", "softmax: numbers.cross_softmax,", "softmax: Default::default(),"),
-    ("dropout never reaches the context", "model/encoder.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
+    ("dropout never reaches the context", "model/encoder.rs", "dropout: dropout.attention }", "dropout: 0.0 }"),
     ("self attention never drops", "nn/block.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
     ("feed-forward never drops", "nn/block.rs", "D::try_residual(record, x, branch, dropout)", "_ = dropout;\n        D::try_residual(record, x, branch, 0.0)"),
     ("cross attention drops its output too", "nn/block.rs", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.0)?;", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.9 + 0.0 * feed_forward_dropout)?;"),
-    ("forward drops", "model/mod.rs", "            dropout\n        } else {\n            Dropout::NONE", "            _ = dropout;\n            S::DROPOUT\n        } else {\n            Dropout::NONE"),
+    ("forward drops", "model/mod.rs", "if record.is_on() { dropout }", "if record.is_on() { (dropout, S::DROPOUT).1 }"),
     ("the last layer is left out", "model/encoder.rs", ".take(numbers.depth)", ".take(numbers.depth - 1)"),
     ("the first layer is repeated, not the last", "model/encoder.rs", "layers.last().into_iter().cycle()", "layers.first().into_iter().cycle()"),
     ("one self attention too few", "model/encoder.rs", "for block in &layer.latent {", "for block in layer.latent.iter().skip(1) {"),
@@ -55,7 +55,7 @@ MUTATIONS = [
     ("norm biases start with ones", "nn/norm.rs", "Init::Zeros", "Init::Ones"),
     ("reset ignores the fan-in", "spec/width.rs", "Self { size, fan_in }\n    }\n\n    /// How many", "Self { size, fan_in: fan_in * 0 + size }\n    }\n\n    /// How many"),
     # Masks.
-    ("a mask is not passed on", "nn/context.rs", "            mask,\n        };", "            mask: None,\n        };"),
+    ("a mask is not passed on", "nn/context.rs", "axes, mask }", "axes, mask: None }"),
     ("masked tokens are not cleared", "nn/context.rs", "channels = D::try_clear_masked(record, channels, mask)?;", ""),
     ("cleared numbers have gradients", "ops/flatten/cpu.rs", "if kept {", "if kept || true {"),
     ("items with nothing to attend to are cleared", "ops/flatten/cpu.rs", "*kept = nothing && x.is_finite();", "*kept = nothing && x.is_finite() && false;"),
@@ -63,7 +63,7 @@ MUTATIONS = [
     ("a causal mask hides the query's own token", "ops/cpu/flash.rs", "let allowed = (query + 1)", "let allowed = query.max(1)"),
     ("causal tiles end early", "ops/cpu/flash.rs", "tokens.start >= offset.saturating_add(queries)", "tokens.start + 1 >= offset.saturating_add(queries)"),
     ("pairs of a query are those of the first", "ops/cpu/flash.rs", "Self::Pairs(bias) => Self::Pairs(bias.rows(queries)),", "Self::Pairs(_) => self,"),
-    ("causal queries start over in each block", "ops/cpu/flash.rs", "offset: offset.saturating_add(queries.start),", "offset,"),
+    ("causal queries start over in each block", "ops/cpu/flash.rs", "offset: offset.saturating_add(queries.start) }", "offset }"),
     ("a query with no token has gradients", "ops/cpu/flash.rs", "if !depends_on_query {", "if !depends_on_query && false {"),
     ("uniform planes are masked", "ops/context/separable/planes.rs", "&& !uniform[item]", ""),
     # Checkpoints.

@@ -41,10 +41,7 @@ impl<D> Case<D> {
     fn floats<S: Shape>(&self, name: &str, shape: &S) -> Vec<f64> {
         let data = self.data(name, shape);
         let (chunks, _) = data.as_chunks();
-        chunks
-            .iter()
-            .map(|x| f64::from(f32::from_le_bytes(*x)))
-            .collect()
+        chunks.iter().map(|x| f64::from(f32::from_le_bytes(*x))).collect()
     }
 
     fn tensor<S: Shape, E: Dtype>(&self, name: &str, shape: S) -> Tensor<S, E, D>
@@ -60,11 +57,7 @@ impl<D> Case<D> {
     where
         D: TensorFromVec<bool>,
     {
-        let data = self
-            .data("mask", &shape)
-            .into_iter()
-            .map(|x| x != 0)
-            .collect();
+        let data = self.data("mask", &shape).into_iter().map(|x| x != 0).collect();
         self.dev.tensor_from_vec(data, shape)
     }
 

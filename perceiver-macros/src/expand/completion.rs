@@ -10,12 +10,7 @@ use crate::grammar::{Declaration, Entry, Value};
 /// depends on what is written, an error least of all.
 pub fn completion(krate: &TokenStream, declaration: &Declaration) -> TokenStream {
     let mut levels = Vec::new();
-    level(
-        &quote!(#krate::__private::ide::Keys),
-        &declaration.entries,
-        &mut levels,
-        krate,
-    );
+    level(&quote!(#krate::__private::ide::Keys), &declaration.entries, &mut levels, krate);
     quote! {
         #[allow(unexpected_cfgs)]
         const _: () = {
@@ -34,12 +29,7 @@ fn level(ty: &TokenStream, entries: &[Entry], levels: &mut Vec<TokenStream>, kra
     levels.push(quote!(const _: #ty = #ty { #(#keys: (),)* ..#ty::NONE };));
     for entry in entries {
         if let Some(Value::Struct(name, entries, _)) = &entry.value {
-            level(
-                &quote!(#krate::__private::ide::#name),
-                entries,
-                levels,
-                krate,
-            );
+            level(&quote!(#krate::__private::ide::#name), entries, levels, krate);
         }
     }
 }

@@ -16,13 +16,8 @@ pub fn constants(
     model: &Model,
     error: Option<&TokenStream>,
 ) -> TokenStream {
-    let writer = Writer {
-        span: name.span(),
-        is_wrong: error.is_some(),
-    };
-    let constants = all(model)
-        .into_iter()
-        .map(|constant| writer.constant(krate, constant));
+    let writer = Writer { krate, span: name.span(), is_wrong: error.is_some() };
+    let constants = all(model).into_iter().map(|constant| writer.constant(constant));
     let error = error.map(|error| {
         quote_spanned! {name.span()=>
             #[doc(hidden)]
@@ -45,29 +40,28 @@ enum Constant<'a> {
     /// The channels in a shape: its last size.
     Channels(&'a [Scalar]),
     Axes(usize),
-    Shape(&'a [Attribute], &'a [Scalar]),
+    Shape(&'static str, &'a [Attribute], &'a [Scalar]),
     PerAxis(&'a [Attribute], &'a [Scalar]),
-    /// A key that is absent.
-    None(&'static Key),
+    Absent(&'static Key),
 }
 
 /// All constants, in the order of the keys.
 fn all(model: &Model) -> Vec<Constant<'_>> {
-    use Constant::{Axes, Channels, Has, None, PerAxis, Setting as Is, Shape};
+    use Constant::{Absent, Axes, Channels, Has, PerAxis, Setting as Is, Shape};
     let mut constants = vec![Is(&model.depth)];
     let position = &model.input.position;
     let max_freq = match &position.max_freq {
         MaxFreq::Same(setting) => Is(setting),
         MaxFreq::PerAxis { docs, values } => PerAxis(docs, values),
     };
-    let base = position.base.as_ref().map_or(None(&schema::FREQ_BASE), Is);
+    let base = position.base.as_ref().map_or(Absent(&schema::FREQ_BASE), Is);
     constants.extend([Is(&position.bands), max_freq, base]);
     match &model.input.extent {
         Extent::Axes { axes, channels } => {
-            constants.extend([Is(channels), Is(axes), None(&schema::INPUT_SHAPE)]);
+            constants.extend([Is(channels), Is(axes), Absent(&schema::INPUT_SHAPE)]);
         }
-        Extent::Shape { docs, sizes } => {
-            constants.extend([Channels(sizes), Axes(sizes.len() - 1), Shape(docs, sizes)]);
+        Extent::Shape { name, docs, sizes } => {
+            constants.extend([Channels(sizes), Axes(sizes.len() - 1), Shape(name, docs, sizes)]);
         }
     }
     constants.extend([
@@ -83,10 +77,7 @@ fn all(model: &Model) -> Vec<Constant<'_>> {
         Is(&model.weight_tie_layers),
         Is(&model.self_per_cross_attn),
         Is(&model.inverted_cross_attn),
-        Has(
-            &schema::FINAL_CLASSIFIER_HEAD,
-            matches!(model.output, Output::MeanPool(_)),
-        ),
+        Has(&schema::FINAL_CLASSIFIER_HEAD, matches!(model.output, Output::MeanPool(_))),
     ]);
     if let Output::MeanPool(classes) = &model.output {
         constants.push(Is(classes));
@@ -94,14 +85,15 @@ fn all(model: &Model) -> Vec<Constant<'_>> {
     constants
 }
 
-struct Writer {
+struct Writer<'a> {
+    krate: &'a TokenStream,
     span: Span,
     /// Whether the declaration has an error, which then is the value of every count.
     is_wrong: bool,
 }
 
-impl Writer {
-    fn constant(&self, krate: &TokenStream, constant: Constant) -> TokenStream {
+impl Writer<'_> {
+    fn constant(&self, constant: Constant) -> TokenStream {
         let span = self.span;
         let usize = quote_spanned!(span=> ::core::primitive::usize);
         let f64 = quote_spanned!(span=> ::core::primitive::f64);
@@ -109,16 +101,13 @@ impl Writer {
         let option = |ty: &TokenStream| quote_spanned!(span=> ::core::option::Option<#ty>);
         let some =
             |value: &TokenStream| quote_spanned!(span=> ::core::option::Option::Some(#value));
-        let array = |values: &[Scalar]| {
-            let values = values.iter().map(|value| &value.tokens);
-            quote_spanned!(span=> [#(#values),*])
-        };
+        let array = |values: Vec<TokenStream>| quote_spanned!(span=> [#(#values),*]);
         let number = |count: usize| Literal::usize_unsuffixed(count).to_token_stream();
         match constant {
-            Constant::Setting(Setting { key, docs, value }) => {
+            Constant::Setting(Setting { key, docs, value, .. }) => {
                 let tokens = &value.tokens;
                 match key.kind {
-                    Kind::Count { .. } => self.write(key, docs, &usize, tokens),
+                    Kind::Count { .. } => self.write(key, docs, &usize, &self.count(value)),
                     Kind::Base => self.write(key, docs, &option(&f64), &some(tokens)),
                     Kind::Flag { .. } => self.write(key, docs, &bool, tokens),
                     _ => self.write(key, docs, &f64, tokens),
@@ -127,7 +116,7 @@ impl Writer {
             Constant::Has(key, has) => self.write(key, &[], &bool, &has.to_token_stream()),
             Constant::Axes(axes) => self.write(&schema::INPUT_AXIS, &[], &usize, &number(axes)),
             Constant::Channels(sizes) => {
-                let last = &sizes[sizes.len() - 1];
+                let (krate, last) = (self.krate, &sizes[sizes.len() - 1]);
                 let index = sizes.len() - 1;
                 let value = match last.count() {
                     Some(_) => last.tokens.clone(),
@@ -137,28 +126,34 @@ impl Writer {
                 };
                 self.write(&schema::INPUT_CHANNELS, &[], &usize, &value)
             }
-            Constant::Shape(docs, sizes) => {
+            Constant::Shape(_, docs, sizes) => {
                 let len = number(sizes.len());
                 let ty = option(&quote_spanned!(span=> [#usize; #len]));
+                let sizes = sizes.iter().map(|size| self.count(size)).collect();
                 self.write(&schema::INPUT_SHAPE, docs, &ty, &some(&array(sizes)))
             }
             Constant::PerAxis(docs, values) => {
                 let len = number(values.len());
                 let ty = quote_spanned!(span=> [#f64; #len]);
+                let values = values.iter().map(|value| value.tokens.clone()).collect();
                 self.write(&schema::MAX_FREQ, docs, &ty, &array(values))
             }
-            Constant::None(key) => {
+            Constant::Absent(key) => {
                 let ty = match key.kind {
                     Kind::Shape => option(&quote_spanned!(span=> [#usize; Self::INPUT_AXIS + 1])),
                     _ => option(&f64),
                 };
-                self.write(
-                    key,
-                    &[],
-                    &ty,
-                    &quote_spanned!(span=> ::core::option::Option::None),
-                )
+                self.write(key, &[], &ty, &quote_spanned!(span=> ::core::option::Option::None))
             }
+        }
+    }
+
+    /// A count. One that cannot be computed is a single error in a type, where a constant has one more from a lint.
+    fn count(&self, value: &Scalar) -> TokenStream {
+        let (krate, tokens) = (self.krate, &value.tokens);
+        match value.literal {
+            Some(_) => tokens.clone(),
+            None => quote_spanned!(self.span=> #krate::__private::Count::<{ #tokens }>::VALUE),
         }
     }
 
@@ -186,15 +181,13 @@ impl Writer {
 pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> TokenStream {
     let span = name.span();
     let mut checks = Vec::new();
-    for constant in if error.is_some() {
-        Vec::new()
-    } else {
-        all(model)
-    } {
+    for constant in if error.is_some() { Vec::new() } else { all(model) } {
         match constant {
-            Constant::Setting(Setting { key, value, .. }) if value.literal.is_none() => {
+            Constant::Setting(Setting { key, name: written, value, .. })
+                if value.literal.is_none() =>
+            {
                 let constant = format_ident!("{}", key.name.to_uppercase(), span = span);
-                let what = format!("`{}`", key.name);
+                let what = format!("`{written}`");
                 checks.extend(check(
                     key.kind,
                     &what,
@@ -202,25 +195,21 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
                     &quote_spanned!(span=> #name::#constant),
                 ));
             }
-            Constant::Shape(_, sizes) => {
-                for (index, size) in sizes
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, size)| size.literal.is_none())
+            Constant::Shape(key, _, sizes) => {
+                for (index, size) in
+                    sizes.iter().enumerate().filter(|(_, size)| size.literal.is_none())
                 {
                     let what = match index + 1 == sizes.len() {
-                        true => "the number of channels of `input_shape`".into(),
-                        false => format!("axis {} of `input_shape`", index + 1),
+                        true => format!("the number of channels of `{key}`"),
+                        false => format!("axis {} of `{key}`", index + 1),
                     };
                     let value = quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #index));
                     checks.extend(check(schema::WIDTH, &what, &size.tokens, &value));
                 }
             }
             Constant::PerAxis(_, values) => {
-                for (index, number) in values
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, value)| value.literal.is_none())
+                for (index, number) in
+                    values.iter().enumerate().filter(|(_, value)| value.literal.is_none())
                 {
                     let what = format!("axis {} of `max_freq`", index + 1);
                     let value = quote_spanned!(span=> #name::MAX_FREQ[#index]);

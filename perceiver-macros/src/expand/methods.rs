@@ -23,18 +23,13 @@ fn bounds(name: &Ident, model: &Model, is_wrong: bool) -> Bounds {
     let sizes = match extent {
         Extent::Shape { sizes, .. } if !is_wrong => {
             let sizes = sizes.iter().enumerate().map(|(index, size)| {
-                known(
-                    size.count(),
-                    quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #index)),
-                )
+                known(size.count(), quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #index)))
             });
             quote_spanned!(span=> I::Sizes: __::Shape<(#(__::Const<#sizes>,)*), Self>)
         }
         Extent::Axes { channels, .. } => {
-            let channels = known(
-                channels.value.count(),
-                quote_spanned!(span=> #name::INPUT_CHANNELS),
-            );
+            let channels =
+                known(channels.value.count(), quote_spanned!(span=> #name::INPUT_CHANNELS));
             quote_spanned!(span=> I::Channels: __::Channels<#channels, Self>)
         }
         Extent::Shape { .. } => {
@@ -57,10 +52,8 @@ fn takes(model: &Model) -> String {
         Extent::Shape { sizes, .. } => {
             let (channels, axes) = sizes.split_at(sizes.len() - 1);
             let (axes, channels) = (channels, &axes[0]);
-            let axes = axes
-                .iter()
-                .enumerate()
-                .map(|(i, axis)| size(axis, &format!("INPUT_SHAPE[{i}]")));
+            let axes =
+                axes.iter().enumerate().map(|(i, axis)| size(axis, &format!("INPUT_SHAPE[{i}]")));
             (axes.collect::<Vec<_>>(), channels)
         }
         Extent::Axes { axes, channels } => {

@@ -7,8 +7,9 @@ mod methods;
 mod spec;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
 use syn::{Attribute, Meta, Path, Token};
 
 pub use completion::completion;
@@ -37,10 +38,7 @@ pub fn expand(
     let methods = methods::methods(name, model, error.is_some());
     // What is configured away with the struct goes with it.
     let cfgs = cfgs(declaration);
-    let is_deprecated = declaration
-        .attrs
-        .iter()
-        .any(|attr| attr.path().is_ident("deprecated"));
+    let is_deprecated = declaration.attrs.iter().any(|attr| attr.path().is_ident("deprecated"));
     let allow = is_deprecated.then(|| quote_spanned!(span=> #[allow(deprecated)]));
     quote_spanned! {span=>
         #structure
@@ -62,10 +60,7 @@ pub fn expand(
 
 /// The `#[cfg(..)]` attributes.
 pub fn cfgs(declaration: &Declaration) -> TokenStream {
-    let cfgs = declaration
-        .attrs
-        .iter()
-        .filter(|attr| attr.path().is_ident("cfg"));
+    let cfgs = declaration.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     quote!(#(#cfgs)*)
 }
 
@@ -83,19 +78,24 @@ fn is_text(attr: &Attribute) -> bool {
 }
 
 fn structure(krate: &TokenStream, declaration: &Declaration, this: &Ident) -> TokenStream {
-    let Declaration {
-        attrs, vis, name, ..
-    } = declaration;
+    let Declaration { attrs, vis, name, .. } = declaration;
     let span = this.span();
     // Where it is written, or else lints take the struct for another's code.
     let keyword = Token![struct](declaration.keyword.unwrap_or(span));
     let p = quote_spanned!(span=> #krate::__private);
     let derived: Vec<_> = attrs.iter().flat_map(derived).collect();
+    let attrs = attrs.iter().map(|attr| match attr.path().is_ident("derive") {
+        true => {
+            let derived = self::derived(attr).into_iter().filter(can_derive);
+            quote_spanned!(attr.span()=> #[derive(#(#derived),*)])
+        }
+        false => attr.to_token_stream(),
+    });
     let is_missing = |name| !derived.iter().any(|path| is_named(path, name));
     let clone = is_missing("Clone").then(|| quote!(#[derive(::core::clone::Clone)]));
     let debug = is_missing("Debug").then(|| quote!(#[derive(::core::fmt::Debug)]));
     // A declaration without documentation of its own still has some.
-    let summary = (!attrs.iter().any(is_text)).then(|| quote!(#[doc = "A Perceiver."]));
+    let summary = (!declaration.attrs.iter().any(is_text)).then(|| quote!(#[doc = "A Perceiver."]));
     quote_spanned! {span=>
         #summary
         #(#attrs)*
@@ -112,8 +112,7 @@ fn derived(attr: &Attribute) -> Punctuated<Path, Token![,]> {
     if !attr.path().is_ident("derive") {
         return Punctuated::new();
     }
-    attr.parse_args_with(Punctuated::parse_terminated)
-        .unwrap_or_default()
+    attr.parse_args_with(Punctuated::parse_terminated).unwrap_or_default()
 }
 
 /// Whether `path` ends in `name`.
@@ -121,10 +120,14 @@ fn is_named(path: &Path, name: &str) -> bool {
     path.segments.last().is_some_and(|last| last.ident == name)
 }
 
+fn can_derive(path: &Path) -> bool {
+    is_named(path, "Clone") || is_named(path, "Debug")
+}
+
 /// Reports what a model cannot derive.
 pub fn check_derives(declaration: &Declaration, report: &mut Report) {
     for path in declaration.attrs.iter().flat_map(derived) {
-        if !is_named(&path, "Clone") && !is_named(&path, "Debug") {
+        if !can_derive(&path) {
             report.error(&path, messages::derive(&path));
         }
     }

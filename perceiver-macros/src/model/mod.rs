@@ -1,5 +1,6 @@
 //! A declaration as a model: typed, with every key known, every literal in range and every default filled in.
 
+mod cycles;
 mod section;
 mod value;
 
@@ -45,6 +46,8 @@ pub enum Extent {
     Axes { axes: Setting, channels: Setting },
     /// Axes of these sizes; the last is that of the channels.
     Shape {
+        /// What its key is called where it is given.
+        name: &'static str,
         docs: Vec<Attribute>,
         sizes: Vec<Scalar>,
     },
@@ -62,10 +65,7 @@ pub enum MaxFreq {
     /// One for all axes.
     Same(Setting),
     /// One for each.
-    PerAxis {
-        docs: Vec<Attribute>,
-        values: Vec<Scalar>,
-    },
+    PerAxis { docs: Vec<Attribute>, values: Vec<Scalar> },
 }
 
 pub enum Output {
@@ -118,17 +118,14 @@ impl Model {
         let root = Section::read(None, schema::ROOT, &declaration.entries, report);
         let name = match declaration.keyword {
             // A bare list of keys has no name to point at.
-            None => declaration
-                .entries
-                .first()
-                .map_or(&declaration.name, |entry| &entry.key),
+            None => declaration.entries.first().map_or(&declaration.name, |entry| &entry.key),
             Some(_) => &declaration.name,
         };
         let setting = |key| root.setting(key, key);
         root.require(&schema::DEPTH, name, report);
         let input = Input::new(&root, name, report);
         let output = Output::new(&root, report);
-        Self {
+        let mut model = Self {
             input,
             output,
             depth: setting(&schema::DEPTH),
@@ -143,16 +140,46 @@ impl Model {
             ff_dropout: setting(&schema::FF_DROPOUT),
             weight_tie_layers: setting(&schema::WEIGHT_TIE_LAYERS),
             inverted_cross_attn: setting(&schema::INVERTED_CROSS_ATTN),
+        };
+        cycles::break_cycles(&declaration.name, &mut model.settings(), report);
+        model
+    }
+
+    /// All numbers and flags.
+    fn settings(&mut self) -> Vec<&mut Setting> {
+        let mut settings = vec![
+            &mut self.depth,
+            &mut self.num_latents,
+            &mut self.latent_dim,
+            &mut self.cross_heads,
+            &mut self.cross_dim_head,
+            &mut self.latent_heads,
+            &mut self.latent_dim_head,
+            &mut self.self_per_cross_attn,
+            &mut self.attn_dropout,
+            &mut self.ff_dropout,
+            &mut self.weight_tie_layers,
+            &mut self.inverted_cross_attn,
+            &mut self.input.position.bands,
+        ];
+        if let Extent::Axes { axes, channels } = &mut self.input.extent {
+            settings.extend([axes, channels]);
         }
+        if let MaxFreq::Same(max_freq) = &mut self.input.position.max_freq {
+            settings.push(max_freq);
+        }
+        settings.extend(&mut self.input.position.base);
+        if let Output::MeanPool(classes) = &mut self.output {
+            settings.push(classes);
+        }
+        settings
     }
 }
 
 /// Reports that `flat` keys are given beside the `nested` one that says the same.
 fn exclude(root: &Section, nested: &Key, flat: &[&'static Key], report: &mut Report) {
     let given = root.given(flat);
-    let first = given
-        .first()
-        .and_then(|name| flat.iter().find(|key| key.name == *name));
+    let first = given.first().and_then(|name| flat.iter().find(|key| key.name == *name));
     if let Some(field) = first.and_then(|key| root.field(key)) {
         report.error(&field.key, messages::conflict(nested.name, &given));
     }
@@ -168,7 +195,7 @@ impl Input {
             Some((_, Some(dim), _)) => Self::tokens(dim.clone()),
             Some((_, _, Some(grid))) => Self::grid(grid, name, report),
             // What is wrong with it has been reported.
-            _ if is_nested => Self::tokens(Scalar::default("1")),
+            _ if is_nested => Self::tokens(Scalar::literal("1")),
             _ => {
                 let is_encoded = root.is_on(&schema::FOURIER_ENCODE_DATA);
                 let extent = Extent::new(root, &FLAT, report);
@@ -185,18 +212,12 @@ impl Input {
     }
 
     fn tokens(dim: Scalar) -> Self {
-        let setting = |key, value| Setting {
-            key,
-            docs: Vec::new(),
-            value,
-        };
-        let axes = setting(&schema::INPUT_AXIS, Scalar::default("1"));
+        let setting =
+            |key, value| Setting { key, name: schema::TOKEN_DIM.name, docs: Vec::new(), value };
+        let axes = setting(&schema::INPUT_AXIS, Scalar::literal("1"));
         let channels = setting(&schema::INPUT_CHANNELS, dim);
         let position = Position::none();
-        Self {
-            extent: Extent::Axes { axes, channels },
-            position,
-        }
+        Self { extent: Extent::Axes { axes, channels }, position }
     }
 
     fn grid(grid: &Section, name: &Ident, report: &mut Report) -> Self {
@@ -231,9 +252,8 @@ impl Extent {
         };
         if let Some(shape) = shape
             && let Some((channels, axes)) = sizes.split_last()
-            && let Some(first) = [names.axes, names.channels]
-                .into_iter()
-                .find_map(|key| section.field(key))
+            && let Some(first) =
+                [names.axes, names.channels].into_iter().find_map(|key| section.field(key))
         {
             let (name, channels) = (names.shape.name, messages::source(&channels.tokens));
             let message =
@@ -242,6 +262,7 @@ impl Extent {
         }
         match shape {
             Some(shape) if !sizes.is_empty() => Self::Shape {
+                name: names.shape.name,
                 docs: shape.docs.clone(),
                 sizes: sizes.to_vec(),
             },
@@ -260,44 +281,27 @@ impl Position {
         extent: &Extent,
         report: &mut Report,
     ) -> Self {
-        let base = section
-            .is_given(names.base)
-            .then(|| section.setting(names.base, &schema::FREQ_BASE));
+        let base =
+            section.is_given(names.base).then(|| section.setting(names.base, &schema::FREQ_BASE));
         let bands = section.setting(names.bands, &schema::NUM_FREQ_BANDS);
         let max_freq = match section.field(names.max_freq) {
-            Some(Field {
-                key,
-                docs,
-                read: Some(Read::Array(values)),
-                ..
-            }) => {
+            Some(Field { key, docs, read: Some(Read::Array(values)), .. }) => {
                 let axes = extent.axes().filter(|axes| *axes != values.len() as u64);
                 if let Some(axes) = axes {
                     let message =
                         messages::max_freq_length(names.max_freq.name, values.len(), axes);
                     report.error(key, message);
                 }
-                MaxFreq::PerAxis {
-                    docs: docs.clone(),
-                    values: values.clone(),
-                }
+                MaxFreq::PerAxis { docs: docs.clone(), values: values.clone() }
             }
             _ => MaxFreq::Same(section.setting(names.max_freq, &schema::MAX_FREQ)),
         };
-        Self {
-            is_encoded: true,
-            bands,
-            max_freq,
-            base,
-        }
+        Self { is_encoded: true, bands, max_freq, base }
     }
 
     fn none() -> Self {
-        let zero = |key, zero| Setting {
-            key,
-            docs: Vec::new(),
-            value: Scalar::default(zero),
-        };
+        let zero =
+            |key, zero| Setting { key, name: "", docs: Vec::new(), value: Scalar::literal(zero) };
         Self {
             is_encoded: false,
             bands: zero(&schema::NUM_FREQ_BANDS, "0"),
@@ -311,16 +315,8 @@ impl Position {
         let (none, given) = (Self::none(), Self::fourier(root, &FLAT, extent, report));
         Self {
             is_encoded: false,
-            bands: if root.is_given(FLAT.bands) {
-                given.bands
-            } else {
-                none.bands
-            },
-            max_freq: if root.is_given(FLAT.max_freq) {
-                given.max_freq
-            } else {
-                none.max_freq
-            },
+            bands: if root.is_given(FLAT.bands) { given.bands } else { none.bands },
+            max_freq: if root.is_given(FLAT.max_freq) { given.max_freq } else { none.max_freq },
             base: given.base,
         }
     }
@@ -333,6 +329,7 @@ impl Output {
         }
         let classes = |value: Scalar| Setting {
             key: &schema::NUM_CLASSES,
+            name: schema::CLASSES.name,
             docs: Vec::new(),
             value,
         };

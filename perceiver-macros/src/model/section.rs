@@ -36,6 +36,8 @@ pub struct Field {
 pub struct Setting {
     /// The key whose name and documentation its constant has.
     pub key: &'static Key,
+    /// What it is called where it is given.
+    pub name: &'static str,
     pub docs: Vec<Attribute>,
     pub value: Scalar,
 }
@@ -60,10 +62,7 @@ impl Section {
                 let near = schema::near(&written, keys);
                 // Without a value it has been reported.
                 if entry.value.is_some() {
-                    report.error(
-                        &entry.key,
-                        messages::unknown_key(&written, name, &near, keys),
-                    );
+                    report.error(&entry.key, messages::unknown_key(&written, name, &near, keys));
                 }
                 section.meant.extend(near);
                 continue;
@@ -94,10 +93,7 @@ impl Section {
 
     /// Those of `keys` that are given, in their order.
     pub fn given(&self, keys: &[&'static Key]) -> Vec<&'static str> {
-        keys.iter()
-            .filter(|key| self.is_given(key))
-            .map(|key| key.name)
-            .collect()
+        keys.iter().filter(|key| self.is_given(key)).map(|key| key.name).collect()
     }
 
     /// Whether `key` is missing, and not just misspelt.
@@ -115,10 +111,7 @@ impl Section {
 
     /// Reports what is missing where something else would have to be.
     pub fn report_missing(&self, message: String, model: &Ident, report: &mut Report) {
-        report.error(
-            self.place.as_ref().map_or(model, |(ident, _)| ident),
-            message,
-        );
+        report.error(self.place.as_ref().map_or(model, |(ident, _)| ident), message);
     }
 
     /// The number or flag of `key`, or its default. Its constant is that of the key `constant`.
@@ -126,11 +119,12 @@ impl Section {
         let field = self.field(key);
         let value = match (field.and_then(|field| field.read.as_ref()), key.default) {
             (Some(Read::Scalar(scalar)), _) => scalar.clone(),
-            (_, Default::Value(literal)) => Scalar::default(literal),
-            _ => Scalar::default("1"),
+            (_, Default::Value(literal)) => Scalar::literal(literal),
+            _ => Scalar::placeholder(key.kind),
         };
         Setting {
             key: constant,
+            name: key.name,
             docs: field.map(|field| field.docs.clone()).unwrap_or_default(),
             value,
         }

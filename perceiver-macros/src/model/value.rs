@@ -49,17 +49,23 @@ impl Scalar {
         }
     }
 
-    /// A literal that stands in for what is absent or wrong.
-    pub fn default(literal: &str) -> Self {
+    /// What stands in for a value that is absent or wrong.
+    pub fn placeholder(kind: Kind) -> Self {
+        Self::literal(match kind {
+            Kind::Count { .. } => "1",
+            Kind::Flag { .. } => "false",
+            _ => "0.5",
+        })
+    }
+
+    /// A literal of the macro's own.
+    pub fn literal(literal: &str) -> Self {
         let known = match (literal.parse(), literal.parse()) {
             (Ok(count), _) => Known::Count(count),
             (_, Ok(flag)) => Known::Flag(flag),
             _ => Known::Number,
         };
-        Self {
-            tokens: literal.parse().unwrap_or_default(),
-            literal: Some(known),
-        }
+        Self { tokens: literal.parse().unwrap_or_default(), literal: Some(known) }
     }
 }
 
@@ -161,12 +167,7 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Scalar, Wrong> {
         },
         _ => return constant(kind, expr),
     };
-    let literal = |tokens: TokenStream, known| {
-        Ok(Scalar {
-            tokens,
-            literal: Some(known),
-        })
-    };
+    let literal = |tokens: TokenStream, known| Ok(Scalar { tokens, literal: Some(known) });
     match (kind, lit) {
         (Kind::Flag { .. }, Lit::Bool(flag)) => {
             literal(lit.to_token_stream(), Known::Flag(flag.value))
@@ -240,10 +241,7 @@ fn constant(kind: Kind, expr: &Expr) -> Result<Scalar, Wrong> {
         Expr::Infer(_) => Some(Hint::Infer),
         Expr::Path(path) => {
             let segments = &path.path.segments;
-            let last = segments
-                .last()
-                .map(|last| last.ident.to_string())
-                .unwrap_or_default();
+            let last = segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
             match (&*last, segments.len()) {
                 ("INFINITY" | "NEG_INFINITY" | "NAN", _) => Some(Hint::None),
                 ("None", _) => Some(Hint::Nothing),
@@ -262,10 +260,7 @@ fn constant(kind: Kind, expr: &Expr) -> Result<Scalar, Wrong> {
     };
     match hint {
         Some(hint) => wrong(expr, hint),
-        None => Ok(Scalar {
-            tokens: inner.to_token_stream(),
-            literal: None,
-        }),
+        None => Ok(Scalar { tokens: inner.to_token_stream(), literal: None }),
     }
 }
 
@@ -288,11 +283,8 @@ fn shape(key: &Key, expr: &Expr, report: &mut Report) -> Option<Read> {
             Err(wrong) => wrong,
         };
         let is_axis = index + 1 < count;
-        let element = if is_axis {
-            format!("axis {}", index + 1)
-        } else {
-            "the number of channels".into()
-        };
+        let element =
+            if is_axis { format!("axis {}", index + 1) } else { "the number of channels".into() };
         let hint = match wrong.hint {
             // Who leaves one size open leaves more of them open: one mistake.
             Hint::Infer | Hint::Usize | Hint::Nothing
@@ -323,10 +315,7 @@ fn shape(key: &Key, expr: &Expr, report: &mut Report) -> Option<Read> {
 fn per_axis(key: &Key, array: &syn::ExprArray, report: &mut Report) -> Option<Read> {
     if !(1..=4).contains(&array.elems.len()) {
         let expected = key.kind.expected();
-        report.error(
-            array,
-            messages::wrong_length(key.name, &expected, array.elems.len()),
-        );
+        report.error(array, messages::wrong_length(key.name, &expected, array.elems.len()));
         return None;
     }
     let numbers = array.elems.iter().enumerate().map(|(index, number)| {
@@ -352,10 +341,7 @@ fn choice(
     report: &mut Report,
 ) -> Option<Read> {
     let mut wrong = || {
-        report.error(
-            value,
-            messages::wrong_value(key.name, &key.kind.expected(), value, ""),
-        );
+        report.error(value, messages::wrong_value(key.name, &key.kind.expected(), value, ""));
         None
     };
     let expr = match value {
@@ -379,10 +365,7 @@ fn choice(
     let Some(variant) = variants.iter().find(|variant| name == variant.name) else {
         let written = name.to_string();
         let near = schema::near_variant(&written, variants);
-        report.error(
-            &name,
-            messages::unknown_variant(&written, key.name, &near, variants),
-        );
+        report.error(&name, messages::unknown_variant(&written, key.name, &near, variants));
         return None;
     };
     match (variant.form, value, expr) {

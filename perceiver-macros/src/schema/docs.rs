@@ -23,13 +23,10 @@ fn table(head: &str, keys: &[&Key], notes: &mut Vec<&'static str>) -> String {
         let default = match key.default {
             Default::Required => "required".into(),
             Default::RequiredUnless(note) => {
-                let index = notes
-                    .iter()
-                    .position(|other| *other == note)
-                    .unwrap_or_else(|| {
-                        notes.push(note);
-                        notes.len() - 1
-                    });
+                let index = notes.iter().position(|other| *other == note).unwrap_or_else(|| {
+                    notes.push(note);
+                    notes.len() - 1
+                });
                 format!("required{}", mark(index))
             }
             Default::Value(value) => format!("`{value}`"),

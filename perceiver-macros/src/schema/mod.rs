@@ -80,13 +80,7 @@ pub enum Form {
 }
 
 const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        default,
-        doc,
-        also: &[],
-    }
+    Key { name, kind, default, doc, also: &[] }
 }
 
 impl Key {
@@ -129,10 +123,7 @@ impl Kind {
 pub fn near(name: &str, keys: &[&'static Key]) -> Vec<&'static str> {
     let name = name.to_lowercase();
     let named = |is: &dyn Fn(&Key) -> bool| -> Vec<_> {
-        keys.iter()
-            .filter(|key| is(key))
-            .map(|key| key.name)
-            .collect()
+        keys.iter().filter(|key| is(key)).map(|key| key.name).collect()
     };
     let is_part = |part: &str, key: &Key| part.len() >= 4 && key.name.contains(part);
     // That both are numbers of something does not make them alike.
@@ -142,13 +133,8 @@ pub fn near(name: &str, keys: &[&'static Key]) -> Vec<&'static str> {
             (Some(what), Some(key)) => strsim::jaro_winkler(what, key),
             _ => strsim::jaro_winkler(&name, key.name),
         };
-        let nearest = keys
-            .iter()
-            .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-        nearest
-            .filter(|key| similarity(key) > 0.85)
-            .map(|key| vec![key.name])
-            .unwrap_or_default()
+        let nearest = keys.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+        nearest.filter(|key| similarity(key) > 0.85).map(|key| vec![key.name]).unwrap_or_default()
     };
     let attempts: [&dyn Fn() -> Vec<&'static str>; 5] = [
         &|| named(&|key| key.name == name),
@@ -157,11 +143,7 @@ pub fn near(name: &str, keys: &[&'static Key]) -> Vec<&'static str> {
         &similar,
         &|| named(&|key| number_of.is_some_and(|what| is_part(what, key))),
     ];
-    attempts
-        .iter()
-        .map(|attempt| attempt())
-        .find(|near| !near.is_empty())
-        .unwrap_or_default()
+    attempts.iter().map(|attempt| attempt()).find(|near| !near.is_empty()).unwrap_or_default()
 }
 
 /// The variant whose name is most similar to `name`, if one is.
@@ -169,9 +151,7 @@ pub fn near_variant(name: &str, variants: &[Variant]) -> Vec<&'static str> {
     let similarity = |variant: &Variant| {
         strsim::jaro_winkler(&name.to_lowercase(), &variant.name.to_lowercase())
     };
-    let nearest = variants
-        .iter()
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let nearest = variants.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
     nearest
         .filter(|variant| similarity(variant) > 0.8)
         .map(|variant| vec![variant.name])

@@ -125,11 +125,7 @@ pub static POSITIONS: &[Variant] = &[
         form: Form::Keys(&[&BANDS, &GRID_MAX_FREQ, &BASE]),
         doc: "Fourier features, appended to the channels",
     },
-    Variant {
-        name: "None",
-        form: Form::Unit,
-        doc: "no position encoding",
-    },
+    Variant { name: "None", form: Form::Unit, doc: "no position encoding" },
 ];
 
 pub static OUTPUTS: &[Variant] = &[
@@ -138,11 +134,7 @@ pub static OUTPUTS: &[Variant] = &[
         form: Form::Value(&CLASSES),
         doc: "logits, from the mean of the latents",
     },
-    Variant {
-        name: "Latents",
-        form: Form::Unit,
-        doc: "the latents",
-    },
+    Variant { name: "Latents", form: Form::Unit, doc: "the latents" },
 ];
 
 #[rustfmt::skip] // one key, one row

@@ -24,7 +24,6 @@ const RIGHT: &[&str] = &[
     "depth: \"don't\".len()",
     "depth: 6, max_freq: [10.0, 8]",
     "depth: 6, max_freq: FREQUENCIES[0]",
-    "depth: Self::DEPTH",
 ];
 
 /// Right ones without those keys.
@@ -41,6 +40,9 @@ const RIGHT_NESTED: &[&str] = &[
 
 /// Keys and values that are wrong.
 const ENTRIES: &[&str] = &[
+    "depth: Self::DEPTH",
+    "depth: (Model::DEPTH + 1)",
+    "depth: Model::NUM_LATENTS, num_latents: max(Self::DEPTH, 8)",
     "depth: 0",
     "depth: -1",
     "depth: 99999999999999999999999",
@@ -302,20 +304,15 @@ const DECLARATIONS: &[&str] = &[
 
 /// A declaration with `entries`, and with the keys that it needs besides `depth`.
 fn with(entries: &str) -> String {
-    let max_freq = if entries.contains("max_freq") {
-        ""
-    } else {
-        "max_freq: 10.0,"
-    };
+    let max_freq = if entries.contains("max_freq") { "" } else { "max_freq: 10.0," };
     format!("struct Model {{ num_freq_bands: 6, {max_freq} {entries}\n }}")
 }
 
 #[test]
 fn a_right_declaration_gives_no_error() {
     let flat = RIGHT.iter().map(|entries| with(entries));
-    let nested = RIGHT_NESTED
-        .iter()
-        .map(|entries| format!("struct Model {{ depth: 2, {entries} }}"));
+    let nested =
+        RIGHT_NESTED.iter().map(|entries| format!("struct Model {{ depth: 2, {entries} }}"));
     let several = "struct A { depth: 1, input: Tokens(8) } /// B.\n pub struct B { depth: 2, input: Tokens(8) }";
     for declaration in flat.chain(nested).chain([several.into()]) {
         assert_eq!(errors(&declaration), [], "{declaration}");
@@ -327,25 +324,18 @@ fn a_right_declaration_gives_no_error() {
 fn a_wrong_declaration_gives_its_errors() {
     let body = "num_freq_bands: 6, max_freq: 10.0, depth: 6";
     let entries = ENTRIES.iter().map(|entries| (*entries, with(entries)));
-    let nested = NESTED
-        .iter()
-        .map(|entries| match entries.contains("input:") {
-            true => (*entries, format!("struct Model {{ {entries} }}")),
-            false => (*entries, with(entries)),
-        });
-    let declarations = DECLARATIONS
-        .iter()
-        .map(|written| (*written, written.replace("BODY", body)));
+    let nested = NESTED.iter().map(|entries| match entries.contains("input:") {
+        true => (*entries, format!("struct Model {{ {entries} }}")),
+        false => (*entries, with(entries)),
+    });
+    let declarations = DECLARATIONS.iter().map(|written| (*written, written.replace("BODY", body)));
     let mut text = String::new();
     for (written, declaration) in entries.chain(nested).chain(declarations) {
         let errors = errors(&declaration);
         assert!(!errors.is_empty(), "{declaration}");
         text += &format!("{}\n", written.replace('\n', "⏎"));
         for (place, message) in errors {
-            text += &format!(
-                "    {}: {message}\n",
-                place.replace('\n', "⏎").replace(body, "BODY")
-            );
+            text += &format!("    {}: {message}\n", place.replace('\n', "⏎").replace(body, "BODY"));
         }
     }
     expect_file!["../../tests/snapshots/mistakes.txt"].assert_eq(&text);

@@ -106,9 +106,7 @@ fn one_changed_token_gives_a_program_and_few_errors() {
 
 #[test]
 fn two_changed_tokens_give_a_program() {
-    let valid = "struct Model { depth: 6, input_shape: [8, 3] }"
-        .parse()
-        .unwrap();
+    let valid = "struct Model { depth: 6, input_shape: [8, 3] }".parse().unwrap();
     for (i, first) in mutations(&valid).iter().enumerate() {
         for second in mutations(first).iter().skip(i % 1999).step_by(1999) {
             errors(&second.to_string());

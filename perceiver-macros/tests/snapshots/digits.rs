@@ -63,7 +63,9 @@ impl Digits {
     /// Whether `forward` returns logits; otherwise it returns the latents.
     pub const FINAL_CLASSIFIER_HEAD: ::core::primitive::bool = true;
     /// The number of logits.
-    pub const NUM_CLASSES: ::core::primitive::usize = labels::COUNT;
+    pub const NUM_CLASSES: ::core::primitive::usize = perceiver::__private::Count::<
+        { labels::COUNT },
+    >::VALUE;
 }
 const _: () = {
     use perceiver::__private as __;

@@ -45,7 +45,7 @@ impl Embedder {
     /// The sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `input_axis` and `input_channels`.
     pub const INPUT_SHAPE: ::core::option::Option<[::core::primitive::usize; 3]> = ::core::option::Option::Some([
         8,
-        SIZE,
+        perceiver::__private::Count::<{ SIZE }>::VALUE,
         1,
     ]);
     /// Whether the position encoding is appended to the input channels.
@@ -78,7 +78,7 @@ impl Embedder {
 const _: () = {
     use perceiver::__private as __;
     const _: () = __::check::count(
-        "axis 2 of `input_shape`",
+        "axis 2 of `shape`",
         1048576,
         __::size_at(Embedder::INPUT_SHAPE, 1usize),
     );

@@ -20,19 +20,12 @@ macro_rules! checkpoint_dtype {
             const DTYPE: safetensors::Dtype = safetensors::Dtype::$dtype;
 
             fn write(values: &[Self], bytes: &mut Vec<u8>) {
-                bytes.extend(
-                    values
-                        .iter()
-                        .flat_map(|x| <$number>::to_le_bytes($into(*x))),
-                );
+                bytes.extend(values.iter().flat_map(|x| <$number>::to_le_bytes($into(*x))));
             }
 
             fn read(bytes: &[u8]) -> Vec<Self> {
                 let (chunks, _) = bytes.as_chunks();
-                chunks
-                    .iter()
-                    .map(|x| $from(<$number>::from_le_bytes(*x)))
-                    .collect()
+                chunks.iter().map(|x| $from(<$number>::from_le_bytes(*x))).collect()
             }
         }
     };

@@ -115,11 +115,8 @@ pub enum Problem {
 /// A line for each of the first problems.
 fn list(problems: &[Problem]) -> String {
     const SHOWN: usize = 10;
-    let mut list: String = problems
-        .iter()
-        .take(SHOWN)
-        .map(|problem| format!("\n  {problem}"))
-        .collect();
+    let mut list: String =
+        problems.iter().take(SHOWN).map(|problem| format!("\n  {problem}")).collect();
     if problems.len() > SHOWN {
         list += &format!("\n  and {} more", problems.len() - SHOWN);
     }

@@ -40,9 +40,9 @@ impl Depth {
     /// The names that a tensor of ours would have without tied weights: one for each layer that its layer stands for.
     fn names(self, name: &str) -> Vec<String> {
         match layout::layer_of(name) {
-            Some(layer) if layer + 1 == self.stored => (layer..self.all)
-                .filter_map(|layer| layout::in_layer(name, layer))
-                .collect(),
+            Some(layer) if layer + 1 == self.stored => {
+                (layer..self.all).filter_map(|layer| layout::in_layer(name, layer)).collect()
+            }
             _ => vec![name.into()],
         }
     }
@@ -53,10 +53,8 @@ pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
     model: &M,
     visit: impl FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>),
 ) {
-    let visited = M::iter_tensors(&mut RecursiveWalker {
-        m: (model, String::new()),
-        f: &mut Each(visit),
-    });
+    let visited =
+        M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Each(visit) });
     if let Err(never) = visited {
         match never {}
     }
@@ -90,10 +88,7 @@ mod tests {
     fn the_last_stored_layer_stands_for_the_rest() {
         let names = |name, stored, all| Depth { stored, all }.names(name);
         assert_eq!(names("layers.0.a", 2, 4), ["layers.0.a"]);
-        assert_eq!(
-            names("layers.1.a", 2, 4),
-            ["layers.1.a", "layers.2.a", "layers.3.a"]
-        );
+        assert_eq!(names("layers.1.a", 2, 4), ["layers.1.a", "layers.2.a", "layers.3.a"]);
         assert_eq!(names("latents", 2, 4), ["latents"]);
         assert_eq!(names("layers.5.a", 6, 6), ["layers.5.a"]);
     }

@@ -22,25 +22,16 @@ pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
         expected.push((name, shape));
     });
-    let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
-        path: path.into(),
-        source,
-    })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|source| CheckpointError::Malformed {
-        path: path.into(),
-        source,
-    })?;
+    let bytes = std::fs::read(path)
+        .map_err(|source| CheckpointError::Read { path: path.into(), source })?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|source| CheckpointError::Malformed { path: path.into(), source })?;
     let (tensors, problems) = matched(expected, E::DTYPE, depth, &file);
     if !problems.is_empty() {
-        return Err(CheckpointError::Mismatch {
-            path: path.into(),
-            problems,
-        });
+        return Err(CheckpointError::Mismatch { path: path.into(), problems });
     }
-    let visited = M::iter_tensors(&mut RecursiveWalker {
-        m: (model, String::new()),
-        f: &mut Fill(tensors),
-    });
+    let visited =
+        M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Fill(tensors) });
     match visited {
         Ok(_) => Ok(()),
         Err(never) => match never {},
@@ -66,11 +57,8 @@ fn matched<'file>(
     }
     let mut tensors = HashMap::new();
     for (name, mut shape) in expected {
-        let tied: Vec<Vec<String>> = depth
-            .names(&name)
-            .iter()
-            .map(|name| PERCEIVER_PYTORCH.names(name))
-            .collect();
+        let tied: Vec<Vec<String>> =
+            depth.names(&name).iter().map(|name| PERCEIVER_PYTORCH.names(name)).collect();
         let parts = tied.first().map_or(0, Vec::len);
         if let Some(rows) = shape.first_mut() {
             *rows /= parts.max(1);
@@ -115,11 +103,7 @@ fn take<'file>(
     for (tensor, view) in &views {
         let tensor = tensor.clone();
         if view.dtype() != dtype {
-            problems.push(Problem::Dtype {
-                tensor,
-                expected: dtype,
-                found: view.dtype(),
-            });
+            problems.push(Problem::Dtype { tensor, expected: dtype, found: view.dtype() });
         } else if view.shape() != shape {
             problems.push(Problem::Shape {
                 tensor,
@@ -127,10 +111,7 @@ fn take<'file>(
                 found: view.shape().to_vec(),
             });
         } else if view.data() != first_view.data() {
-            problems.push(Problem::Untied {
-                tensor,
-                first: first.clone(),
-            });
+            problems.push(Problem::Untied { tensor, first: first.clone() });
         }
     }
     Some(first_view.clone())

@@ -34,10 +34,8 @@ fn write_tensors(
     depth: Depth,
     path: &Path,
 ) -> Result<(), CheckpointError> {
-    let failed = |error| CheckpointError::Write {
-        path: path.into(),
-        source: io::Error::other(error),
-    };
+    let failed =
+        |error| CheckpointError::Write { path: path.into(), source: io::Error::other(error) };
     let mut views = Vec::new();
     for (name, shape, bytes) in tensors {
         for name in depth.names(name) {
@@ -56,19 +54,13 @@ fn write_tensors(
     // What tools that read safetensors expect of tensors in PyTorch's layout.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
-    write_whole(path, &bytes).map_err(|source| CheckpointError::Write {
-        path: path.into(),
-        source,
-    })
+    write_whole(path, &bytes).map_err(|source| CheckpointError::Write { path: path.into(), source })
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = linked(path);
     let replaced = target.metadata().ok();
-    if replaced
-        .as_ref()
-        .is_some_and(|replaced| !replaced.is_file())
-    {
+    if replaced.as_ref().is_some_and(|replaced| !replaced.is_file()) {
         let message = "the path exists and is not a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }

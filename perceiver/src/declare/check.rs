@@ -13,10 +13,7 @@ pub const fn count(what: &str, max: usize, value: usize) {
 #[track_caller]
 pub const fn positive(what: &str, value: f64) {
     if !(value > 0.0 && value < f64::INFINITY) {
-        Message::new(what, "a number above 0")
-            .found()
-            .number(value)
-            .panic();
+        Message::new(what, "a number above 0").found().number(value).panic();
     }
 }
 
@@ -26,10 +23,7 @@ pub const fn base(what: &str, value: Option<f64>) {
     if let Some(value) = value
         && !(value > 0.0 && value < f64::INFINITY && value != 1.0)
     {
-        Message::new(what, "a number above 0 other than 1")
-            .found()
-            .number(value)
-            .panic();
+        Message::new(what, "a number above 0 other than 1").found().number(value).panic();
     }
 }
 
@@ -37,10 +31,7 @@ pub const fn base(what: &str, value: Option<f64>) {
 #[track_caller]
 pub const fn rate(what: &str, value: f64) {
     if !(value >= 0.0 && value < 1.0) {
-        Message::new(what, "a number in the range 0.0..1.0")
-            .found()
-            .number(value)
-            .panic();
+        Message::new(what, "a number in the range 0.0..1.0").found().number(value).panic();
     }
 }
 
@@ -63,11 +54,7 @@ struct Message {
 
 impl Message {
     const fn new(what: &str, expected: &str) -> Self {
-        let empty = Self {
-            bytes: [0; 256],
-            len: 0,
-            is_quoting: false,
-        };
+        let empty = Self { bytes: [0; 256], len: 0, is_quoting: false };
         empty.text(what).text(" must be ").text(expected)
     }
 
@@ -153,9 +140,7 @@ mod tests {
     fn numbers_are_shown_with_up_to_three_digits() {
         let shown = |value| {
             let Message { bytes, len, .. } = Message::new("", "").number(value);
-            ascii(&bytes[..len])
-                .trim_start_matches(" must be ")
-                .to_string()
+            ascii(&bytes[..len]).trim_start_matches(" must be ").to_string()
         };
         for (number, text) in [
             (1.5, "1.5"),

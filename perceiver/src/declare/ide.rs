@@ -100,12 +100,7 @@ pub struct Grid {
 
 impl Grid {
     /// No key.
-    pub const NONE: Self = Self {
-        shape: (),
-        axes: (),
-        channels: (),
-        position: (),
-    };
+    pub const NONE: Self = Self { shape: (), axes: (), channels: (), position: () };
 }
 
 /// The keys of `Fourier`: Fourier features, appended to the channels.
@@ -121,9 +116,5 @@ pub struct Fourier {
 
 impl Fourier {
     /// No key.
-    pub const NONE: Self = Self {
-        bands: (),
-        max_freq: (),
-        base: (),
-    };
+    pub const NONE: Self = Self { bands: (), max_freq: (), base: () };
 }

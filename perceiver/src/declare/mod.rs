@@ -10,6 +10,14 @@ use crate::ForwardError;
 use crate::input::InputKind;
 use crate::spec::Spec;
 
+/// A count, as a type.
+pub struct Count<const VALUE: usize>;
+
+impl<const VALUE: usize> Count<VALUE> {
+    /// The count.
+    pub const VALUE: usize = VALUE;
+}
+
 /// A size of `input_shape`.
 #[must_use]
 pub const fn size_at<const N: usize>(shape: Option<[usize; N]>, index: usize) -> usize {

@@ -28,9 +28,7 @@ fn read<R: ParameterSource>(
 ) -> Vec<LayerView<R::Matrix, R::Vector>> {
     (0..numbers.stored_layers)
         .map(|layer| {
-            source.within(format_args!("{layer}"), |source| {
-                LayerView::read(source, numbers)
-            })
+            source.within(format_args!("{layer}"), |source| LayerView::read(source, numbers))
         })
         .collect()
 }
@@ -73,17 +71,12 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
     mask: Option<AnyRank<bool, D>>,
     dropout: Dropout,
 ) -> Result<Rows<E, D>, D::Err> {
-    let attend = Attend {
-        softmax: numbers.cross_softmax,
-        dropout: dropout.attention,
-    };
+    let attend = Attend { softmax: numbers.cross_softmax, dropout: dropout.attention };
     let context = Context::try_new(record, grid, mask, numbers.position, attend)?;
     let mut x = D::try_repeat(record, latents, context.batch())?;
     let tied = layers.last().into_iter().cycle();
     for layer in layers.iter().chain(tied).take(numbers.depth) {
-        x = layer
-            .cross
-            .try_cross(record, x, &context, dropout.feed_forward)?;
+        x = layer.cross.try_cross(record, x, &context, dropout.feed_forward)?;
         for block in &layer.latent {
             x = block.try_self(record, x, &Mask::None, dropout)?;
         }

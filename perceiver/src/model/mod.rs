@@ -94,10 +94,8 @@ impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
     /// The number of trainable parameters.
     pub const PARAMETERS: usize = Cost::of_model::<S>().parameters;
 
-    const DEPTH: checkpoint::Depth = checkpoint::Depth {
-        stored: S::SHARE.stored(S::DEPTH),
-        all: S::DEPTH,
-    };
+    const DEPTH: checkpoint::Depth =
+        checkpoint::Depth { stored: S::SHARE.stored(S::DEPTH), all: S::DEPTH };
 }
 
 impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
@@ -185,13 +183,9 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         mask: Option<ops::AnyRank<bool, D>>,
         dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
-        let numbers = const { Numbers::of::<S>() };
+        let numbers = const { Numbers::checked::<S>() };
         // Without gradients nothing is dropped.
-        let dropout = if record.is_on() {
-            dropout
-        } else {
-            Dropout::NONE
-        };
+        let dropout = if record.is_on() { dropout } else { Dropout::NONE };
         let latents = ops::untyped(self.latents.clone());
         let layers = self.layers.view();
         encoder::run(record, &numbers, latents, &layers, grid, mask, dropout)
@@ -282,24 +276,10 @@ impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
                     |model| &mut get_mut(model).latents,
                     TensorOptions::reset_with(init::normal),
                 ),
-                M::module(
-                    "layers",
-                    |model| &get(model).layers,
-                    |model| &mut get_mut(model).layers,
-                ),
-                M::module(
-                    "output",
-                    |model| &get(model).output,
-                    |model| &mut get_mut(model).output,
-                ),
+                M::module("layers", |model| &get(model).layers, |model| &mut get_mut(model).layers),
+                M::module("output", |model| &get(model).output, |model| &mut get_mut(model).output),
             ),
-            |(latents, layers, output)| {
-                wrap(Perceiver {
-                    latents,
-                    layers,
-                    output,
-                })
-            },
+            |(latents, layers, output)| wrap(Perceiver { latents, layers, output }),
         )
     }
 }

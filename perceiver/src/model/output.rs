@@ -87,13 +87,11 @@ pub struct MeanPoolView<M, V> {
 impl<L: ConstDim, C: ConstDim> Part for MeanPool<L, C> {
     type View<M, V> = MeanPoolView<M, V>;
     const PARAMETERS: usize =
-        norm::parameters(L::SIZE) + linear::parameters(L::SIZE, C::SIZE, true);
+        norm::parameters(L::SIZE).saturating_add(linear::parameters(L::SIZE, C::SIZE, true));
 
     fn read<S: ParameterSource>(source: &mut S) -> MeanPoolView<S::Matrix, S::Vector> {
         MeanPoolView {
-            norm: source.within(format_args!("norm"), |source| {
-                NormView::read(source, L::SIZE)
-            }),
+            norm: source.within(format_args!("norm"), |source| NormView::read(source, L::SIZE)),
             linear: source.within(format_args!("linear"), |source| {
                 LinearView::read(source, L::SIZE, C::SIZE, true)
             }),

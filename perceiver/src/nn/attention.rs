@@ -74,10 +74,7 @@ impl<const QUERY: usize, const CONTEXT: usize, const HEADS: usize, const DIM_HEA
 impl<const QUERY: usize, const CONTEXT: usize, const HEADS: usize, const DIM_HEAD: usize>
     AttentionPart<QUERY, CONTEXT, HEADS, DIM_HEAD>
 {
-    const HEADS: Heads = Heads {
-        count: HEADS,
-        dim: DIM_HEAD,
-    };
+    const HEADS: Heads = Heads { count: HEADS, dim: DIM_HEAD };
 }
 
 /// The parameters of an attention.
@@ -119,9 +116,11 @@ impl<M, V> AttentionView<M, V> {
 
 /// The number of parameters of an attention of `query` wide queries to a `context` wide context.
 pub(crate) const fn parameters(query: usize, context: usize, heads: Heads) -> usize {
-    linear::parameters(query, heads.width(), false)
-        + linear::parameters(context, 2 * heads.width(), false)
-        + linear::parameters(heads.width(), query, true)
+    let width = heads.width();
+    let to_query = linear::parameters(query, width, false);
+    let to_kv = linear::parameters(context, width.saturating_mul(2), false);
+    let to_out = linear::parameters(width, query, true);
+    to_query.saturating_add(to_kv).saturating_add(to_out)
 }
 
 impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
@@ -220,11 +219,8 @@ impl<
     D: crate::Device<E>,
     T: Tape<E, D> + Merge<R>,
     R: Tape<E, D>,
->
-    Module<(
-        Tensor<(B, L, Const<QUERY>), E, D, T>,
-        Tensor<(B, M, Const<CONTEXT>), E, D, R>,
-    )> for Attention<QUERY, CONTEXT, HEADS, DIM_HEAD, E, D>
+> Module<(Tensor<(B, L, Const<QUERY>), E, D, T>, Tensor<(B, M, Const<CONTEXT>), E, D, R>)>
+    for Attention<QUERY, CONTEXT, HEADS, DIM_HEAD, E, D>
 {
     type Output = Tensor<(B, L, Const<QUERY>), E, D, T>;
     type Error = D::Err;

@@ -38,19 +38,16 @@ impl<M, V> BlockView<M, V> {
         Self {
             norm: source.within(format_args!("norm"), |source| NormView::read(source, dim)),
             norm_context: context.map(|context| {
-                source.within(format_args!("norm_context"), |source| {
-                    NormView::read(source, context)
-                })
+                source
+                    .within(format_args!("norm_context"), |source| NormView::read(source, context))
             }),
             attention: source.within(format_args!("attention"), |source| {
                 AttentionView::read(source, dim, context.unwrap_or(dim), heads)
             }),
-            feed_forward_norm: source.within(format_args!("feed_forward_norm"), |source| {
-                NormView::read(source, dim)
-            }),
-            feed_forward: source.within(format_args!("feed_forward"), |source| {
-                FeedForwardView::read(source, dim)
-            }),
+            feed_forward_norm: source
+                .within(format_args!("feed_forward_norm"), |source| NormView::read(source, dim)),
+            feed_forward: source
+                .within(format_args!("feed_forward"), |source| FeedForwardView::read(source, dim)),
         }
     }
 }
@@ -59,9 +56,13 @@ impl<M, V> BlockView<M, V> {
 pub(crate) const fn parameters(dim: usize, context: Option<usize>, heads: Heads) -> usize {
     let attention = match context {
         None => attention::parameters(dim, dim, heads),
-        Some(context) => norm::parameters(context) + attention::parameters(dim, context, heads),
+        Some(context) => {
+            let attention = attention::parameters(dim, context, heads);
+            attention.saturating_add(norm::parameters(context))
+        }
     };
-    norm::parameters(dim) + attention + norm::parameters(dim) + feed_forward::parameters(dim)
+    let norms = norm::parameters(dim).saturating_mul(2);
+    attention.saturating_add(norms).saturating_add(feed_forward::parameters(dim))
 }
 
 impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
@@ -80,9 +81,7 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
             return Err(D::Err::wrong_size());
         };
         let query = self.norm.try_forward(record, x.clone())?;
-        let branch = self
-            .attention
-            .try_attend_context(record, query, norm_context, context)?;
+        let branch = self.attention.try_attend_context(record, query, norm_context, context)?;
         let x = D::try_residual(record, x, branch, 0.0)?;
         self.try_feed_forward(record, x, feed_forward_dropout)
     }
@@ -98,14 +97,9 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
         mask: &Mask<D>,
         dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
-        let attend = Attend {
-            dropout: dropout.attention,
-            ..Attend::default()
-        };
+        let attend = Attend { dropout: dropout.attention, ..Attend::default() };
         let rows = self.norm.try_forward(record, x.clone())?;
-        let branch = self
-            .attention
-            .try_attend(record, rows.clone(), rows, mask, attend)?;
+        let branch = self.attention.try_attend(record, rows.clone(), rows, mask, attend)?;
         let x = D::try_residual(record, x, branch, 0.0)?;
         self.try_feed_forward(record, x, dropout.feed_forward)
     }

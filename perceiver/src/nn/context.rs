@@ -37,12 +37,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
             ops::check(*mask.shape() == (batch, tokens))?;
             channels = D::try_clear_masked(record, channels, mask)?;
         }
-        let tokens = Positioned {
-            channels,
-            features: position.tables(&axes),
-            axes,
-            mask,
-        };
+        let tokens = Positioned { channels, features: position.tables(&axes), axes, mask };
         let prepared = D::try_prepare(record, tokens, attend)?;
         Ok(Self { prepared, batch })
     }

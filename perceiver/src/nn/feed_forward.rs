@@ -66,8 +66,9 @@ impl<M, V> FeedForwardView<M, V> {
 
 /// The number of parameters of a layer for rows of `dim` numbers.
 pub(crate) const fn parameters(dim: usize) -> usize {
-    let hidden = EXPANSION * dim;
-    linear::parameters(dim, 2 * hidden, true) + linear::parameters(hidden, dim, true)
+    let hidden = dim.saturating_mul(EXPANSION);
+    let expand = linear::parameters(dim, hidden.saturating_mul(2), true);
+    expand.saturating_add(linear::parameters(hidden, dim, true))
 }
 
 impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Matrix<E, D>, &Vector<E, D>> {

@@ -32,7 +32,8 @@ impl<M, V> LinearView<M, V> {
 
 /// The number of parameters of a map of `inputs` to `outputs`.
 pub(crate) const fn parameters(inputs: usize, outputs: usize, bias: bool) -> usize {
-    inputs * outputs + if bias { outputs } else { 0 }
+    let biases = if bias { outputs } else { 0 };
+    inputs.saturating_mul(outputs).saturating_add(biases)
 }
 
 impl<E: Dtype, D: LinearKernel<E>> LinearView<&Matrix<E, D>, &Vector<E, D>> {

@@ -27,7 +27,7 @@ impl<V> NormView<V> {
 
 /// The number of parameters of a norm of rows of `width` numbers.
 pub(crate) const fn parameters(width: usize) -> usize {
-    2 * width
+    width.saturating_mul(2)
 }
 
 impl<E: Dtype, D: LayerNormKernel<E>> NormView<&Vector<E, D>> {

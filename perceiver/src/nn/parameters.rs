@@ -105,10 +105,7 @@ impl<P: Part, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
 
 impl<P, E: Dtype, D: Storage<E>> Clone for Parameters<P, E, D> {
     fn clone(&self) -> Self {
-        Self {
-            list: self.list.clone(),
-            part: PhantomData,
-        }
+        Self { list: self.list.clone(), part: PhantomData }
     }
 }
 
@@ -135,15 +132,9 @@ impl<P: Part, E: Dtype, D: Device<E>> TensorCollection<E, D> for Parameters<P, E
         visitor: &mut V,
     ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
         let entries = entries::<P>();
-        let fields: Vec<_> = entries
-            .iter()
-            .enumerate()
-            .map(|(index, entry)| Field { index, entry })
-            .collect();
-        visitor.visit_fields(fields, |list| Parameters {
-            list,
-            part: PhantomData,
-        })
+        let fields: Vec<_> =
+            entries.iter().enumerate().map(|(index, entry)| Field { index, entry }).collect();
+        visitor.visit_fields(fields, |list| Parameters { list, part: PhantomData })
     }
 }
 

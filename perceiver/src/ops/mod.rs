@@ -166,11 +166,7 @@ where
 
 /// `Ok` if sizes that are known only when the program runs fit together.
 pub(crate) fn check<Err: WrongSize>(sizes_fit: bool) -> Result<(), Err> {
-    if sizes_fit {
-        Ok(())
-    } else {
-        Err(Err::wrong_size())
-    }
+    if sizes_fit { Ok(()) } else { Err(Err::wrong_size()) }
 }
 
 /// A parameter as dfdx's operations take it, without a tape.

@@ -47,19 +47,13 @@ impl MaxFreq {
         let all = match self {
             Self::Same(max_freq) => &[max_freq],
             Self::PerAxis(max_freqs) => {
-                assert!(
-                    max_freqs.len() == axes,
-                    "`max_freq` must have a number for each axis"
-                );
+                assert!(max_freqs.len() == axes, "`max_freq` must have a number for each axis");
                 max_freqs
             }
         };
         let mut i = 0;
         while i < all.len() {
-            assert!(
-                all[i] > 0.0 && all[i] < f64::INFINITY,
-                "`max_freq` must be a number above 0"
-            );
+            assert!(all[i] > 0.0 && all[i] < f64::INFINITY, "`max_freq` must be a number above 0");
             i += 1;
         }
     }
@@ -69,7 +63,7 @@ impl Fourier {
     /// The number of features of one axis.
     #[must_use]
     pub const fn width(self) -> usize {
-        2 * self.bands + 1
+        self.bands.saturating_mul(2).saturating_add(1)
     }
 
     pub(super) const fn check(self, axes: usize) {
@@ -178,11 +172,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
 
     fn new(max_freq: f64, base: Option<f64>) -> Self {
         let bands = BANDS;
-        Self(Fourier {
-            bands,
-            max_freq: MaxFreq::Same(max_freq),
-            base,
-        })
+        Self(Fourier { bands, max_freq: MaxFreq::Same(max_freq), base })
     }
 
     /// Flattens the axes of an input and appends the features to each token; returns `(batch, tokens, WIDTH)`. The
@@ -221,11 +211,7 @@ mod tests {
     use super::*;
 
     fn fourier(bands: usize, max_freq: f64, base: Option<f64>) -> Fourier {
-        Fourier {
-            bands,
-            max_freq: MaxFreq::Same(max_freq),
-            base,
-        }
+        Fourier { bands, max_freq: MaxFreq::Same(max_freq), base }
     }
 
     #[test]
@@ -234,10 +220,7 @@ mod tests {
         assert_eq!(linear.frequencies(0), [1.0, 4.0, 7.0, 10.0]);
         let log = fourier(3, 16.0, Some(2.0));
         for (found, expected) in log.frequencies(0).into_iter().zip([2.0, 4.0, 8.0]) {
-            assert!(
-                (found - expected).abs() < 1e-12,
-                "{found} is not {expected}"
-            );
+            assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
     }
 

@@ -20,7 +20,7 @@ impl Position {
     pub const fn token_dim(self, axes: usize, channels: usize) -> usize {
         match self {
             Self::None => channels,
-            Self::Fourier(fourier) => channels + axes * fourier.width(),
+            Self::Fourier(fourier) => axes.saturating_mul(fourier.width()).saturating_add(channels),
         }
     }
 
@@ -38,9 +38,7 @@ impl Position {
             Self::None => Vec::new(),
             Self::Fourier(fourier) => {
                 let tables = axes.iter().enumerate();
-                tables
-                    .map(|(axis, &size)| fourier.table(axis, size))
-                    .collect()
+                tables.map(|(axis, &size)| fourier.table(axis, size)).collect()
             }
         }
     }

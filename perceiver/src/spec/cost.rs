@@ -1,4 +1,5 @@
-//! What a model costs, as constants.
+//! What a model costs, as constants. Numbers that are out of range are reported where they are declared, so sums
+//! saturate here in place of being one more error.
 
 use super::{Numbers, Spec};
 use crate::nn::{Part, block};
@@ -17,16 +18,19 @@ impl Cost {
         let cross = block::parameters(n.latent_dim, Some(n.token_dim), n.cross_heads);
         let latent = block::parameters(n.latent_dim, None, n.latent_heads);
         Self {
-            parameters: n.stored_layers * (cross + n.self_per_cross_attn * latent),
+            parameters: n
+                .self_per_cross_attn
+                .saturating_mul(latent)
+                .saturating_add(cross)
+                .saturating_mul(n.stored_layers),
         }
     }
 
     /// Of a model.
     pub(crate) const fn of_model<S: Spec>() -> Self {
         let n = Numbers::of::<S>();
-        let latents = n.num_latents * n.latent_dim;
-        Self {
-            parameters: latents + Self::of_layers::<S>().parameters + S::Output::PARAMETERS,
-        }
+        let latents = n.num_latents.saturating_mul(n.latent_dim);
+        let layers = Self::of_layers::<S>().parameters;
+        Self { parameters: latents.saturating_add(layers).saturating_add(S::Output::PARAMETERS) }
     }
 }

@@ -63,7 +63,7 @@ impl Heads {
     /// The width of all of them side by side.
     #[must_use]
     pub const fn width(self) -> usize {
-        self.count * self.dim
+        self.count.saturating_mul(self.dim)
     }
 
     /// What scores are scaled by: `1 / √dim`.
@@ -86,11 +86,7 @@ impl Share {
     /// What `weight_tie_layers` means.
     #[must_use]
     pub const fn tied(weight_tie_layers: bool) -> Self {
-        if weight_tie_layers {
-            Self::AllButFirst
-        } else {
-            Self::None
-        }
+        if weight_tie_layers { Self::AllButFirst } else { Self::None }
     }
 
     /// The number of layers with weights of their own in a model of `depth` layers.
@@ -118,11 +114,7 @@ impl Softmax {
     /// What `inverted_cross_attn` means.
     #[must_use]
     pub const fn inverted(inverted_cross_attn: bool) -> Self {
-        if inverted_cross_attn {
-            Self::Queries
-        } else {
-            Self::Tokens
-        }
+        if inverted_cross_attn { Self::Queries } else { Self::Tokens }
     }
 }
 
@@ -137,17 +129,11 @@ pub struct Dropout {
 
 impl Dropout {
     /// Nothing is dropped.
-    pub const NONE: Self = Self {
-        attention: 0.0,
-        feed_forward: 0.0,
-    };
+    pub const NONE: Self = Self { attention: 0.0, feed_forward: 0.0 };
 
     const fn check(self) {
         let rates = [self.attention, self.feed_forward];
-        assert!(
-            rates[0] >= 0.0 && rates[0] < 1.0,
-            "the dropout of attention must be in 0.0..1.0"
-        );
+        assert!(rates[0] >= 0.0 && rates[0] < 1.0, "the dropout of attention must be in 0.0..1.0");
         assert!(
             rates[1] >= 0.0 && rates[1] < 1.0,
             "the dropout of feed-forwards must be in 0.0..1.0"
@@ -175,19 +161,13 @@ impl Numbers {
     ///
     /// # Panics
     /// If they do not fit together, when the program is compiled.
-    pub const fn of<S: Spec>() -> Self {
+    pub const fn checked<S: Spec>() -> Self {
         assert!(S::NumLatents::SIZE > 0, "`NumLatents` must be at least 1");
         assert!(S::LatentDim::SIZE > 0, "`LatentDim` must be at least 1");
         assert!(S::DEPTH > 0, "`DEPTH` must be at least 1");
         let (cross, latent) = (S::CROSS_HEADS, S::LATENT_HEADS);
-        assert!(
-            cross.width() > 0,
-            "`CROSS_HEADS` must have a count and a dim of at least 1"
-        );
-        assert!(
-            latent.width() > 0,
-            "`LATENT_HEADS` must have a count and a dim of at least 1"
-        );
+        assert!(cross.width() > 0, "`CROSS_HEADS` must have a count and a dim of at least 1");
+        assert!(latent.width() > 0, "`LATENT_HEADS` must have a count and a dim of at least 1");
         S::POSITION.check(S::Input::AXES);
         S::DROPOUT.check();
         if let Some(dim) = S::Output::LATENT_DIM {
@@ -196,6 +176,11 @@ impl Numbers {
                 "`Output` takes latents of another width than `LatentDim`"
             );
         }
+        Self::of::<S>()
+    }
+
+    /// Those of `S`, whether they fit together or not.
+    pub const fn of<S: Spec>() -> Self {
         Self {
             num_latents: S::NumLatents::SIZE,
             latent_dim: S::LatentDim::SIZE,

@@ -2,7 +2,7 @@ use perceiver::prelude::*;
 
 perceiver! {
     #[derive(Clone)]
-    #[cfg_attr(all(), derive(Debug, Default))]
+    #[derive(Debug, Default)]
     struct Model {
         num_freq_bands: 6,
         max_freq: 10.0,

@@ -6,43 +6,16 @@ use super::{Layout, Rule};
 pub(crate) const PERCEIVER_PYTORCH: Layout = Layout {
     rules: &[
         rule("layers.{}.cross.norm", &["layers.{}.cross_attn.norm"]),
-        rule(
-            "layers.{}.cross.norm_context",
-            &["layers.{}.cross_attn.norm_context"],
-        ),
+        rule("layers.{}.cross.norm_context", &["layers.{}.cross_attn.norm_context"]),
         rule("layers.{}.cross.attention", &["layers.{}.cross_attn.fn"]),
-        rule(
-            "layers.{}.cross.feed_forward_norm",
-            &["layers.{}.cross_ff.norm"],
-        ),
-        rule(
-            "layers.{}.cross.feed_forward.expand",
-            &["layers.{}.cross_ff.fn.net.0"],
-        ),
-        rule(
-            "layers.{}.cross.feed_forward.contract",
-            &["layers.{}.cross_ff.fn.net.2"],
-        ),
-        rule(
-            "layers.{}.latent.{}.norm",
-            &["layers.{}.self_attns.{}.0.norm"],
-        ),
-        rule(
-            "layers.{}.latent.{}.attention",
-            &["layers.{}.self_attns.{}.0.fn"],
-        ),
-        rule(
-            "layers.{}.latent.{}.feed_forward_norm",
-            &["layers.{}.self_attns.{}.1.norm"],
-        ),
-        rule(
-            "layers.{}.latent.{}.feed_forward.expand",
-            &["layers.{}.self_attns.{}.1.fn.net.0"],
-        ),
-        rule(
-            "layers.{}.latent.{}.feed_forward.contract",
-            &["layers.{}.self_attns.{}.1.fn.net.2"],
-        ),
+        rule("layers.{}.cross.feed_forward_norm", &["layers.{}.cross_ff.norm"]),
+        rule("layers.{}.cross.feed_forward.expand", &["layers.{}.cross_ff.fn.net.0"]),
+        rule("layers.{}.cross.feed_forward.contract", &["layers.{}.cross_ff.fn.net.2"]),
+        rule("layers.{}.latent.{}.norm", &["layers.{}.self_attns.{}.0.norm"]),
+        rule("layers.{}.latent.{}.attention", &["layers.{}.self_attns.{}.0.fn"]),
+        rule("layers.{}.latent.{}.feed_forward_norm", &["layers.{}.self_attns.{}.1.norm"]),
+        rule("layers.{}.latent.{}.feed_forward.expand", &["layers.{}.self_attns.{}.1.fn.net.0"]),
+        rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
         rule("output.norm", &["to_logits.1"]),
         rule("output.linear", &["to_logits.2"]),
     ],
@@ -67,23 +40,11 @@ mod tests {
         let names = [
             ("latents", "latents"),
             ("layers.3.0.norm.weight", "layers.3.cross_attn.norm.weight"),
-            (
-                "layers.10.1.fn.net.0.bias",
-                "layers.10.cross_ff.fn.net.0.bias",
-            ),
-            (
-                "layers.0.2.1.0.fn.to_kv.weight",
-                "layers.0.self_attns.1.0.fn.to_kv.weight",
-            ),
-            (
-                "layers.0.self_attns.1.0.norm.bias",
-                "layers.0.self_attns.1.0.norm.bias",
-            ),
+            ("layers.10.1.fn.net.0.bias", "layers.10.cross_ff.fn.net.0.bias"),
+            ("layers.0.2.1.0.fn.to_kv.weight", "layers.0.self_attns.1.0.fn.to_kv.weight"),
+            ("layers.0.self_attns.1.0.norm.bias", "layers.0.self_attns.1.0.norm.bias"),
             ("to_logits.2.bias", "to_logits.2.bias"),
-            (
-                "layers.0.latent.1.attention.to_kv.weight",
-                "layers.0.self_attns.1.0.fn.to_kv.weight",
-            ),
+            ("layers.0.latent.1.attention.to_kv.weight", "layers.0.self_attns.1.0.fn.to_kv.weight"),
             ("output.linear.bias", "to_logits.2.bias"),
         ];
         for (name, expected) in names {

@@ -35,11 +35,7 @@ pub(super) fn forward(
         let (query, key_value) = (&*read(&query), &*read(&key_value));
         let starts: Vec<usize> = (0..sizes.queries).step_by(QUERIES).collect();
         let tasks: Vec<(usize, usize, usize)> = (0..sizes.batch * heads)
-            .flat_map(|i| {
-                starts
-                    .iter()
-                    .map(move |&start| (i / heads, i % heads, start))
-            })
+            .flat_map(|i| starts.iter().map(move |&start| (i / heads, i % heads, start)))
             .collect();
         let run = |&(item, head, start): &(usize, usize, usize)| {
             let mut view = sizes.head(query, key_value, &biases, item, head);
@@ -152,11 +148,7 @@ impl Sizes {
             key: columns(key_value, self.tokens, 2 * inner, column),
             value: columns(key_value, self.tokens, 2 * inner, inner + column),
             bias,
-            scale: if uniform {
-                0.0
-            } else {
-                (dim as f32).powf(-0.5)
-            },
+            scale: if uniform { 0.0 } else { (dim as f32).powf(-0.5) },
         }
     }
 
@@ -220,8 +212,7 @@ impl MaskBias {
                 let allowed = mask.as_vec();
                 let rows = allowed.chunks(mask.shape().2.max(1)).flat_map(|row| {
                     let masked = if row.contains(&true) { MASKED } else { UNIFORM };
-                    row.iter()
-                        .map(move |&allowed| if allowed { 0.0 } else { masked })
+                    row.iter().map(move |&allowed| if allowed { 0.0 } else { masked })
                 });
                 Self::Pairs(rows.collect())
             }
@@ -241,11 +232,7 @@ impl MaskBias {
             Self::Causal { offset } => (Bias::Causal { offset: *offset }, false),
             Self::Keys(values) => {
                 let bias = &values[item * tokens..][..tokens];
-                if bias.contains(&0.0) {
-                    (Bias::Keys(bias), false)
-                } else {
-                    (Bias::None, true)
-                }
+                if bias.contains(&0.0) { (Bias::Keys(bias), false) } else { (Bias::None, true) }
             }
             Self::Pairs(values) => {
                 let bias = &values[item * queries * tokens..][..queries * tokens];

@@ -185,9 +185,7 @@ impl<S: Shape, D: Storage<bool>> Weights<S, D> {
         // Made on the device: a number of ours would be copied to it.
         let zero: Tensor<(), E, D> = values.device().try_zeros_like(&())?;
         let otherwise = zero.try_add(otherwise)?;
-        allowed
-            .clone()
-            .try_choose(values, otherwise.try_broadcast_like(&shape)?)
+        allowed.clone().try_choose(values, otherwise.try_broadcast_like(&shape)?)
     }
 }
 
@@ -196,11 +194,7 @@ pub(super) fn clamp_scores<S: Shape, E: Dtype, D: TensorDevice<E>, T: Tape<E, D>
     scores: Tensor<S, E, D, T>,
 ) -> Result<Tensor<S, E, D, T>, D::Err> {
     let lowest = finfo_min::<E>().to_f64().unwrap_or(f64::MIN);
-    if lowest > f64::from(f32::MIN) {
-        scores.try_clamp(lowest, -lowest)
-    } else {
-        Ok(scores)
-    }
+    if lowest > f64::from(f32::MIN) { scores.try_clamp(lowest, -lowest) } else { Ok(scores) }
 }
 
 /// The lowest finite number of the data type, or one far below any score.
@@ -245,9 +239,7 @@ mod tests {
     where
         Cpu: Device<E>,
     {
-        let &Case {
-            seed, heads, size, ..
-        } = case;
+        let &Case { seed, heads, size, .. } = case;
         let (b, l, m) = case.sizes;
         let width = heads.width();
         let query = samples(seed, b * l * width).into_iter();
@@ -271,11 +263,7 @@ mod tests {
         let (q, kv) = (query.clone(), key_value.clone());
         let out = Cpu::try_attention(&mut record, q, kv, heads, &mask, Attend::default()).unwrap();
         let (out, gradients) = backward(record, out);
-        vec![
-            out,
-            numbers(&gradients.get(&query)),
-            numbers(&gradients.get(&key_value)),
-        ]
+        vec![out, numbers(&gradients.get(&query)), numbers(&gradients.get(&key_value))]
     }
 
     fn check_case(case: &Case, tolerance: f64) {
@@ -318,45 +306,17 @@ mod tests {
         // Nothing may be attended to: all is, equally.
         for mask in [Kind::Keys(-9.0), Kind::Pairs(-9.0)] {
             let sizes = (2, 5, 7);
-            check_case(
-                &Case {
-                    sizes,
-                    mask,
-                    ..case
-                },
-                1e-5,
-            );
+            check_case(&Case { sizes, mask, ..case }, 1e-5);
             let sizes = (1, 5, 600);
-            check_case(
-                &Case {
-                    sizes,
-                    mask,
-                    ..case
-                },
-                1e-5,
-            );
+            check_case(&Case { sizes, mask, ..case }, 1e-5);
         }
         // A tile of nothing before one of something.
         let sizes = (1, 3, 600);
         let mask = Kind::Keys(-2.5);
-        check_case(
-            &Case {
-                sizes,
-                mask,
-                ..case
-            },
-            1e-5,
-        );
+        check_case(&Case { sizes, mask, ..case }, 1e-5);
         // Scores of ±1e4 choose one token each; f32 has four digits of them left after the point.
         let sizes = (1, 9, 40);
-        check_case(
-            &Case {
-                sizes,
-                size: 1e4,
-                ..case
-            },
-            5e-3,
-        );
+        check_case(&Case { sizes, size: 1e4, ..case }, 5e-3);
     }
 
     #[test]
@@ -368,10 +328,8 @@ mod tests {
             let query = tensor::<_, f32>((1, l, 8), &samples(1, l * 8));
             let key_value = tensor((1, m, 16), &samples(2, m * 16));
             let pairs = (0..l * m).map(|i| i % m <= i / m + offset).collect();
-            let masks = [
-                Mask::Causal { offset },
-                Mask::Pairs(dev.tensor_from_vec(pairs, (1, l, m))),
-            ];
+            let masks =
+                [Mask::Causal { offset }, Mask::Pairs(dev.tensor_from_vec(pairs, (1, l, m)))];
             let [causal, pairs] = masks.map(|mask| {
                 let (q, kv) = (query.clone(), key_value.clone());
                 let record = &mut Record::new();

@@ -31,14 +31,7 @@ pub(in crate::ops) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKe
         let (weight, bias) = folded(record, parameters)?;
         let tokens = context.tokens.clone();
         let key_value = D::try_linear(record, tokens, &weight, Some(&bias))?;
-        D::try_attention(
-            record,
-            query,
-            key_value,
-            heads,
-            &context.mask,
-            context.attend,
-        )
+        D::try_attention(record, query, key_value, heads, &context.mask, context.attend)
     } else {
         absorbed(record, query, parameters, (batch, width), attend)
     }
@@ -91,12 +84,7 @@ fn folded<E: Dtype, D: LinearKernel<E>>(
         let width = row.shape().2;
         row.try_reshape_like(&(width,))
     }
-    let CrossParameters {
-        norm_weight,
-        norm_bias,
-        to_kv,
-        ..
-    } = *parameters;
+    let CrossParameters { norm_weight, norm_bias, to_kv, .. } = *parameters;
     let weight = with_tape!(record, scaled(vector(norm_weight), to_kv))?;
     let row = with_tape!(record, as_row(vector(norm_bias)))?;
     let bias = D::try_linear(record, row, to_kv, None)?;
@@ -156,10 +144,8 @@ fn into_values<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
         .try_permute::<_, Axes4<1, 2, 0, 3>>()?
         .try_reshape_like(&(b, queries, inner))?;
     // The bias of the keys adds the same to all scores of a query, which a softmax does not see.
-    let bias = vector(bias)
-        .put_tape(T::default())
-        .try_slice((inner..,))?
-        .try_reshape_like(&(inner,))?;
+    let bias =
+        vector(bias).put_tape(T::default()).try_slice((inner..,))?.try_reshape_like(&(inner,))?;
     let shape = *out.shape();
     out.try_add(bias.try_broadcast_like::<_, Axes2<0, 1>>(&shape)?)
 }

@@ -83,12 +83,8 @@ pub(in crate::ops) fn attend_dense(
     let query = contiguous(record, &query)?;
     let tokens = contiguous(record, &context.tokens)?;
     let shape = *query.shape();
-    let sizes = Sizes {
-        batch: shape.0,
-        queries: shape.1,
-        tokens: tokens.shape().1,
-        width: shape.2,
-    };
+    let sizes =
+        Sizes { batch: shape.0, queries: shape.1, tokens: tokens.shape().1, width: shape.2 };
     let biases = MaskBias::new(&context.mask);
     let width = sizes.width;
 
@@ -99,9 +95,7 @@ pub(in crate::ops) fn attend_dense(
         for item in 0..sizes.batch {
             let head = sizes.head(query, tokens, &biases, item);
             let queries = sizes.queries;
-            let block = queries
-                .div_ceil(parts(sizes.operations()))
-                .clamp(1, QUERIES);
+            let block = queries.div_ceil(parts(sizes.operations())).clamp(1, QUERIES);
             out[item * queries * width..][..queries * width]
                 .par_chunks_mut(block * width)
                 .zip(log_sums[item * queries..][..queries].par_chunks_mut(block))

@@ -131,16 +131,11 @@ impl<E: Dtype, D: KernelDevice<E>> Positioned<E, D> {
     /// That features and mask are those of these tokens.
     fn check(&self) -> Result<(), D::Err> {
         let (batch, tokens, _) = *self.channels.shape();
-        let mask_fits = self
-            .mask
-            .as_ref()
-            .is_none_or(|mask| *mask.shape() == (batch, tokens));
+        let mask_fits = self.mask.as_ref().is_none_or(|mask| *mask.shape() == (batch, tokens));
         let axes_fit = self.axes.iter().product::<usize>() == tokens && tokens > 0;
         let tables = self.features.iter().zip(&self.axes);
         let features_fit = (self.features.is_empty() || self.features.len() == self.axes.len())
-            && tables
-                .map(|(table, size)| table.len() % size)
-                .all(|rest| rest == 0);
+            && tables.map(|(table, size)| table.len() % size).all(|rest| rest == 0);
         check(mask_fits && axes_fit && features_fit)
     }
 
@@ -196,11 +191,7 @@ impl<E: Dtype, D: Storage<E> + Storage<bool>> Dense<E, D> {
     where
         D: Storage<E2>,
     {
-        Dense {
-            tokens,
-            mask: self.mask.clone(),
-            attend: self.attend,
-        }
+        Dense { tokens, mask: self.mask.clone(), attend: self.attend }
     }
 }
 
@@ -220,11 +211,7 @@ pub(super) fn plain_prepare<E: Dtype, D: KernelDevice<E>>(
     let mask = tokens.mask.take().map_or(Mask::None, Mask::Keys);
     let encoded = tokens.try_encode(record)?;
     let tokens = with_tape!(record, normalize(encoded))?;
-    Ok(Dense {
-        tokens,
-        mask,
-        attend,
-    })
+    Ok(Dense { tokens, mask, attend })
 }
 
 pub(super) fn plain_cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>(

@@ -30,24 +30,11 @@ fn run<E: Dtype>(case: &Case) -> Outcome
 where
     Cpu: Device<E>,
 {
-    let &Case {
-        batch,
-        queries,
-        channels,
-        features,
-        seed,
-        ..
-    } = case;
+    let &Case { batch, queries, channels, features, seed, .. } = case;
     let tokens: usize = case.axes.iter().product();
     let width = channels + case.axes.len() * features;
-    let heads = Heads {
-        count: 2,
-        dim: case.dim_head,
-    };
-    let data = tensor::<_, E>(
-        (batch, tokens, channels),
-        &samples(seed, batch * tokens * channels),
-    );
+    let heads = Heads { count: 2, dim: case.dim_head };
+    let data = tensor::<_, E>((batch, tokens, channels), &samples(seed, batch * tokens * channels));
     let inner = heads.width();
     let query = samples(seed + 1, batch * queries * inner);
     let query: Vec<f64> = query.into_iter().map(|x| case.size * x).collect();
@@ -55,19 +42,13 @@ where
     let norm_weight = vector(&samples(seed + 7, width));
     let norm_bias = vector(&samples(seed + 8, width));
     let to_kv = matrix(2 * inner, width, &samples(seed + 9, 2 * inner * width));
-    let parameters = CrossParameters {
-        norm_weight: &norm_weight,
-        norm_bias: &norm_bias,
-        to_kv: &to_kv,
-        heads,
-    };
+    let parameters =
+        CrossParameters { norm_weight: &norm_weight, norm_bias: &norm_bias, to_kv: &to_kv, heads };
     let mask = samples(seed + 2, batch * tokens).into_iter();
     let mask: Vec<bool> = mask.map(|x| x < case.keep).collect();
     let encoded = if features == 0 { &[][..] } else { &case.axes };
-    let tables = encoded
-        .iter()
-        .map(|&size| samples(seed + 3 + size as u64, size * features))
-        .collect();
+    let tables =
+        encoded.iter().map(|&size| samples(seed + 3 + size as u64, size * features)).collect();
     let dev = Cpu::default();
     let tokens = Positioned {
         channels: data.clone(),
@@ -75,10 +56,7 @@ where
         features: tables,
         mask: (case.keep < 9.0).then(|| dev.tensor_from_vec(mask, (batch, tokens))),
     };
-    let attend = Attend {
-        softmax: case.softmax,
-        ..Attend::default()
-    };
+    let attend = Attend { softmax: case.softmax, ..Attend::default() };
     let mut record = Record::new();
     let context = Cpu::try_prepare(&mut record, tokens, attend).unwrap();
     let out = Cpu::try_cross_attention(&mut record, query.clone(), &parameters, &context).unwrap();
@@ -105,37 +83,22 @@ fn cases() -> impl Strategy<Value = Case> {
     let keep = prop_oneof![Just(10.0), -1.0..1.0];
     let softmax = prop_oneof![3 => Just(Softmax::Tokens), 1 => Just(Softmax::Queries)];
     let dim_head = prop_oneof![Just(3), Just(64)];
-    (
-        (softmax, dim_head),
-        1..3_usize,
-        1..40_usize,
-        1..6_usize,
-        axes,
-        0..9_usize,
-        keep,
-        0..1000_u64,
-    )
-        .prop_map(
-            |((softmax, dim_head), batch, queries, channels, axes, features, keep, seed)| {
-                Case {
-                    softmax,
-                    dim_head,
-                    batch,
-                    queries,
-                    // One number is its own mean: its derivative is all rounding.
-                    channels: if features == 0 {
-                        channels + 2
-                    } else {
-                        channels
-                    },
-                    axes,
-                    features,
-                    size: 0.5,
-                    keep,
-                    seed,
-                }
-            },
-        )
+    ((softmax, dim_head), 1..3_usize, 1..40_usize, 1..6_usize, axes, 0..9_usize, keep, 0..1000_u64)
+        .prop_map(|((softmax, dim_head), batch, queries, channels, axes, features, keep, seed)| {
+            Case {
+                softmax,
+                dim_head,
+                batch,
+                queries,
+                // One number is its own mean: its derivative is all rounding.
+                channels: if features == 0 { channels + 2 } else { channels },
+                axes,
+                features,
+                size: 0.5,
+                keep,
+                seed,
+            }
+        })
 }
 
 proptest! {
@@ -162,59 +125,20 @@ const IMAGE: Case = Case {
 
 #[test]
 fn an_image_is_cut_among_threads() {
-    let case = Case {
-        axes: vec![45, 51],
-        ..IMAGE
-    };
+    let case = Case { axes: vec![45, 51], ..IMAGE };
     check(&case, 1e-4);
-    check(
-        &Case {
-            keep: 0.3,
-            ..case.clone()
-        },
-        1e-4,
-    );
-    check(
-        &Case {
-            axes: vec![3, 15, 51],
-            ..case
-        },
-        1e-4,
-    );
+    check(&Case { keep: 0.3, ..case.clone() }, 1e-4);
+    check(&Case { axes: vec![3, 15, 51], ..case }, 1e-4);
 }
 
 #[test]
 fn one_token_no_token_and_extreme_scores() {
-    let case = Case {
-        axes: vec![1, 1],
-        ..IMAGE
-    };
+    let case = Case { axes: vec![1, 1], ..IMAGE };
     check(&case, 1e-4);
-    check(
-        &Case {
-            axes: vec![6, 7],
-            keep: -9.0,
-            ..case.clone()
-        },
-        1e-4,
-    );
-    check(
-        &Case {
-            axes: vec![2000],
-            batch: 1,
-            ..case.clone()
-        },
-        1e-4,
-    );
+    check(&Case { axes: vec![6, 7], keep: -9.0, ..case.clone() }, 1e-4);
+    check(&Case { axes: vec![2000], batch: 1, ..case.clone() }, 1e-4);
     // Of scores of ±1e4 f32 has three digits after the point.
-    check(
-        &Case {
-            axes: vec![6, 7],
-            size: 1e3,
-            ..case
-        },
-        2e-2,
-    );
+    check(&Case { axes: vec![6, 7], size: 1e3, ..case }, 2e-2);
 }
 
 /// The order of evaluation is chosen by the number of operations, and nothing is made that is not needed.
@@ -241,14 +165,8 @@ fn tokens_stay_in_parts_unless_they_are_needed_whole_or_have_many_channels() {
         context.is_separable()
     };
     let plain = Attend::default();
-    let inverted = Attend {
-        softmax: Softmax::Queries,
-        ..plain
-    };
-    let dropped = Attend {
-        dropout: 0.1,
-        ..plain
-    };
+    let inverted = Attend { softmax: Softmax::Queries, ..plain };
+    let dropped = Attend { dropout: 0.1, ..plain };
     assert!(is_separable(3, plain));
     assert!(!is_separable(5, plain));
     assert!(!is_separable(3, inverted));
@@ -259,12 +177,7 @@ fn tokens_stay_in_parts_unless_they_are_needed_whole_or_have_many_channels() {
 fn sizes_that_do_not_fit_are_an_error() {
     let fits = |tokens: usize, inner: usize, norm: usize| {
         let data = tensor::<_, f32>((1, 4, tokens), &vec![0.0; 4 * tokens]);
-        let tokens = Positioned {
-            channels: data,
-            axes: vec![4],
-            features: Vec::new(),
-            mask: None,
-        };
+        let tokens = Positioned { channels: data, axes: vec![4], features: Vec::new(), mask: None };
         let record = &mut Record::new();
         let context = Cpu::try_prepare(record, tokens, Attend::default()).unwrap();
         let parameters = CrossParameters {

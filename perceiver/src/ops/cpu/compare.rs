@@ -62,12 +62,7 @@ where
     let factors = tensor(*out.shape(), &factors);
     let mut tape = OwnedTape::default();
     record.put_on(&mut tape);
-    let gradients = out
-        .put_tape(tape)
-        .try_mul(factors)
-        .unwrap()
-        .sum::<(), _>()
-        .backward();
+    let gradients = out.put_tape(tape).try_mul(factors).unwrap().sum::<(), _>().backward();
     (found, gradients)
 }
 

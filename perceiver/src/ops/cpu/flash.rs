@@ -38,9 +38,9 @@ impl Bias<'_> {
         match self {
             Self::None | Self::Keys(_) => self,
             Self::Pairs(bias) => Self::Pairs(bias.rows(queries)),
-            Self::Causal { offset } => Self::Causal {
-                offset: offset.saturating_add(queries.start),
-            },
+            Self::Causal { offset } => {
+                Self::Causal { offset: offset.saturating_add(queries.start) }
+            }
         }
     }
 
@@ -65,9 +65,7 @@ impl Bias<'_> {
                 bias
             }
             Self::Causal { offset } => {
-                let allowed = (query + 1)
-                    .saturating_add(offset)
-                    .saturating_sub(tokens.start);
+                let allowed = (query + 1).saturating_add(offset).saturating_sub(tokens.start);
                 scores[allowed.min(tokens.len())..].fill(MASKED);
                 return true;
             }
@@ -196,26 +194,12 @@ impl Head<'_> {
                     product(out, Destination::Add, scale, lhs, rhs, Threads::One);
                 };
                 let d_value = &mut d_value[first * e..];
-                add(
-                    d_value,
-                    tile.1,
-                    e,
-                    1.0,
-                    weights.t(),
-                    d_out.rows(queries.clone()),
-                );
+                add(d_value, tile.1, e, 1.0, weights.t(), d_out.rows(queries.clone()));
                 let d_key = &mut d_key[first * d..];
                 let query = self.query.rows(queries.clone());
                 add(d_key, tile.1, d, self.scale, d_scores.t(), query);
                 let d_query = &mut d_query[queries.start * d..];
-                add(
-                    d_query,
-                    tile.0,
-                    d,
-                    self.scale,
-                    d_scores,
-                    self.key.rows(range),
-                );
+                add(d_query, tile.0, d, self.scale, d_scores, self.key.rows(range));
             }
         }
     }
@@ -269,11 +253,8 @@ impl WithSimd for OnlineSoftmax<'_> {
             self.bias.add_to(simd, scores, query, &self.tokens);
             let reference = highest.max(maximum(simd, scores));
             if reference > *highest {
-                let factor = if *highest == f32::NEG_INFINITY {
-                    0.0
-                } else {
-                    (*highest - reference).exp2()
-                };
+                let factor =
+                    if *highest == f32::NEG_INFINITY { 0.0 } else { (*highest - reference).exp2() };
                 *sum_so_far *= factor;
                 let factor = simd.splat_f32s(factor);
                 update(
@@ -333,10 +314,7 @@ impl WithSimd for SoftmaxBackward<'_> {
                 #[inline(always)]
                 |[score, d_weight], []| {
                     let weight = exp2(simd, simd.sub_f32s(score, log_sum));
-                    [
-                        weight,
-                        simd.mul_f32s(weight, simd.sub_f32s(d_weight, delta)),
-                    ]
+                    [weight, simd.mul_f32s(weight, simd.sub_f32s(d_weight, delta))]
                 },
             );
             if !depends_on_query {

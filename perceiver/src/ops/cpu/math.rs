@@ -11,14 +11,8 @@ pub(in crate::ops) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let whole = simd.sub_f32s(shifted, magic);
     let rest = simd.sub_f32s(x, whole);
     // 2^rest for rest within ±1/2: the polynomial with the smallest relative error, 7.5e-8.
-    let coefficients = [
-        0.001_327_647_2,
-        0.009_675_542,
-        0.055_507_13,
-        0.240_221_2,
-        0.693_146_94,
-        1.000_000_1,
-    ];
+    let coefficients =
+        [0.001_327_647_2, 0.009_675_542, 0.055_507_13, 0.240_221_2, 0.693_146_94, 1.000_000_1];
     let power = horner(simd, rest, coefficients);
     let exponent = simd.wrapping_dyn_shl_u32s(
         simd.transmute_u32s_f32s(shifted),
@@ -34,10 +28,7 @@ pub(in crate::ops) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 pub(in crate::ops) fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     let half = simd.splat_f32s(0.5);
-    let z = simd.mul_f32s(
-        simd.abs_f32s(x),
-        simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2),
-    );
+    let z = simd.mul_f32s(simd.abs_f32s(x), simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2));
     let exponent = simd.mul_f32s(simd.mul_f32s(z, z), simd.splat_f32s(-LOG2_E));
     let bell = exp2(simd, exponent);
     // erfc(z) = t · p(t) · e^(-z²) with t = 1 / (1 + 0.45 z): the form of Abramowitz and Stegun 7.1.26, with the
@@ -140,10 +131,7 @@ pub(in crate::ops) fn update_all<S: Simd, const M: usize, const N: usize>(
 fn split<S: Simd, const N: usize>(_: S, slices: [&[f32]; N]) -> ([&[S::f32s]; N], [&[f32]; N]) {
     let len = slices.first().map_or(0, |slice| slice.len());
     let slices = slices.map(|slice| &slice[..len]);
-    (
-        slices.map(|slice| S::as_simd_f32s(slice).0),
-        slices.map(|slice| S::as_simd_f32s(slice).1),
-    )
+    (slices.map(|slice| S::as_simd_f32s(slice).0), slices.map(|slice| S::as_simd_f32s(slice).1))
 }
 
 #[cfg(test)]
@@ -225,13 +213,7 @@ mod tests {
     #[test]
     fn powers_of_two_are_within_3e_7() {
         check(Exp2, range(-126.0, 127.9, 100_003), f64::exp2, 3e-7, 0.0);
-        check(
-            Exp2,
-            [-126.1, -1e4, -1e30, f32::MIN].into_iter(),
-            |_| 0.0,
-            1e-38,
-            1.0,
-        );
+        check(Exp2, [-126.1, -1e4, -1e30, f32::MIN].into_iter(), |_| 0.0, 1e-38, 1.0);
         check(Exp2, range(-126.0, 127.0, 254), f64::exp2, 3e-7, 0.0);
     }
 

@@ -67,17 +67,8 @@ impl<'a> MatRef<'a> {
         cols: usize,
         stride: usize,
     ) -> Self {
-        let shape = Shape {
-            rows,
-            cols,
-            row_stride: stride,
-            col_stride: 1,
-        };
-        assert!(
-            shape.fits(data.len()),
-            "{shape:?} in {} numbers",
-            data.len()
-        );
+        let shape = Shape { rows, cols, row_stride: stride, col_stride: 1 };
+        assert!(shape.fits(data.len()), "{shape:?} in {} numbers", data.len());
         Self { data, shape }
     }
 
@@ -90,10 +81,7 @@ impl<'a> MatRef<'a> {
         if rows.is_empty() {
             return Self::new(&[], 0, self.shape.cols);
         }
-        let shape = Shape {
-            rows: rows.len(),
-            ..self.shape
-        };
+        let shape = Shape { rows: rows.len(), ..self.shape };
         let data = &self.data[rows.start * self.shape.row_stride..];
         Self { data, shape }
     }
@@ -143,17 +131,8 @@ impl<'a> MatMut<'a> {
         cols: usize,
         stride: usize,
     ) -> Self {
-        let shape = Shape {
-            rows,
-            cols,
-            row_stride: stride,
-            col_stride: 1,
-        };
-        assert!(
-            shape.fits(data.len()),
-            "{shape:?} in {} numbers",
-            data.len()
-        );
+        let shape = Shape { rows, cols, row_stride: stride, col_stride: 1 };
+        assert!(shape.fits(data.len()), "{shape:?} in {} numbers", data.len());
         assert!(stride >= cols || rows <= 1, "rows of {shape:?} overlap");
         Self { data, shape }
     }
@@ -247,15 +226,11 @@ mod tests {
         let at = |m: MatRef<'_>, r, c| {
             f64::from(m.data[r * m.shape.row_stride + c * m.shape.col_stride])
         };
-        (0..lhs.shape.cols)
-            .map(|k| at(lhs, row, k) * at(rhs, k, col))
-            .sum()
+        (0..lhs.shape.cols).map(|k| at(lhs, row, k) * at(rhs, k, col)).sum()
     }
 
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
-        (0..len)
-            .map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0)
-            .collect()
+        (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
     }
 
     #[test]

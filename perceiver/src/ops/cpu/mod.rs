@@ -41,14 +41,9 @@ pub(super) fn read_both<S1: Shape, S2: Shape>(
         return (read(first), read(second));
     }
     // Made here, since memory goes back to the thread that it is dropped on.
-    let mut copies = (
-        Scratch::new(first.shape().num_elements()),
-        Scratch::new(second.shape().num_elements()),
-    );
-    rayon::join(
-        || first.copy_into(&mut copies.0),
-        || second.copy_into(&mut copies.1),
-    );
+    let mut copies =
+        (Scratch::new(first.shape().num_elements()), Scratch::new(second.shape().num_elements()));
+    rayon::join(|| first.copy_into(&mut copies.0), || second.copy_into(&mut copies.1));
     copies
 }
 

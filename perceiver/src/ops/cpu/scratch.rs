@@ -21,9 +21,7 @@ impl Scratch {
         let mut buffer = FREE.with_borrow_mut(|free| {
             let fits = |buffer: &&Vec<f32>| buffer.capacity() >= len;
             let tightest = free.iter().filter(fits).map(Vec::capacity).min();
-            let index = free
-                .iter()
-                .position(|buffer| Some(buffer.capacity()) == tightest);
+            let index = free.iter().position(|buffer| Some(buffer.capacity()) == tightest);
             index.map_or_else(Vec::new, |index| free.swap_remove(index))
         });
         buffer.resize(len, 0.0);

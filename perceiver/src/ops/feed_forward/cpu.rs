@@ -33,11 +33,7 @@ pub(super) fn forward(
     let contract_bias = contiguous(record, parameters.contract_bias)?;
 
     let (batch, tokens, input) = *x.shape();
-    let sizes = Sizes {
-        rows: batch * tokens,
-        width: input,
-        hidden: contract.shape().1.size(),
-    };
+    let sizes = Sizes { rows: batch * tokens, width: input, hidden: contract.shape().1.size() };
     let (width, hidden) = (sizes.width, sizes.hidden);
 
     let mut y = read(&contract_bias).repeat(sizes.rows);

@@ -75,9 +75,7 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     let hidden = parameters.contract.shape().1.size();
     let value = gated.with_empty_tape().try_slice((.., .., ..hidden))?;
     let gate = gated.try_slice((.., .., hidden..))?;
-    let hidden = gelu::try_gelu(gate)?
-        .try_mul(value)?
-        .try_reshape_like(&(batch, rows, hidden))?;
+    let hidden = gelu::try_gelu(gate)?.try_mul(value)?.try_reshape_like(&(batch, rows, hidden))?;
     linear::plain(hidden, parameters.contract, Some(parameters.contract_bias))
 }
 
@@ -119,10 +117,7 @@ mod tests {
     where
         Cpu: Device<E>,
     {
-        let x: Vec<f64> = samples(seed, b * l * i)
-            .into_iter()
-            .map(|x| size * x)
-            .collect();
+        let x: Vec<f64> = samples(seed, b * l * i).into_iter().map(|x| size * x).collect();
         let x = tensor::<_, E>((b, l, i), &x);
         let expand = matrix(2 * h, i, &samples(seed + 1, 2 * h * i));
         let expand_bias = vector(&samples(seed + 2, 2 * h));
@@ -160,10 +155,6 @@ mod tests {
     fn many_rows_are_cut_into_blocks_and_large_numbers_stay_finite() {
         let sizes = (3, 400, 7, 21);
         assert_close(&run::<f32>(5, sizes, 1.0), &run::<f64>(5, sizes, 1.0), 5e-5);
-        assert_close(
-            &run::<f32>(5, (1, 9, 4, 8), 1e4),
-            &run::<f64>(5, (1, 9, 4, 8), 1e4),
-            2e-5,
-        );
+        assert_close(&run::<f32>(5, (1, 9, 4, 8), 1e4), &run::<f64>(5, (1, 9, 4, 8), 1e4), 2e-5);
     }
 }

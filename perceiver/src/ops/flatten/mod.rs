@@ -177,9 +177,7 @@ fn plain_mask<S: Shape, E: Dtype, D: KernelDevice<E>>(
     let zeros = || -> Result<Tensor<S, E, D>, D::Err> { device.try_zeros_like(&shape) };
     let numbers = mask.try_choose(zeros()?.try_add(E::ONE)?, zeros()?)?;
     let tokens = sizes[1..].iter().product();
-    numbers
-        .try_reshape_like(&(sizes[0], tokens))?
-        .try_gt(E::default())
+    numbers.try_reshape_like(&(sizes[0], tokens))?.try_gt(E::default())
 }
 
 fn plain_clear<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
@@ -199,10 +197,7 @@ fn plain_clear<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
         .try_max::<(usize,), Axis<1>>()?
         .try_gt(E::default())?
         .try_broadcast_like::<_, Axes2<1, 2>>(&shape)?;
-    let finite = rows
-        .retaped::<NoneTape>()
-        .try_mul(E::default())?
-        .try_eq(E::default())?;
+    let finite = rows.retaped::<NoneTape>().try_mul(E::default())?.try_eq(E::default())?;
     let kept = mask.clone().try_broadcast_like::<_, Axis<2>>(&shape)?;
     let (rows, tape) = rows.split_tape();
     let uniform = finite.try_choose(rows.clone().put_tape(tape), zeros()?)?;

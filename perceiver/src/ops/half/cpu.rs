@@ -89,10 +89,7 @@ where
         attend: Attend,
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
-        let (query, key_value) = (
-            upcast.input(record, &query)?,
-            upcast.input(record, &key_value)?,
-        );
+        let (query, key_value) = (upcast.input(record, &query)?, upcast.input(record, &key_value)?);
         let y = <Self as AttentionKernel<f32>>::try_attention(
             &mut upcast.record,
             query,

@@ -26,11 +26,7 @@ pub(super) struct Upcast<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> {
 impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> Upcast<E, D> {
     /// For an operation that is recorded in `outer`.
     pub(super) fn new(outer: &Record<E, D>) -> Self {
-        let record = if outer.is_on() {
-            Record::new()
-        } else {
-            Record::for_tape::<NoneTape>()
-        };
+        let record = if outer.is_on() { Record::new() } else { Record::for_tape::<NoneTape>() };
         let inputs = Vec::new();
         Self { record, inputs }
     }
@@ -107,9 +103,8 @@ where
     let y = match upcast.record.take() {
         None => op.try_apply(wide)?,
         Some(operations) => {
-            let (y, operations) = op
-                .try_apply::<f32, Operations<f32, D>>(wide.put_tape(operations))?
-                .split_tape();
+            let (y, operations) =
+                op.try_apply::<f32, Operations<f32, D>>(wide.put_tape(operations))?.split_tape();
             upcast.record.put(operations);
             y
         }

@@ -108,10 +108,7 @@ impl<S: Simd> Normal<S> {
         let tail: f32 = tail.iter().map(|x| (x - mean) * (x - mean)).sum();
         let variance = (squares + tail) / count;
         let inverse = 1.0 / (variance + EPSILON as f32).sqrt();
-        Self {
-            mean: mean_vector,
-            inverse: simd.splat_f32s(inverse),
-        }
+        Self { mean: mean_vector, inverse: simd.splat_f32s(inverse) }
     }
 
     #[inline(always)]
@@ -133,11 +130,7 @@ impl WithSimd for Forward<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let width = self.weight.len();
-        for (y, x) in self
-            .y
-            .chunks_exact_mut(width)
-            .zip(self.x.chunks_exact(width))
-        {
+        for (y, x) in self.y.chunks_exact_mut(width).zip(self.x.chunks_exact(width)) {
             let normal = Normal::new(simd, x);
             update(
                 simd,

@@ -77,10 +77,7 @@ mod tests {
     where
         Cpu: Device<E>,
     {
-        let x: Vec<f64> = samples(seed, b * l * c)
-            .into_iter()
-            .map(|x| x + offset)
-            .collect();
+        let x: Vec<f64> = samples(seed, b * l * c).into_iter().map(|x| x + offset).collect();
         let x = tensor::<_, E>((b, l, c), &x);
         let weight = vector(&samples(seed + 1, c));
         let bias = vector(&samples(seed + 2, c));
@@ -106,11 +103,7 @@ mod tests {
 
     #[test]
     fn rows_are_cut_among_threads_and_one_number_is_its_own_mean() {
-        assert_close(
-            &run::<f32>(1, (2, 300, 67), 0.0),
-            &run::<f64>(1, (2, 300, 67), 0.0),
-            1e-4,
-        );
+        assert_close(&run::<f32>(1, (2, 300, 67), 0.0), &run::<f64>(1, (2, 300, 67), 0.0), 1e-4);
         let one = run::<f32>(1, (1, 5, 1), 0.0);
         assert_close(&one, &run::<f64>(1, (1, 5, 1), 0.0), 1e-4);
     }

@@ -92,11 +92,7 @@ mod tests {
         let mut record = Record::new();
         let y = Cpu::try_linear(&mut record, x.clone(), &weight, bias.as_ref()).unwrap();
         let (y, gradients) = backward(record, y);
-        let mut outcome = vec![
-            y,
-            numbers(&gradients.get(&x)),
-            numbers(&gradients.get(&weight)),
-        ];
+        let mut outcome = vec![y, numbers(&gradients.get(&x)), numbers(&gradients.get(&weight))];
         outcome.extend(bias.map(|bias| numbers(&gradients.get(&bias))));
         outcome
     }
@@ -123,11 +119,7 @@ mod tests {
             let permuted_weight = weight.clone().permute::<_, Axes2<1, 0>>();
             let y = Cpu::try_linear(&mut record, permuted, &permuted_weight, None).unwrap();
             let (y, gradients) = backward(record, y);
-            vec![
-                y,
-                numbers(&gradients.get(&x)),
-                numbers(&gradients.get(&weight)),
-            ]
+            vec![y, numbers(&gradients.get(&x)), numbers(&gradients.get(&weight))]
         }
         fn turn<E: Dtype, T: Tape<E, Cpu>>(x: Rows<E, Cpu, T>) -> Result<Rows<E, Cpu, T>, CpuError>
         where

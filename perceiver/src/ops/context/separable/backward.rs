@@ -52,10 +52,7 @@ fn run_item<const CHANNELS: usize>(
     let range = item * saved.queries * width..(item + 1) * saved.queries * width;
     let (query, d_out) = (&saved.query[range.clone()], &saved.d_out[range.clone()]);
     let scale = if uniform { 0.0 } else { 1.0 };
-    let (scores, weights) = (
-        Tables::new(context, query, scale),
-        Tables::new(context, d_out, 1.0),
-    );
+    let (scores, weights) = (Tables::new(context, query, scale), Tables::new(context, d_out, 1.0));
     let out = saved.out[range].chunks_exact(width);
     let factors: Vec<Factors<CHANNELS>> = query
         .chunks_exact(width)

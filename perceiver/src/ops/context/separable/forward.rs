@@ -131,9 +131,7 @@ impl<const CHANNELS: usize> Pass<'_, CHANNELS> {
             let inverse = &S::as_simd_f32s(planes.inverse).0[..table.len()];
             let mean = &S::as_simd_f32s(planes.mean).0[..table.len()];
             let bias = &S::as_simd_f32s(planes.bias).0[..table.len()];
-            let channel = planes
-                .channels
-                .map(|plane| &S::as_simd_f32s(plane).0[..table.len()]);
+            let channel = planes.channels.map(|plane| &S::as_simd_f32s(plane).0[..table.len()]);
             let scores = &mut scores[..table.len()];
 
             let outer = simd.splat_f32s(self.tables.outer(outer_axes, query, row));

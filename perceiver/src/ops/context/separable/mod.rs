@@ -108,17 +108,11 @@ impl Separable {
         let mask = tokens.mask.as_ref().map(Tensor::as_vec);
         let uniform: Vec<bool> = (0..batch)
             .map(|item| {
-                mask.as_ref()
-                    .is_some_and(|mask| !mask[item * count..][..count].contains(&true))
+                mask.as_ref().is_some_and(|mask| !mask[item * count..][..count].contains(&true))
             })
             .collect();
         let planes = Planes::new(&read(&tokens.channels), &tokens, mask.as_deref(), &uniform);
-        Self {
-            channels: tokens.channels,
-            axes,
-            planes,
-            uniform,
-        }
+        Self { channels: tokens.channels, axes, planes, uniform }
     }
 
     pub(super) fn batch(&self) -> usize {
@@ -163,11 +157,7 @@ impl Tables {
         let count = rows.len() / width;
         let last = context.axes.len() - 1;
         let axes = context.axes.iter().enumerate().map(|(i, axis)| {
-            let stride = if i == last {
-                context.planes.columns()
-            } else {
-                axis.size
-            };
+            let stride = if i == last { context.planes.columns() } else { axis.size };
             let mut table = Scratch::zeros(count * stride);
             product(
                 MatMut::strided(&mut table, count, axis.size, stride),
@@ -214,11 +204,7 @@ impl Sums {
     fn new(context: &Separable, queries: usize) -> Self {
         let last = context.axes.len() - 1;
         let axes = context.axes.iter().enumerate().map(|(i, axis)| {
-            let stride = if i == last {
-                context.planes.columns()
-            } else {
-                axis.size
-            };
+            let stride = if i == last { context.planes.columns() } else { axis.size };
             Scratch::zeros(queries * stride)
         });
         Self {

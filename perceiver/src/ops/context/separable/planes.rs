@@ -46,57 +46,45 @@ impl Planes {
         let used = tokens.axes.last().copied().unwrap_or(1);
         let rows = count / used;
         let columns = used.next_multiple_of(LANES);
-        let statistics: Vec<Vec<(f64, f64)>> = (0..tokens.axes.len())
-            .map(|axis| sums(tokens, axis))
-            .collect();
-        let width: usize = channels
-            + (0..tokens.axes.len())
-                .map(|axis| tokens.feature_width(axis))
-                .sum::<usize>();
+        let statistics: Vec<Vec<(f64, f64)>> =
+            (0..tokens.axes.len()).map(|axis| sums(tokens, axis)).collect();
+        let width: usize =
+            channels + (0..tokens.axes.len()).map(|axis| tokens.feature_width(axis)).sum::<usize>();
         let row_length = (FIXED + channels) * columns;
         let mut data = vec![0.0; batch * rows * row_length];
-        data.par_chunks_mut(row_length)
-            .enumerate()
-            .for_each(|(i, planes)| {
-                let (item, row) = (i / rows, i % rows);
-                // What the features of all axes but the last add up to.
-                let mut position = row;
-                let mut outer = (0.0, 0.0);
-                for (sums, &size) in statistics.iter().zip(&tokens.axes).rev().skip(1) {
-                    let (sum, squares) = sums[position % size];
-                    outer = (outer.0 + sum, outer.1 + squares);
-                    position /= size;
+        data.par_chunks_mut(row_length).enumerate().for_each(|(i, planes)| {
+            let (item, row) = (i / rows, i % rows);
+            // What the features of all axes but the last add up to.
+            let mut position = row;
+            let mut outer = (0.0, 0.0);
+            for (sums, &size) in statistics.iter().zip(&tokens.axes).rev().skip(1) {
+                let (sum, squares) = sums[position % size];
+                outer = (outer.0 + sum, outer.1 + squares);
+                position /= size;
+            }
+            let last = &statistics[statistics.len() - 1];
+            for column in 0..columns {
+                let mut set = |plane: usize, value: f32| planes[plane * columns + column] = value;
+                if column >= used {
+                    set(0, 1.0);
+                    set(2, MASKED);
+                    continue;
                 }
-                let last = &statistics[statistics.len() - 1];
-                for column in 0..columns {
-                    let mut set =
-                        |plane: usize, value: f32| planes[plane * columns + column] = value;
-                    if column >= used {
-                        set(0, 1.0);
-                        set(2, MASKED);
-                        continue;
-                    }
-                    let token = i * used + column;
-                    let channels = &numbers[token * channels..][..channels];
-                    let features = (outer.0 + last[column].0, outer.1 + last[column].1);
-                    let (mean, inverse) = normalisation(channels, features, width);
-                    set(0, inverse as f32);
-                    set(1, (mean * inverse) as f32);
-                    if mask.is_some_and(|mask| !mask[token]) && !uniform[item] {
-                        set(2, MASKED);
-                    }
-                    for (channel, &x) in channels.iter().enumerate() {
-                        set(FIXED + channel, ((f64::from(x) - mean) * inverse) as f32);
-                    }
+                let token = i * used + column;
+                let channels = &numbers[token * channels..][..channels];
+                let features = (outer.0 + last[column].0, outer.1 + last[column].1);
+                let (mean, inverse) = normalisation(channels, features, width);
+                set(0, inverse as f32);
+                set(1, (mean * inverse) as f32);
+                if mask.is_some_and(|mask| !mask[token]) && !uniform[item] {
+                    set(2, MASKED);
                 }
-            });
-        Self {
-            data,
-            rows,
-            columns,
-            used,
-            channels,
-        }
+                for (channel, &x) in channels.iter().enumerate() {
+                    set(FIXED + channel, ((f64::from(x) - mean) * inverse) as f32);
+                }
+            }
+        });
+        Self { data, rows, columns, used, channels }
     }
 
     pub(super) fn row_count(&self) -> usize {
