@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     if !arguments.iter().any(|a| a == "--bench") {
         return Ok(());
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut csv = String::from(HEADER) + "\n";
     println!("{HEADER}");
     for side in SIDES {

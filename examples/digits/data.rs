@@ -25,14 +25,18 @@ const BLANK: f32 = -MEAN / DEVIATION;
 
 /// All 1,797 images.
 pub fn load() -> Vec<Digit> {
-    let data = smartcore::dataset::digits::load_dataset();
-    let rows = data.data.as_chunks().0.iter();
-    rows.zip(data.target)
-        .map(|(row, label)| Digit {
-            pixels: row.map(|x| (x - MEAN) / DEVIATION),
-            label: label as usize,
-        })
-        .collect()
+    let lines = include_str!("digits.txt").lines().filter(|line| !line.starts_with('#'));
+    let value = |char: char| char.to_digit(17).expect("the file has digits in base 17");
+    let digit = |line: &str| {
+        let (image, label) = line.split_once(' ').expect("an image and its label");
+        let mut image = image.chars().map(value);
+        let mut pixel = || (image.next().expect("64 pixels") as f32 - MEAN) / DEVIATION;
+        Digit {
+            pixels: [(); SIDE * SIDE].map(|()| pixel()),
+            label: label.chars().map(value).sum::<u32>() as usize,
+        }
+    };
+    lines.map(digit).collect()
 }
 
 /// Training and test images; the test gets every fifth of the shuffled images of each digit.

@@ -1,7 +1,7 @@
 //! A declared Perceiver learns to read handwritten digits: `cargo run --release --example digits`; on a GPU with
 //! `--features cuda`.
 //!
-//! 1,797 images of 8 × 8 grey values (Alpaydin and Kaynak 1998, embedded in the crate `smartcore`), of
+//! 1,797 images of 8 × 8 grey values (Alpaydin and Kaynak 1998; `digits.txt` says more), of
 //! which a fifth of each digit's, the same ones every time, is kept for the test.
 
 mod data;

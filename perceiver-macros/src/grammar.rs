@@ -310,7 +310,7 @@ fn docs<'a>(mut trees: &'a [TokenTree], report: &mut Report) -> (Vec<Attribute>,
 /// Reads the value of `key` from `trees`, which end before the next key. Returns it and how many tokens were read; those
 /// that are left begin with a `,` or a `;`.
 fn value(key: &Ident, trees: &[TokenTree], report: &mut Report) -> (Option<Value>, usize) {
-    let end = |trees: &[TokenTree]| trees.first().is_none_or(|tree| is_separator(tree));
+    let end = |trees: &[TokenTree]| trees.first().is_none_or(is_separator);
     let to_comma = trees.iter().position(is_separator).unwrap_or(trees.len());
     if end(trees) {
         report.error(key, messages::no_value(key));

@@ -127,7 +127,9 @@ fn flat_and_nested_declarations_have_one_expansion() {
     // Before it is completion, which is for what is written.
     let model = |declaration| {
         let expansion = expansion(declaration);
-        expansion[expansion.find("///A Perceiver.").unwrap()..].to_string()
+        let model = &expansion[expansion.find("///A Perceiver.").unwrap()..];
+        // Messages name the keys as they are written.
+        model.replace("`shape`", "`input_shape`").replace("`bands`", "`num_freq_bands`")
     };
     for (flat, nested) in [
         (
