@@ -70,7 +70,7 @@ impl From<ForwardError<Self>> for CudaError {
 }
 
 /// A device's error that can say that sizes do not fit together.
-pub trait WrongSize: Debug + Display + 'static {
+pub trait WrongSize: Debug + Display + From<ForwardError<Self>> + 'static {
     /// The device's "wrong number of elements".
     fn wrong_size() -> Self;
 }

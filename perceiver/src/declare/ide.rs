@@ -100,7 +100,12 @@ pub struct Grid {
 
 impl Grid {
     /// No key.
-    pub const NONE: Self = Self { shape: (), axes: (), channels: (), position: () };
+    pub const NONE: Self = Self {
+        shape: (),
+        axes: (),
+        channels: (),
+        position: (),
+    };
 }
 
 /// The keys of `Fourier`: Fourier features, appended to the channels.
@@ -116,5 +121,9 @@ pub struct Fourier {
 
 impl Fourier {
     /// No key.
-    pub const NONE: Self = Self { bands: (), max_freq: (), base: () };
+    pub const NONE: Self = Self {
+        bands: (),
+        max_freq: (),
+        base: (),
+    };
 }

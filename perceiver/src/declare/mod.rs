@@ -2,6 +2,7 @@
 
 pub mod accepts;
 pub mod check;
+#[rustfmt::skip] // generated
 pub mod ide;
 
 use core::fmt::{Debug, Display};

@@ -47,8 +47,8 @@ pub type Attention<
     const CONTEXT: usize,
     const HEADS: usize,
     const DIM_HEAD: usize,
-    E,
-    D,
+    E = f32,
+    D = Cpu,
 > = Parameters<AttentionPart<QUERY, CONTEXT, HEADS, DIM_HEAD>, E, D>;
 
 /// An attention, as a part of a model.
@@ -197,7 +197,7 @@ where
         let queries = rows_of(&mut record, queries)?;
         let mut context = rows_of(&mut record, context)?;
         if let Mask::Keys(mask) = mask {
-            ops::check(*mask.shape() == (context.shape().0, context.shape().1))?;
+            ops::check::<D::Err>(*mask.shape() == (context.shape().0, context.shape().1))?;
             context = D::try_clear_masked(&mut record, context, mask)?;
         }
         let view = self.view();

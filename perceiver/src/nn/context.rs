@@ -34,7 +34,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         };
         let (batch, tokens, _) = *channels.shape();
         if let Some(mask) = &mask {
-            ops::check(*mask.shape() == (batch, tokens))?;
+            ops::check::<D::Err>(*mask.shape() == (batch, tokens))?;
             channels = D::try_clear_masked(record, channels, mask)?;
         }
         let tokens = Positioned { channels, features: position.tables(&axes), axes, mask };

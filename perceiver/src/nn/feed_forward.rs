@@ -22,7 +22,7 @@ const EXPANSION: usize = 4;
 /// let x: Tensor<Rank3<2, 5, 16>, f32, _> = dev.sample_normal();
 /// let y: Tensor<Rank3<2, 5, 16>, f32, _> = layer.forward(x);
 /// ```
-pub type FeedForward<const DIM: usize, E, D> = Parameters<FeedForwardPart<DIM>, E, D>;
+pub type FeedForward<const DIM: usize, E = f32, D = Cpu> = Parameters<FeedForwardPart<DIM>, E, D>;
 
 /// A feed-forward layer, as a part of a model.
 #[derive(Clone, Copy, Debug)]

@@ -82,7 +82,7 @@ pub(crate) enum Parameter<E: Dtype, D: Storage<E>> {
 }
 
 /// The parameters of a part `P` of a model: a dfdx module. [`view`](Self::view) has them as fields.
-pub struct Parameters<P, E: Dtype, D: Storage<E>> {
+pub struct Parameters<P, E: Dtype = f32, D: Storage<E> = Cpu> {
     list: Vec<Parameter<E, D>>,
     part: PhantomData<P>,
 }
@@ -121,8 +121,10 @@ impl<P: Part, E: Dtype, D: Storage<E>> fmt::Debug for Parameters<P, E, D> {
 
 impl<P, E: Dtype, D: Storage<E>> NonMutableModule for Parameters<P, E, D> {}
 
-impl<P: Part, E: Dtype, D: Device<E>> BuildOnDevice<D, E> for Parameters<P, E, D> {
-    type Built = Self;
+impl<P: Part, E: Dtype, D: Storage<E>, E2: Dtype, D2: Device<E2>> BuildOnDevice<D2, E2>
+    for Parameters<P, E, D>
+{
+    type Built = Parameters<P, E2, D2>;
 }
 
 impl<P: Part, E: Dtype, D: Device<E>> TensorCollection<E, D> for Parameters<P, E, D> {

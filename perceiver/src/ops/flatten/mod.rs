@@ -163,7 +163,7 @@ fn squeeze<E: Dtype, D: KernelDevice<E>>(
     x: Rows<E, D>,
 ) -> Result<Tensor<(usize, usize), E, D>, D::Err> {
     let (batch, rows, width) = *x.shape();
-    check(rows == 1)?;
+    check::<D::Err>(rows == 1)?;
     x.try_reshape_like(&(batch, width))
 }
 

@@ -17,7 +17,7 @@ pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
         branch: Rows<E, Self>,
         dropout: f64,
     ) -> Result<Rows<E, Self>, Self::Err> {
-        check(x.shape() == branch.shape())?;
+        check::<Self::Err>(x.shape() == branch.shape())?;
         with_tape!(record, plain(branch, x, dropout))
     }
 }
