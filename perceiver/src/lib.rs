@@ -71,6 +71,8 @@ macro_rules! perceiver {
 /// `Device` is this crate's [`Device`], which is dfdx's with the Perceiver's operations, so
 /// that code over any device can call a declared model.
 pub mod prelude {
+    #[doc(hidden)]
+    pub use crate::declare::traced::Backward as _;
     pub use crate::{Device, perceiver};
     pub use dfdx::prelude::*;
 }
