@@ -2,7 +2,7 @@
 
 use proc_macro2::{Literal, TokenStream};
 use quote::ToTokens;
-use syn::{Expr, ExprLit, Lit, Stmt, UnOp};
+use syn::{Expr, ExprArray, ExprLit, Lit, Stmt, UnOp};
 
 use crate::grammar::Value;
 use crate::messages;
@@ -71,19 +71,18 @@ impl Scalar {
 
 /// Reads the value of `key`, and reports what is wrong with it.
 pub fn read(key: &'static Key, value: &Value, report: &mut Report) -> Option<Read> {
+    let wrong = |tokens: TokenStream, hint| Err(Wrong { tokens, hint });
     let result = match (key.kind, value) {
         (Kind::Choice(variants), value) => return choice(key, variants, value, report),
-        (_, Value::Struct(..)) => {
-            let message = messages::wrong_value(key.name, &key.kind.expected(), value, "");
-            report.error(value, message);
-            return None;
-        }
-        (Kind::Shape, Value::Expr(expr)) => return shape(key, expr, report),
-        (Kind::PerAxis, Value::Expr(expr)) => match strip(expr) {
-            Expr::Array(array) => return per_axis(key, array, report),
-            _ => scalar(Kind::Positive, expr),
+        (_, Value::Struct(..)) => wrong(value.to_token_stream(), Hint::None),
+        (kind, Value::Expr(expr)) => match (kind, strip(expr)) {
+            (Kind::Shape | Kind::PerAxis, Expr::Array(elements)) => {
+                return array(key, elements, report);
+            }
+            (Kind::Shape, _) => wrong(expr.to_token_stream(), Hint::None),
+            (Kind::PerAxis, _) => scalar(Kind::Positive, expr),
+            (kind, _) => scalar(kind, expr),
         },
-        (kind, Value::Expr(expr)) => scalar(kind, expr),
     };
     match result {
         Ok(Scalar { literal: None, .. }) if matches!(key.kind, Kind::Flag { literal: true }) => {
@@ -104,10 +103,8 @@ pub fn read(key: &'static Key, value: &Value, report: &mut Report) -> Option<Rea
                 hint => hint.text(),
             };
             let expected = key.kind.expected();
-            report.error(
-                &wrong.tokens,
-                messages::wrong_value(key.name, &expected, &wrong.tokens, hint),
-            );
+            let message = messages::wrong_value(key.name, &expected, &wrong.tokens, hint);
+            report.error(&wrong.tokens, message);
             None
         }
     }
@@ -264,73 +261,49 @@ fn constant(kind: Kind, expr: &Expr) -> Result<Scalar, Wrong> {
     }
 }
 
-/// Reads `[axis 1, .., channels]`.
-fn shape(key: &Key, expr: &Expr, report: &mut Report) -> Option<Read> {
-    let expected = key.kind.expected();
-    let Expr::Array(array) = strip(expr) else {
-        report.error(expr, messages::wrong_value(key.name, &expected, expr, ""));
-        return None;
+/// Reads `[axis 1, .., channels]`, or `[number, ..]` with one for each axis.
+fn array(key: &Key, array: &ExprArray, report: &mut Report) -> Option<Read> {
+    let is_shape = matches!(key.kind, Kind::Shape);
+    let (kind, lengths) = match is_shape {
+        true => (schema::WIDTH, 2..=5),
+        false => (Kind::Positive, 1..=4),
     };
     let count = array.elems.len();
-    if !(2..=5).contains(&count) {
-        report.error(array, messages::wrong_length(key.name, &expected, count));
+    if !lengths.contains(&count) {
+        report.error(array, messages::wrong_length(key.name, &key.kind.expected(), count));
         return None;
     }
     let mut is_open = false;
-    let sizes = array.elems.iter().enumerate().map(|(index, size)| {
-        let wrong = match scalar(schema::WIDTH, size) {
-            Ok(size) => return Some(size),
+    let mut element = |(index, element): (usize, &Expr)| {
+        let wrong = match scalar(kind, element) {
+            Ok(scalar) => return Some(scalar),
             Err(wrong) => wrong,
         };
-        let is_axis = index + 1 < count;
-        let element =
-            if is_axis { format!("axis {}", index + 1) } else { "the number of channels".into() };
-        let hint = match wrong.hint {
-            // Who leaves one size open leaves more of them open: one mistake.
-            Hint::Infer | Hint::Usize | Hint::Nothing
-                if is_axis && std::mem::replace(&mut is_open, true) =>
-            {
-                return None;
+        let is_axis = !is_shape || index + 1 < count;
+        let of_any_size =
+            is_shape && is_axis && matches!(wrong.hint, Hint::Infer | Hint::Usize | Hint::Nothing);
+        // Who leaves one size open leaves more of them open: one mistake.
+        if of_any_size && std::mem::replace(&mut is_open, true) {
+            return None;
+        }
+        let hint = match (of_any_size, key.name == schema::SHAPE.name) {
+            (true, true) => "; for inputs of any size, write `axes` and `channels` instead",
+            (true, false) => {
+                "; for inputs of any size, write `input_axis` and `input_channels` instead"
             }
-            Hint::Infer | Hint::Usize | Hint::Nothing if is_axis => {
-                match key.name == schema::SHAPE.name {
-                    true => "; for inputs of any size, write `axes` and `channels` instead",
-                    false => {
-                        "; for inputs of any size, write `input_axis` and `input_channels` instead"
-                    }
-                }
-            }
-            hint => hint.text(),
+            (false, _) => wrong.hint.text(),
         };
-        let expected = schema::WIDTH.expected();
-        let message = messages::wrong_element(&element, key.name, &expected, &wrong.tokens, hint);
+        let what = match is_axis {
+            true => format!("axis {}", index + 1),
+            false => "the number of channels".into(),
+        };
+        let expected = kind.expected();
+        let message = messages::wrong_element(&what, key.name, &expected, &wrong.tokens, hint);
         report.error(&wrong.tokens, message);
         None
-    });
-    let sizes: Vec<_> = sizes.collect();
-    sizes.into_iter().collect::<Option<_>>().map(Read::Array)
-}
-
-/// Reads `[number, ..]`, one for each axis.
-fn per_axis(key: &Key, array: &syn::ExprArray, report: &mut Report) -> Option<Read> {
-    if !(1..=4).contains(&array.elems.len()) {
-        let expected = key.kind.expected();
-        report.error(array, messages::wrong_length(key.name, &expected, array.elems.len()));
-        return None;
-    }
-    let numbers = array.elems.iter().enumerate().map(|(index, number)| {
-        let read = scalar(Kind::Positive, number);
-        read.map_err(|wrong| {
-            let (element, expected) = (format!("axis {}", index + 1), Kind::Positive.expected());
-            let hint = wrong.hint.text();
-            let message =
-                messages::wrong_element(&element, key.name, &expected, &wrong.tokens, hint);
-            report.error(&wrong.tokens, message);
-        })
-        .ok()
-    });
-    let numbers: Vec<_> = numbers.collect();
-    numbers.into_iter().collect::<Option<_>>().map(Read::Array)
+    };
+    let elements: Vec<_> = array.elems.iter().enumerate().map(&mut element).collect();
+    elements.into_iter().collect::<Option<_>>().map(Read::Array)
 }
 
 /// Reads a value that has a name.
