@@ -1,5 +1,5 @@
-//! The README's model looks at a photo: `cargo run --release --example imagenet -- PHOTO`; on a GPU with
-//! `--features cuda`.
+//! Runs the README's model on a photo: `cargo run --release --example imagenet -- PHOTO`; add `--features cuda` to run
+//! on a GPU.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -31,7 +31,7 @@ perceiver! {
 struct Arguments {
     /// The photo: JPEG, PNG, GIF, BMP, WebP or TIFF, of any size.
     photo: PathBuf,
-    /// Weights for the model, a safetensors file; without, they are random.
+    /// A safetensors file with weights for the model; without it, they are random.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
 }
@@ -61,14 +61,12 @@ fn main() -> Result<()> {
         println!("class {class:3}: logit {logit:.4}");
     }
     if arguments.checkpoint.is_none() {
-        println!(
-            "The weights are untrained: these are the answers of a model that has seen nothing yet."
-        );
+        println!("The weights are random: these are the predictions of an untrained model.");
     }
     Ok(())
 }
 
-/// The first GPU with the feature `cuda`, else the CPU.
+/// Returns the first GPU with the feature `cuda`, otherwise the CPU.
 fn device() -> Result<AutoDevice> {
     #[cfg(feature = "cuda")]
     let dev = perceiver::cuda::device(0)?;
@@ -77,7 +75,7 @@ fn device() -> Result<AutoDevice> {
     Ok(dev)
 }
 
-/// The photo's largest centred square, scaled to 224 × 224 and normalised as ImageNet is.
+/// Reads the photo's largest centred square, scaled to 224 × 224 and normalised as ImageNet is.
 fn read(
     path: &PathBuf,
     dev: &AutoDevice,

@@ -280,7 +280,7 @@ fn a_mask_of_another_size_is_an_error_that_says_so() {
     assert!(matches!(error, ForwardError::MaskShape { .. }));
     assert_eq!(
         error.to_string(),
-        "the mask has the shape [4, 2], but the input has [4, 3] before its channels: give the mask one \
+        "the mask has shape [4, 2], but the input has shape [4, 3] without its channels: the mask must have one \
          `bool` for each position of the input"
     );
     // As a dfdx module it has to give the device's error.

@@ -1,11 +1,11 @@
-//! The images: where they come from, how they are split, and batches of them.
+//! The images: loading, splitting and batching them.
 
 use perceiver::prelude::*;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-/// The side of an image.
+/// The width and height of an image.
 const SIDE: usize = 8;
 
 /// One image and the digit it shows.
@@ -20,10 +20,10 @@ pub struct Digit {
 const MEAN: f32 = 4.88;
 const DEVIATION: f32 = 6.02;
 
-/// Paper.
+/// The value of a pixel without ink.
 const BLANK: f32 = -MEAN / DEVIATION;
 
-/// All 1,797 images.
+/// Loads all 1,797 images.
 pub fn load() -> Vec<Digit> {
     let lines = include_str!("digits.txt").lines().filter(|line| !line.starts_with('#'));
     let value = |char: char| char.to_digit(17).expect("the file has digits in base 17");
@@ -39,7 +39,7 @@ pub fn load() -> Vec<Digit> {
     lines.map(digit).collect()
 }
 
-/// Training and test images; the test gets every fifth of the shuffled images of each digit.
+/// Splits the images into training and test images: every fifth of the shuffled images of each digit is a test image.
 pub fn split(mut digits: Vec<Digit>, rng: &mut StdRng) -> (Vec<Digit>, Vec<Digit>) {
     digits.shuffle(rng);
     let mut seen = [0; 10];
@@ -50,8 +50,8 @@ pub fn split(mut digits: Vec<Digit>, rng: &mut StdRng) -> (Vec<Digit>, Vec<Digit
 }
 
 impl Digit {
-    /// The image, half the time moved by up to one pixel in each direction, so that the model sees more
-    /// than it is given.
+    /// Returns the image, half the time shifted by up to one pixel in each direction, so that the model sees more
+    /// variety than there is in the data.
     pub fn shifted(&self, rng: &mut StdRng) -> Self {
         if rng.random_bool(0.5) {
             return self.clone();
@@ -59,7 +59,7 @@ impl Digit {
         let (down, right) = (rng.random_range(0..3), rng.random_range(0..3));
         let mut pixels = [BLANK; SIDE * SIDE];
         for (i, pixel) in pixels.iter_mut().enumerate() {
-            // One more than where it came from, to stay above zero.
+            // One more than the source position, to stay above zero.
             let (row, column) = (i / SIDE + down, i % SIDE + right);
             if (1..=SIDE).contains(&row) && (1..=SIDE).contains(&column) {
                 *pixel = self.pixels[(row - 1) * SIDE + column - 1];
@@ -69,7 +69,7 @@ impl Digit {
     }
 }
 
-/// Images and, one row for each, a one at the digit it shows.
+/// Images, and a one-hot row for the digit that each one shows.
 pub struct Batch {
     pub images: Tensor<(usize, Const<SIDE>, Const<SIDE>, Const<1>), f32, AutoDevice>,
     pub targets: Tensor<(usize, Const<10>), f32, AutoDevice>,

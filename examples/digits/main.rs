@@ -1,8 +1,8 @@
-//! A declared Perceiver learns to read handwritten digits: `cargo run --release --example digits`; on a GPU with
-//! `--features cuda`.
+//! Trains a declared Perceiver to read handwritten digits: `cargo run --release --example digits`; add
+//! `--features cuda` to run on a GPU.
 //!
-//! 1,797 images of 8 × 8 grey values (Alpaydin and Kaynak 1998; `digits.txt` says more), of
-//! which a fifth of each digit's, the same ones every time, is kept for the test.
+//! There are 1,797 images of 8 × 8 grey values (Alpaydin and Kaynak 1998; see `digits.txt`). A fifth of the images of
+//! each digit, the same ones every time, is held out for testing.
 
 mod data;
 mod report;
@@ -41,10 +41,10 @@ perceiver! {
 /// Trains a Perceiver on handwritten digits and tests it on others.
 #[derive(Parser)]
 struct Arguments {
-    /// What the parameters start from, how the images are shifted, and which ones are for the test.
+    /// The seed for the initial parameters, the shifts of the images, and the choice of test images.
     #[arg(long, default_value_t = 2)]
     seed: u64,
-    /// The numbers it computes with; `mixed` needs the feature `f16`.
+    /// The precision to compute in; `mixed` needs the feature `f16`.
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
 }
@@ -63,13 +63,13 @@ fn main() -> Result<()> {
     let dev = device(arguments.seed)?;
     let mut rng = StdRng::seed_from_u64(arguments.seed);
     let (train, test) = data::split(data::load(), &mut rng);
-    println!("{} images to learn from, {} for the test\n", train.len(), test.len());
+    println!("{} training images, {} test images\n", train.len(), test.len());
 
     let mut model = dev.build_module::<Digits, f32>();
     println!("{}\n", model.summary());
 
     let losses = learn(&mut model, train, arguments.precision, &dev, &mut rng)?;
-    println!("\nlearnt in {:.1} s", start.elapsed().as_secs_f32());
+    println!("\ntrained in {:.1} s", start.elapsed().as_secs_f32());
 
     let predict = |model: &Model| predict_in(arguments.precision, model, &test, &dev);
     let predicted = predict(&model);
@@ -83,7 +83,7 @@ fn main() -> Result<()> {
     loaded.load_checkpoint(checkpoint)?;
     ensure!(
         predict(&loaded) == predicted,
-        "a model loaded from {checkpoint} predicts other digits"
+        "a model loaded from {checkpoint} predicts different digits"
     );
     println!("checkpoint: {checkpoint}; loaded into a new model, it predicts the same");
 
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The first GPU with the feature `cuda`, else the CPU.
+/// Returns the first GPU with the feature `cuda`, otherwise the CPU.
 fn device(seed: u64) -> Result<AutoDevice> {
     #[cfg(feature = "cuda")]
     let dev = perceiver::cuda::device_from_seed(0, seed)?;
@@ -101,7 +101,7 @@ fn device(seed: u64) -> Result<AutoDevice> {
     Ok(dev)
 }
 
-/// Trains the model and gives the mean loss of each epoch.
+/// Trains the model and returns the mean loss of each epoch.
 fn learn(
     model: &mut Model,
     mut train: Vec<Digit>,
@@ -137,13 +137,13 @@ fn learn(
     Ok(losses)
 }
 
-/// A short warm-up, then half a cosine down to zero; `progress` runs from 0 to 1.
+/// A short warm-up, then cosine decay to zero; `progress` runs from 0 to 1.
 fn learning_rate(progress: f64) -> f64 {
     let warm_up = (progress / 0.05).min(1.0);
     LEARNING_RATE * warm_up * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
 }
 
-/// The digit that the model sees in each image.
+/// Predicts the digit in each image.
 fn predict_in(
     precision: Precision,
     model: &Model,

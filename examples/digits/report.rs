@@ -1,4 +1,4 @@
-//! What is shown at the end.
+//! The report at the end of the training.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub fn confusion(digits: &[Digit], predicted: &[usize]) -> String {
     table += &format!("\n------+{}\n", "-".repeat(40));
     for (class, row) in counts.iter().enumerate() {
         table += &format!("{class:5} |");
-        // Zeros would hide what there is to see.
+        // Zeros would hide the other counts.
         table.extend(row.iter().map(|&count| match count {
             0 => "   .".into(),
             count => format!("{count:4}"),
@@ -31,7 +31,7 @@ pub fn confusion(digits: &[Digit], predicted: &[usize]) -> String {
 
 /// Draws the mean loss of each epoch.
 pub fn loss_curve(losses: &[f32], path: &Path) -> Result<()> {
-    // A font of our own: a machine may have none.
+    // Register a font, since the machine may have none.
     let font = epaint_default_fonts::UBUNTU_LIGHT;
     let _ = register_font("sans-serif", FontStyle::Normal, font);
     let highest = losses.iter().copied().fold(0.0, f32::max);

@@ -1,4 +1,4 @@
-//! One step of the training, in `f32` or in mixed precision.
+//! A training step, in `f32` or in mixed precision.
 
 #[cfg(feature = "f16")]
 use anyhow::Error;
@@ -9,17 +9,17 @@ use perceiver::prelude::*;
 use crate::Model;
 use crate::data::Batch;
 
-/// The numbers that a step computes with.
+/// The precision that a step computes in.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub enum Precision {
     /// 32 bits.
     F32,
-    /// Half precision with sums in `f32`, from parameters in `f32`.
+    /// Half precision, with sums and parameters in `f32`.
     #[cfg(feature = "f16")]
     Mixed,
 }
 
-/// What a training step needs beside the model.
+/// The state of the training, besides the model.
 pub struct Trainer {
     optimizer: Adam<Model, f32, AutoDevice>,
     grads: Option<Gradients<f32, AutoDevice>>,
@@ -43,7 +43,7 @@ impl Trainer {
         }
     }
 
-    /// Lets the model learn from a batch; gives the logits and the loss of before.
+    /// Trains the model on a batch; returns the logits and the loss from before the update.
     pub fn step(
         &mut self,
         model: &mut Model,
@@ -83,7 +83,7 @@ impl Trainer {
         let values = logits.retaped::<NoneTape>().to_dtype::<f32>().as_vec();
         let loss = cross_entropy_with_logits_loss(logits, batch.targets.to_dtype());
         let loss_value = loss.retaped::<NoneTape>().to_dtype::<f32>().array();
-        // The error of dfdx's `Cuda` is not one of the standard library's.
+        // The error of dfdx's `Cuda` does not implement the standard library's `Error`.
         let scaler = &mut self.scaler;
         let grads = scaler.try_backward(loss).map_err(Error::msg)?;
         let grads = scaler.try_unscale(model, &copy, grads).map_err(Error::msg)?;

@@ -1,7 +1,7 @@
-//! dfdx's `Cuda` device, with errors for what a machine lacks.
+//! dfdx's `Cuda` device, with errors that say what is missing on a machine.
 //!
-//! dfdx's own `Cuda::try_build` panics where there is no driver or no such GPU. [`device`] says what is wrong, and what
-//! to do about it:
+//! dfdx's own `Cuda::try_build` panics if there is no driver or no such GPU. [`device`] returns an error that says what
+//! is wrong and how to fix it:
 //!
 //! ```no_run
 //! use perceiver::prelude::*;
@@ -17,14 +17,14 @@
 //! };
 //! let model = dev.build_module::<Digits, f32>();
 //! let images: Tensor<Rank4<5, 8, 8, 1>, f32, _> = dev.sample_normal();
-//! let logits = model.try_forward(images)?; // `ForwardError::Device` if there is too little memory
+//! let logits = model.try_forward(images)?; // `ForwardError::Device` if memory runs out
 //! # Ok::<(), perceiver::ForwardError<CudaError>>(())
 //! ```
 //!
-//! A program is linked to the driver's library, `libcuda.so.1`, and to CUDA's `libcublas`, `libcublasLt` and `libnvrtc`.
-//! Without one of them the system does not start it at all ("error while loading shared libraries"), and nothing here
-//! can say so. The programs that the repository's `tests/cuda/build.sh` makes look for them when they are first needed:
-//! they start on every machine, and [`device`] returns [`CudaDeviceError::NoDriver`].
+//! Programs link to the driver's library, `libcuda.so.1`, and to CUDA's `libcublas`, `libcublasLt` and `libnvrtc`. If
+//! one of them is missing, the program does not start at all ("error while loading shared libraries"), and this module
+//! cannot report it. Programs built by the repository's `tests/cuda/build.sh` load these libraries on first use: they
+//! start on every machine, and [`device`] returns [`CudaDeviceError::NoDriver`].
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -33,54 +33,54 @@ use cudarc::driver::sys::CUresult;
 use cudarc::driver::{DriverError, result};
 use dfdx::prelude::*;
 
-/// Why a GPU cannot be used.
+/// The reason why a GPU cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaDeviceError {
     /// There is no driver on this machine.
     #[error(
-        "there is no NVIDIA driver on this machine, `libcuda.so.1` was not found: install one (`nvidia-smi` then lists \
+        "there is no NVIDIA driver on this machine (`libcuda.so.1` not found): install one (`nvidia-smi` then lists \
          the GPUs), or build without the feature `cuda` to run on the CPU"
     )]
     NoDriver,
-    /// There is a driver, but it does not start.
+    /// There is a driver, but it fails to start.
     #[error(
-        "the NVIDIA driver does not start: {0}. If `nvidia-smi` fails too, load the driver again or restart the machine, \
-         as after every update of the driver"
+        "the NVIDIA driver failed to start: {0}. If `nvidia-smi` fails too, reload the driver or reboot the machine, \
+         as after every driver update"
     )]
     Driver(DriverError),
-    /// There is a driver, but no GPU that it may use.
+    /// There is a driver, but no GPU is available to it.
     #[error(
-        "the NVIDIA driver has no GPU to use: `nvidia-smi` has to list one, `CUDA_VISIBLE_DEVICES` must not hide it, and \
-         a container has to be started with it (`--gpus all`)"
+        "the NVIDIA driver has no GPU to use: `nvidia-smi` must list one, `CUDA_VISIBLE_DEVICES` must not hide it, and \
+         a container must be started with access to it (`--gpus all`)"
     )]
     NoDevice,
-    /// There are GPUs, but not so many.
+    /// There are GPUs, but none with this number.
     #[error(
-        "there is no GPU {ordinal}: the driver has {found}, counted from 0. `nvidia-smi` lists them; \
+        "there is no GPU {ordinal}: the driver has {found}, numbered from 0. `nvidia-smi` lists them; \
          `CUDA_VISIBLE_DEVICES` hides and renumbers them"
     )]
     NoSuchDevice {
-        /// The number that was asked for.
+        /// The requested number.
         ordinal: usize,
-        /// How many there are.
+        /// The number of GPUs.
         found: usize,
     },
-    /// The GPU is there, but it cannot be used: out of memory most likely, taken by other programs.
+    /// The GPU exists but cannot be used, most likely because other programs have taken up its memory.
     #[error(
-        "GPU {ordinal} cannot be used: {error}. `nvidia-smi` shows which programs use it and how much memory they have"
+        "GPU {ordinal} cannot be used: {error}. `nvidia-smi` shows which programs use it and how much memory they take"
     )]
     Device {
         /// The GPU's number.
         ordinal: usize,
-        /// What dfdx says.
+        /// The error from dfdx.
         error: CudaError,
     },
-    /// dfdx compiles some of its kernels when they are first used, and could not do that.
+    /// dfdx compiles some of its kernels on first use, which failed.
     #[error(
-        "GPU {ordinal} is there, but dfdx cannot compile kernels for it: {message}. CUDA's `libnvrtc` and \
-         `libnvrtc-builtins` have to be among the libraries that the system finds (`LD_LIBRARY_PATH`), and CUDA's and \
-         dfdx's headers where they were when the program was built"
+        "GPU {ordinal} was found, but dfdx cannot compile kernels for it: {message}. CUDA's `libnvrtc` and \
+         `libnvrtc-builtins` must be on the library path (`LD_LIBRARY_PATH`), and CUDA's and dfdx's headers must be \
+         where they were when the program was built"
     )]
     Kernels {
         /// The GPU's number.
@@ -90,10 +90,10 @@ pub enum CudaDeviceError {
     },
 }
 
-/// How many GPUs the driver has; they are counted from 0.
+/// Returns the number of GPUs, which are numbered from 0.
 ///
 /// # Errors
-/// If there is no driver, it does not start, or it has no GPU.
+/// If there is no driver, or the driver does not start or has no GPU.
 pub fn count() -> Result<usize, CudaDeviceError> {
     let found = result::init().and_then(|()| result::device::get_count());
     match found {
@@ -105,18 +105,18 @@ pub fn count() -> Result<usize, CudaDeviceError> {
     }
 }
 
-/// The GPU of that number, counted from 0, with the seed 0 for what is sampled.
+/// Returns GPU `ordinal`, numbered from 0, with random seed 0.
 ///
 /// # Errors
-/// If there is no such GPU or it cannot be used; the error says what to do.
+/// If there is no such GPU or it cannot be used; the error says how to fix it.
 pub fn device(ordinal: usize) -> Result<Cuda, CudaDeviceError> {
     device_from_seed(ordinal, 0)
 }
 
-/// The GPU of that number, counted from 0, with a seed for what is sampled.
+/// Returns GPU `ordinal`, numbered from 0, with the given random seed.
 ///
 /// # Errors
-/// If there is no such GPU or it cannot be used; the error says what to do.
+/// If there is no such GPU or it cannot be used; the error says how to fix it.
 pub fn device_from_seed(ordinal: usize, seed: u64) -> Result<Cuda, CudaDeviceError> {
     let found = count()?;
     if ordinal >= found {
@@ -131,7 +131,7 @@ pub fn device_from_seed(ordinal: usize, seed: u64) -> Result<Cuda, CudaDeviceErr
     }
 }
 
-/// A device that has compiled and run a kernel, so that what is missing for that is missed here.
+/// Builds a device and runs a kernel on it, so that a missing library fails here.
 fn tried(ordinal: usize, seed: u64) -> Result<Cuda, CudaError> {
     let device = Cuda::try_build(ordinal, seed)?;
     let x: Tensor<Rank2<2, 3>, f32, Cuda> = device.try_zeros()?;
@@ -140,12 +140,12 @@ fn tried(ordinal: usize, seed: u64) -> Result<Cuda, CudaError> {
     Ok(device)
 }
 
-/// Runs `f` and turns dfdx's out-of-memory panic into an error: it copies a tensor that is in use elsewhere
-/// before it writes over it, and takes that copy for granted.
+/// Runs `f` and turns dfdx's out-of-memory panic into an error: before it overwrites a tensor that is in use elsewhere,
+/// dfdx copies it, and unwraps the result.
 pub(crate) fn memory_is_an_error<T, Err: 'static>(
     f: impl FnOnce() -> Result<T, Err>,
 ) -> Result<T, Err> {
-    // What `f` leaves half-done goes with it: tensors are never seen while they change.
+    // Whatever `f` leaves unfinished is dropped with it: tensors are never visible while they change.
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
         let error = DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY);
         let error: Box<dyn Any> = Box::new(CudaError::Driver(error));
@@ -156,7 +156,7 @@ pub(crate) fn memory_is_an_error<T, Err: 'static>(
     })
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 fn message(panic: &(dyn Any + Send)) -> &str {
     match panic.downcast_ref::<String>() {
         Some(message) => message,

@@ -1,4 +1,4 @@
-//! What can go wrong in a forward pass.
+//! Errors in a forward pass.
 
 use std::fmt::{Debug, Display};
 
@@ -6,16 +6,16 @@ use dfdx::tensor::CpuError;
 #[cfg(feature = "cuda")]
 use dfdx::tensor::CudaError;
 
-/// Why a forward pass stopped. `Err` is the device's own error, dfdx's `CpuError` or `CudaError`.
+/// An error in a forward pass. `Err` is the device's own error, dfdx's `CpuError` or `CudaError`.
 ///
-/// What the compiler can check never gets here; this is for sizes known only when the program runs.
+/// Shapes that the compiler can check never cause these errors; they are for sizes known only at run time.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError<Err: Debug + Display> {
-    /// The mask does not lie over the input: an axis with a size known only at run time differs.
+    /// The mask does not match the input: an axis whose size is known only at run time differs.
     #[error(
-        "the mask has the shape {mask:?}, but the input has {input:?} before its channels: give the \
-         mask one `bool` for each position of the input"
+        "the mask has shape {mask:?}, but the input has shape {input:?} without its channels: the mask \
+         must have one `bool` for each position of the input"
     )]
     MaskShape {
         /// The mask's sizes.
@@ -23,15 +23,13 @@ pub enum ForwardError<Err: Debug + Display> {
         /// The sizes of the input's batch and axes.
         input: Vec<usize>,
     },
-    /// There is nothing to do: the batch or an axis is empty.
-    #[error(
-        "the input has the shape {shape:?} before its channels: batch and axes must not be empty"
-    )]
+    /// The batch or an axis of the input is empty.
+    #[error("the input has shape {shape:?} without its channels: batch and axes must not be empty")]
     Empty {
         /// The sizes of the input's batch and axes.
         shape: Vec<usize>,
     },
-    /// The device could not do it: out of memory, or a parameter was replaced by one of another size.
+    /// The device failed: it ran out of memory, or a parameter was replaced by one of a different size.
     #[error("the device failed: {0}")]
     Device(Err),
 }
@@ -43,8 +41,8 @@ impl<Err: Debug + Display> From<Err> for ForwardError<Err> {
 }
 
 impl<Err: WrongSize> ForwardError<Err> {
-    /// The same as the device's own error, which a dfdx `Module` must return so that modules can be composed. A shape
-    /// error becomes the device's "wrong number of elements".
+    /// Converts to the device's own error, which a dfdx `Module` must return so that modules can be composed. A shape
+    /// error becomes the device's "wrong number of elements" error.
     pub fn into_device_error(self) -> Err {
         match self {
             Self::Device(error) => error,
@@ -53,7 +51,7 @@ impl<Err: WrongSize> ForwardError<Err> {
     }
 }
 
-/// So that `?` works in a dfdx module of one's own that a declared model is part of. As
+/// Makes `?` work in a custom dfdx module that contains a declared model. Same as
 /// [`into_device_error`](ForwardError::into_device_error).
 impl From<ForwardError<Self>> for CpuError {
     fn from(error: ForwardError<Self>) -> Self {
@@ -61,7 +59,7 @@ impl From<ForwardError<Self>> for CpuError {
     }
 }
 
-/// As for [`CpuError`].
+/// Same as for [`CpuError`].
 #[cfg(feature = "cuda")]
 impl From<ForwardError<Self>> for CudaError {
     fn from(error: ForwardError<Self>) -> Self {
@@ -69,9 +67,9 @@ impl From<ForwardError<Self>> for CudaError {
     }
 }
 
-/// A device's error that can say that sizes do not fit together.
+/// A device error that can report mismatched sizes.
 pub trait WrongSize: Debug + Display + From<ForwardError<Self>> + 'static {
-    /// The device's "wrong number of elements".
+    /// Returns the device's "wrong number of elements" error.
     fn wrong_size() -> Self;
 }
 

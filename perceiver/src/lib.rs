@@ -26,13 +26,13 @@
 //! assert_eq!(model.num_trainable_params(), Digits::PARAMETERS);
 //! ```
 //!
-//! - [`perceiver!`] is the declaration: its keys, their defaults, and what it makes.
-//! - [`spec`] is what a declaration says, and [`model`] is the model over it, for models written by hand.
-//! - [`input`], [`position`] and [`nn`] have the parts.
-//! - [`ops`] has the operations, each with a trait for devices that have a kernel of their own.
-//! - `mixed`, with the feature `f16`, is for training in mixed precision.
-//! - `cuda`, with the feature `cuda`, returns a GPU, or an error that says what is missing.
-//! - [`checkpoint`] has the errors of `save_checkpoint` and `load_checkpoint`.
+//! - [`perceiver!`] documents declarations: the keys, their defaults, and what is generated.
+//! - [`spec`] describes a model, and [`model`] implements it; together they let you write a model by hand.
+//! - [`input`], [`position`] and [`nn`] contain the building blocks.
+//! - [`ops`] contains the operations, each with a trait that devices with their own kernel implement.
+//! - `mixed` (feature `f16`) is for training in mixed precision.
+//! - `cuda` (feature `cuda`) returns a GPU device, or an error that says what is missing.
+//! - [`checkpoint`] contains the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;
 #[cfg(feature = "cuda")]
@@ -65,11 +65,10 @@ macro_rules! perceiver {
     };
 }
 
-/// What a program that declares a model needs: [`perceiver!`](crate::perceiver!) and all of dfdx's
-/// prelude.
+/// Everything needed to declare a model: [`perceiver!`](crate::perceiver!) and all of dfdx's prelude.
 ///
-/// `Device` is this crate's [`Device`], which is dfdx's with the Perceiver's operations, so
-/// that code over any device can call a declared model.
+/// `Device` is this crate's [`Device`], which extends dfdx's with the Perceiver's operations, so that code that is
+/// generic over the device can call a declared model.
 pub mod prelude {
     #[doc(hidden)]
     pub use crate::declare::traced::Backward as _;
@@ -96,13 +95,13 @@ pub mod __private {
     pub use crate::declare::accepts::*;
     pub use crate::declare::{Count, check, expect_forward, ide, size_at, token_dim};
     pub use crate::input::Grid;
-    pub use crate::model::{Latents as LatentsOutput, MeanPool, Perceiver};
+    pub use crate::model::{ClassQuery, Latents as LatentsOutput, MeanPool, Perceiver};
     pub use crate::position::{Fourier, MaxFreq, Position};
     pub use crate::spec::{Dropout, Heads, Share, Softmax, Spec};
     pub use crate::{Device, ForwardError};
 }
 
-/// The code in the README, as tests.
+/// Runs the code in the README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -1,8 +1,8 @@
-//! Training in mixed precision: parameters in `f32`, a copy of them in half precision for each step.
+//! Training in mixed precision: parameters in `f32`, with a copy in half precision for each step.
 //!
-//! Half precision loses what training needs: a small gradient becomes zero, a small change of a weight too, and the
-//! second moments of dfdx's Adam. The remedies are those of Micikevicius et al. 2018 (arXiv 1710.03740), which PyTorch
-//! has too: an optimizer that works on `f32`, and a loss that is scaled up before its backward pass.
+//! Half precision loses values that training needs: small gradients, small weight updates and the second moments of
+//! dfdx's Adam become zero. The remedies are those of Micikevicius et al. 2018 (arXiv 1710.03740), as in PyTorch: an
+//! optimizer that works in `f32`, and a loss that is scaled up before its backward pass.
 //!
 //! ```
 //! use perceiver::dfdx::dtypes::{AMP, f16};
@@ -43,20 +43,20 @@ use dfdx::tensor_ops::Device as TensorDevice;
 
 use crate::ops::set_gradient;
 
-/// The largest scale: the next power of two is beyond `f16`.
+/// The largest scale: the next power of two overflows `f16`.
 const LARGEST: f64 = 32_768.0;
-/// The smallest: below it gradients are not too large but wrong.
+/// The smallest scale: gradients that still overflow here are wrong, not just too large.
 const SMALLEST: f64 = 1.0;
-/// After how many steps without an overflow the scale is doubled, as in PyTorch.
+/// The number of steps without an overflow after which the scale is doubled, as in PyTorch.
 const GROWTH_INTERVAL: u32 = 2000;
 
-/// Scales losses up, and gradients down again, by as much as half precision allows.
+/// Scales losses up, and gradients back down, by as much as half precision allows.
 ///
-/// The scale starts at 1,024 unless it is given. It is halved when a gradient overflows, and doubled after 2,000 steps
-/// in which none did; at most 32,768, since `f16` ends there.
+/// The scale starts at 1,024 by default. It is halved when a gradient overflows, and doubled after 2,000 steps without
+/// an overflow, up to 32,768, the largest power of two in `f16`.
 ///
-/// What goes back through dfdx's cross entropy is first the scale times the number of classes. With 1,000 classes a
-/// scale above 64 overflows there: the first steps are left out until it fits.
+/// The first value in the backward pass of dfdx's cross entropy is the scale times the number of classes. With 1,000
+/// classes, a scale above 64 overflows there, so the first steps are skipped until the scale fits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradScaler {
     scale: f64,
@@ -70,21 +70,21 @@ impl Default for GradScaler {
 }
 
 impl GradScaler {
-    /// Starts with a scale; it becomes the nearest power of two from 1 to 32,768, with which half precision multiplies
-    /// without rounding.
+    /// Creates a scaler with an initial scale, which is rounded to the nearest power of two from 1 to 32,768: half
+    /// precision multiplies by those without rounding.
     #[must_use]
     pub fn new(scale: f64) -> Self {
         let scale = if scale.is_nan() { SMALLEST } else { scale };
         Self { scale: scale.clamp(SMALLEST, LARGEST).log2().round().exp2(), steps: 0 }
     }
 
-    /// What a loss is multiplied with at present.
+    /// Returns the factor by which losses are currently multiplied.
     #[must_use]
     pub fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// The gradients of the scaled loss.
+    /// Computes the gradients of the scaled loss.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -96,11 +96,11 @@ impl GradScaler {
         loss.try_mul(scale)?.try_backward()
     }
 
-    /// Makes of the gradients of `copy`, from [`try_backward`](Self::try_backward), those of `model`: in `f32`, and not
-    /// scaled. `copy` is what `model.to_dtype()` gave. A parameter that the loss does not depend on has the gradient 0.
+    /// Converts the gradients of `copy`, from [`try_backward`](Self::try_backward), to unscaled `f32` gradients of
+    /// `model`. `copy` must be the result of `model.to_dtype()`. A parameter that the loss does not depend on has
+    /// gradient 0.
     ///
-    /// Gives `None` where a gradient is infinite or not a number: the step is to be left out, and the next one has a
-    /// smaller scale.
+    /// Returns `None` if a gradient is infinite or NaN: skip this step; the next one uses a smaller scale.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -140,7 +140,7 @@ impl GradScaler {
     }
 }
 
-/// Makes a module of the gradients of one.
+/// Turns the gradients of a module into a module.
 struct Widen<E: Dtype, D: TensorDevice<E>> {
     gradients: Gradients<E, D>,
     scale: f64,
@@ -163,11 +163,10 @@ impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> TensorVisitor<E, D> for W
     }
 }
 
-/// Collects gradients that a module has as its tensors.
+/// Collects gradients from a module that has them as its tensors.
 struct Collect<D: TensorDevice<f32>> {
     gradients: Gradients<f32, D>,
-    /// 0, or not a number if one of the gradients is none or infinite; read once, since each reading waits for the
-    /// device.
+    /// 0, or NaN if a gradient is infinite or NaN; read only once, since each read waits for the device.
     check: Option<Tensor<Rank0, f32, D>>,
 }
 
@@ -204,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// A weight, which is a module too.
+    /// A weight, which is also a module.
     type Layer = Tensor<Rank2<3, 2>, f32, Cpu>;
     type Mixed = AMP<f16>;
 

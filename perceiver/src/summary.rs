@@ -5,10 +5,10 @@ use std::fmt;
 use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::prelude::{Device, Dtype};
 
-use crate::checkpoint::{PERCEIVER_PYTORCH, each_tensor};
+use crate::checkpoint::{each_tensor, part_name};
 
-/// The parts of a model with the shapes of their tensors and the number of their parameters. Prints as a
-/// table; equal parts of several layers share a line, with the numbers of the first and the last.
+/// The parts of a model with the shapes of their tensors and their numbers of parameters. Displayed as a table; equal
+/// parts of several layers share a line, with the numbers of the first and the last layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The model's name.
@@ -21,7 +21,7 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Part {
-    /// As in a checkpoint, such as `layers.0.cross_attn`.
+    /// The name in a checkpoint, such as `layers.0.cross_attn`.
     pub name: String,
     /// The name of each tensor within the part, and its shape.
     pub tensors: Vec<(String, Vec<usize>)>,
@@ -37,7 +37,7 @@ impl Part {
 }
 
 impl Summary {
-    /// The summary of any dfdx module, under a name.
+    /// Summarises any dfdx module, under the given name.
     pub fn of<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(name: &str, model: &M) -> Self {
         let mut tensors = Vec::new();
         each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
@@ -49,7 +49,7 @@ impl Summary {
     fn of_tensors(name: &str, tensors: Vec<(String, Vec<usize>)>) -> Self {
         let mut parts: Vec<Part> = Vec::new();
         for (name, shape) in tensors {
-            let name = PERCEIVER_PYTORCH.names(&name).swap_remove(0);
+            let name = part_name(&name);
             let (part, tensor) = split(&name);
             match parts.last_mut().filter(|last| last.name == part) {
                 Some(last) => last.tensors.push((tensor, shape)),
@@ -59,14 +59,14 @@ impl Summary {
         Self { name: name.into(), parts }
     }
 
-    /// The number of parameters of all parts.
+    /// The total number of parameters.
     #[must_use]
     pub fn parameters(&self) -> usize {
         self.parts.iter().map(Part::parameters).sum()
     }
 }
 
-/// `layers.0.cross_attn.fn.to_q.weight` is `to_q.weight` of `layers.0.cross_attn`.
+/// Splits the name of a tensor: `layers.0.cross_attn.fn.to_q.weight` is `to_q.weight` of `layers.0.cross_attn`.
 fn split(name: &str) -> (String, String) {
     let end = [".fn.", ".norm", "."].iter().find_map(|mark| name.find(mark));
     let (part, tensor) = name.split_at(end.unwrap_or(0));
@@ -77,9 +77,9 @@ fn split(name: &str) -> (String, String) {
     (part.into(), tensor.trim_start_matches('.').into())
 }
 
-/// A line of the printed table: some equal parts of layers that follow each other.
+/// A line of the printed table: a part, or equal parts of several layers.
 struct Line<'a> {
-    /// The numbers of the layers, if the part is in one.
+    /// The numbers of the first and the last layer, if the part is in a layer.
     layers: Option<(&'a str, &'a str)>,
     /// The part's name within its layer.
     name: &'a str,
@@ -126,7 +126,7 @@ impl Line<'_> {
         }
     }
 
-    /// The part's matrices; vectors go without saying.
+    /// The shapes of the part's matrices; vectors are omitted.
     fn shapes(&self) -> String {
         let matrices = self.part.tensors.iter().filter(|(_, shape)| shape.len() > 1);
         let shapes = matrices.map(|(name, shape)| {

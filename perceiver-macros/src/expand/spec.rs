@@ -9,7 +9,7 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     let span = name.span();
     let output = match model.output {
         Output::MeanPool(_) => {
-            quote_spanned!(span=> __::MeanPool<__::Const<{ #name::LATENT_DIM }>, __::Const<{ #name::NUM_CLASSES }>>)
+            quote_spanned!(span=> __::MeanPool<__::Const<{ #name::NUM_CLASSES }>>)
         }
         Output::Latents => quote_spanned!(span=> __::LatentsOutput),
     };
@@ -38,8 +38,8 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
             const POSITION: __::Position = #position;
             const DEPTH: __::usize = #name::DEPTH;
             const SELF_PER_CROSS_ATTN: __::usize = #name::SELF_PER_CROSS_ATTN;
-            const CROSS_HEADS: __::Heads = __::Heads { count: #name::CROSS_HEADS, dim: #name::CROSS_DIM_HEAD };
-            const LATENT_HEADS: __::Heads = __::Heads { count: #name::LATENT_HEADS, dim: #name::LATENT_DIM_HEAD };
+            const CROSS_HEADS: __::Heads = __::Heads::new(#name::CROSS_HEADS, #name::CROSS_DIM_HEAD);
+            const LATENT_HEADS: __::Heads = __::Heads::new(#name::LATENT_HEADS, #name::LATENT_DIM_HEAD);
             const SHARE: __::Share = __::Share::tied(#name::WEIGHT_TIE_LAYERS);
             const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(#name::INVERTED_CROSS_ATTN);
             const DROPOUT: __::Dropout =

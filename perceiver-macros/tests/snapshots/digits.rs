@@ -81,10 +81,7 @@ const _: () = {
         type Input = __::Grid<{ Digits::INPUT_AXIS }, { Digits::INPUT_CHANNELS }>;
         type NumLatents = __::Const<{ Digits::NUM_LATENTS }>;
         type LatentDim = __::Const<{ Digits::LATENT_DIM }>;
-        type Output = __::MeanPool<
-            __::Const<{ Digits::LATENT_DIM }>,
-            __::Const<{ Digits::NUM_CLASSES }>,
-        >;
+        type Output = __::MeanPool<__::Const<{ Digits::NUM_CLASSES }>>;
         const POSITION: __::Position = __::Position::Fourier(__::Fourier {
             bands: Digits::NUM_FREQ_BANDS,
             max_freq: __::MaxFreq::Same(Digits::MAX_FREQ),
@@ -92,14 +89,14 @@ const _: () = {
         });
         const DEPTH: __::usize = Digits::DEPTH;
         const SELF_PER_CROSS_ATTN: __::usize = Digits::SELF_PER_CROSS_ATTN;
-        const CROSS_HEADS: __::Heads = __::Heads {
-            count: Digits::CROSS_HEADS,
-            dim: Digits::CROSS_DIM_HEAD,
-        };
-        const LATENT_HEADS: __::Heads = __::Heads {
-            count: Digits::LATENT_HEADS,
-            dim: Digits::LATENT_DIM_HEAD,
-        };
+        const CROSS_HEADS: __::Heads = __::Heads::new(
+            Digits::CROSS_HEADS,
+            Digits::CROSS_DIM_HEAD,
+        );
+        const LATENT_HEADS: __::Heads = __::Heads::new(
+            Digits::LATENT_HEADS,
+            Digits::LATENT_DIM_HEAD,
+        );
         const SHARE: __::Share = __::Share::tied(Digits::WEIGHT_TIE_LAYERS);
         const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(
             Digits::INVERTED_CROSS_ATTN,

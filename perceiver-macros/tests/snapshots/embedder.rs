@@ -101,14 +101,14 @@ const _: () = {
         });
         const DEPTH: __::usize = Embedder::DEPTH;
         const SELF_PER_CROSS_ATTN: __::usize = Embedder::SELF_PER_CROSS_ATTN;
-        const CROSS_HEADS: __::Heads = __::Heads {
-            count: Embedder::CROSS_HEADS,
-            dim: Embedder::CROSS_DIM_HEAD,
-        };
-        const LATENT_HEADS: __::Heads = __::Heads {
-            count: Embedder::LATENT_HEADS,
-            dim: Embedder::LATENT_DIM_HEAD,
-        };
+        const CROSS_HEADS: __::Heads = __::Heads::new(
+            Embedder::CROSS_HEADS,
+            Embedder::CROSS_DIM_HEAD,
+        );
+        const LATENT_HEADS: __::Heads = __::Heads::new(
+            Embedder::LATENT_HEADS,
+            Embedder::LATENT_DIM_HEAD,
+        );
         const SHARE: __::Share = __::Share::tied(Embedder::WEIGHT_TIE_LAYERS);
         const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(
             Embedder::INVERTED_CROSS_ATTN,

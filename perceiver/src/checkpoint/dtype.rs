@@ -1,16 +1,16 @@
-//! The data types a checkpoint can have.
+//! The data types that checkpoints support.
 
 use dfdx::shapes::Dtype;
 
-/// A data type whose tensors can be written to a checkpoint and read from it.
+/// A data type whose tensors can be saved to and loaded from a checkpoint.
 pub trait CheckpointDtype: Dtype {
-    /// Its name in the file.
+    /// The data type in the file.
     const DTYPE: safetensors::Dtype;
 
-    /// Appends the bytes of `values`, little endian.
+    /// Appends `values` to `bytes` in little-endian order.
     fn write(values: &[Self], bytes: &mut Vec<u8>);
 
-    /// The values that [`write`](Self::write) wrote.
+    /// Decodes values written by [`write`](Self::write).
     fn read(bytes: &[u8]) -> Vec<Self>;
 }
 

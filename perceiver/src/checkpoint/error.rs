@@ -1,11 +1,10 @@
-//! What can be wrong with a checkpoint.
+//! Errors when saving and loading checkpoints.
 
 use std::path::PathBuf;
 
 use safetensors::Dtype;
 
-/// Why a checkpoint could not be written or read. Whatever it is, a file that was there before and the
-/// model are as they were.
+/// An error from saving or loading a checkpoint. On any error, the model and an existing file are left unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -14,7 +13,7 @@ pub enum CheckpointError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The underlying I/O error.
         source: std::io::Error,
     },
     /// The file could not be written.
@@ -22,21 +21,21 @@ pub enum CheckpointError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The underlying I/O error.
         source: std::io::Error,
     },
-    /// The file is not a whole safetensors file.
+    /// The file is not a complete safetensors file.
     #[error(
-        "{} is not a whole safetensors file ({source}): it may be cut off, or of another format; \
-         PyTorch writes safetensors with `safetensors.torch.save_model`", path.display()
+        "{} is not a complete safetensors file ({source}): it may be truncated or in another format; \
+         in PyTorch, save with `safetensors.torch.save_model`", path.display()
     )]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with its header.
+        /// The error from parsing its header.
         source: safetensors::SafeTensorError,
     },
-    /// The tensors in the file are not those of the model.
+    /// The tensors in the file do not match those of the model.
     #[error("{} is not a checkpoint of this model:{}", path.display(), list(problems))]
     Mismatch {
         /// The file.
@@ -46,73 +45,73 @@ pub enum CheckpointError {
     },
 }
 
-/// How one tensor of a file does not match the model.
+/// A mismatch between a tensor in the file and the model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The model has it, the file does not.
+    /// The tensor is in the model but not in the file.
     #[error("`{tensor}` is missing: expected {dtype:?} {shape:?}")]
     Missing {
         /// The tensor's name.
         tensor: String,
-        /// The data type the model has.
+        /// The data type in the model.
         dtype: Dtype,
-        /// The shape the model has.
+        /// The shape in the model.
         shape: Vec<usize>,
     },
-    /// The file has it, the model does not.
-    #[error("`{tensor}` is not in the model: expected no such tensor, found {dtype:?} {shape:?}")]
+    /// The tensor is in the file but not in the model.
+    #[error("`{tensor}` is not in the model, but the file has it as {dtype:?} {shape:?}")]
     Unexpected {
         /// The tensor's name.
         tensor: String,
-        /// The data type the file has.
+        /// The data type in the file.
         dtype: Dtype,
-        /// The shape the file has.
+        /// The shape in the file.
         shape: Vec<usize>,
     },
     /// The shapes differ.
-    #[error("`{tensor}` has another shape: expected {expected:?}, found {found:?}")]
+    #[error("`{tensor}` has the wrong shape: expected {expected:?}, found {found:?}")]
     Shape {
         /// The tensor's name.
         tensor: String,
-        /// The shape the model has.
+        /// The shape in the model.
         expected: Vec<usize>,
-        /// The shape the file has.
+        /// The shape in the file.
         found: Vec<usize>,
     },
     /// The data types differ.
     #[error(
-        "`{tensor}` has another data type: expected {expected:?}, found {found:?}; build the model \
-         with the file's data type and convert it with `to_dtype`"
+        "`{tensor}` has the wrong data type: expected {expected:?}, found {found:?}; build the model \
+         with the file's data type, then convert it with `to_dtype`"
     )]
     Dtype {
         /// The tensor's name.
         tensor: String,
-        /// The data type the model has.
+        /// The data type in the model.
         expected: Dtype,
-        /// The data type the file has.
+        /// The data type in the file.
         found: Dtype,
     },
-    /// The model ties two layers that differ in the file.
+    /// Two layers that the model ties differ in the file.
     #[error(
-        "`{tensor}` differs from `{first}`: expected the same values, since the declaration has \
+        "`{tensor}` differs from `{first}`: expected the same values, because the declaration sets \
          `weight_tie_layers: true`"
     )]
     Untied {
         /// The tensor's name.
         tensor: String,
-        /// The tensor of the first layer it is tied to.
+        /// The corresponding tensor of the first of the tied layers.
         first: String,
     },
-    /// The file has one tensor under two names, one of them of an older release.
-    #[error("`{tensor}` is in the file twice, under this name and an older release's")]
+    /// The file has the same tensor under two names, such as the current one and that of an older release.
+    #[error("`{tensor}` is in the file twice, under different names")]
     Twice {
         /// The tensor's name.
         tensor: String,
     },
 }
 
-/// A line for each of the first problems.
+/// Lists the first problems, one per line.
 fn list(problems: &[Problem]) -> String {
     const SHOWN: usize = 10;
     let mut list: String =

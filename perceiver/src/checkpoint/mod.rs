@@ -1,7 +1,7 @@
 //! Checkpoints: safetensors files with the tensor names and shapes of the PyTorch reference.
 //!
 //! A declared model's `save_checkpoint` writes the tensors of perceiver-pytorch 0.11's `state_dict`, and
-//! `load_checkpoint` reads them, so a model goes from one to the other with nothing to convert:
+//! `load_checkpoint` reads them, so models move between the two without conversion:
 //!
 //! ```python
 //! from safetensors.torch import load_file, save_model
@@ -9,19 +9,21 @@
 //! model.load_state_dict(load_file("perceiver.safetensors"))  # from `save_checkpoint`
 //! ```
 //!
-//! Files of perceiver-pytorch 0.8 to 0.10, which number the parts of a layer, can be loaded too. Tied
-//! layers appear once for each layer, as in a `state_dict`; a file that has only the first of them, as
-//! `save_model` writes, is read as well.
+//! Files from perceiver-pytorch 0.8 to 0.10, which name the parts of a layer by number, can be loaded too. Tied layers
+//! are written once for each layer, as in a `state_dict`; a file with only the first of them, as written by
+//! `save_model`, can be loaded as well.
 
 mod dtype;
 mod error;
+mod format;
 mod layout;
 mod read;
 mod write;
 
 pub use dtype::CheckpointDtype;
 pub use error::{CheckpointError, Problem};
-pub(crate) use layout::PERCEIVER_PYTORCH;
+pub(crate) use format::Format;
+pub(crate) use layout::part_name;
 pub(crate) use {read::load, write::save};
 
 use dfdx::nn::tensor_collection::{
@@ -29,7 +31,7 @@ use dfdx::nn::tensor_collection::{
 };
 use dfdx::prelude::*;
 
-/// The layers of a model: how many have weights of their own, and how many there are with those that share them.
+/// The number of layers of a model that have their own weights, and the number of all layers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depth {
     pub stored: usize,
@@ -37,7 +39,7 @@ pub(crate) struct Depth {
 }
 
 impl Depth {
-    /// The names that a tensor of ours would have without tied weights: one for each layer that its layer stands for.
+    /// Returns the names that a tensor would have without weight tying: one for each layer that shares it.
     fn names(self, name: &str) -> Vec<String> {
         match layout::layer_of(name) {
             Some(layer) if layer + 1 == self.stored => {
@@ -48,7 +50,7 @@ impl Depth {
     }
 }
 
-/// Calls a function with the name and shape of each tensor of a module, and a way to copy its data.
+/// Calls `visit` with the name and shape of each tensor of a module, and a function that copies its data.
 pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
     model: &M,
     visit: impl FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>),

@@ -10,12 +10,12 @@ use dfdx::nn::tensor_collection::{
 };
 use dfdx::prelude::{Device, Shape, Tensor};
 
-use super::{CheckpointDtype, CheckpointError, Depth, PERCEIVER_PYTORCH, Problem, each_tensor};
+use super::{CheckpointDtype, CheckpointError, Format, Problem, each_tensor};
 
-/// Reads a model from `path`. All tensors are checked before the first is changed.
+/// Loads a model from `path`. All tensors are checked before any is changed.
 pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     model: &mut M,
-    depth: Depth,
+    format: &Format,
     path: &Path,
 ) -> Result<(), CheckpointError> {
     let mut expected = Vec::new();
@@ -26,44 +26,47 @@ pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
         .map_err(|source| CheckpointError::Read { path: path.into(), source })?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|source| CheckpointError::Malformed { path: path.into(), source })?;
-    let (tensors, problems) = matched(expected, E::DTYPE, depth, &file);
+    let (tensors, problems) = matched(expected, E::DTYPE, format, &file);
     if !problems.is_empty() {
         return Err(CheckpointError::Mismatch { path: path.into(), problems });
     }
-    let visited =
-        M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Fill(tensors) });
+    let visited = M::iter_tensors(&mut RecursiveWalker {
+        m: (model, String::new()),
+        f: &mut Fill(tensors, format),
+    });
     match visited {
         Ok(_) => Ok(()),
         Err(never) => match never {},
     }
 }
 
-/// For each tensor of the model, by its name, those of a file that have its rows, and what is wrong with them.
+/// For each tensor of the model, by name, the tensors in the file that hold its rows; and all problems found.
 type Matched<'file> = (HashMap<String, Vec<TensorView<'file>>>, Vec<Problem>);
 
 fn matched<'file>(
     expected: Vec<(String, Vec<usize>)>,
     dtype: Dtype,
-    depth: Depth,
+    format: &Format,
     file: &'file SafeTensors<'_>,
 ) -> Matched<'file> {
     let mut problems = Vec::new();
     let mut found = BTreeMap::new();
     for (name, view) in file.iter() {
-        let tensor = PERCEIVER_PYTORCH.current(name);
+        let tensor = format.current(name);
         if found.insert(tensor.clone(), view).is_some() {
             problems.push(Problem::Twice { tensor });
         }
     }
     let mut tensors = HashMap::new();
-    for (name, mut shape) in expected {
-        let tied: Vec<Vec<String>> =
-            depth.names(&name).iter().map(|name| PERCEIVER_PYTORCH.names(name)).collect();
+    for (name, shape) in expected {
+        let tied = format.names(&name);
         let parts = tied.first().map_or(0, Vec::len);
-        if let Some(rows) = shape.first_mut() {
-            *rows /= parts.max(1);
-        }
+        let rows = format.rows(&name, shape.first().copied().unwrap_or_default(), parts);
         let views = (0..parts).filter_map(|part| {
+            let mut shape = shape.clone();
+            if let Some(first) = shape.first_mut() {
+                *first = rows[part];
+            }
             let names: Vec<&str> = tied.iter().map(|names| names[part].as_str()).collect();
             take(&mut found, &names, &shape, dtype, &mut problems)
         });
@@ -79,7 +82,7 @@ fn matched<'file>(
     (tensors, problems)
 }
 
-/// Takes a tensor out of what was found in a file, under all of its names: those of the layers that are tied.
+/// Removes a tensor from those found in the file, under all of its names: one for each tied layer.
 fn take<'file>(
     found: &mut BTreeMap<String, TensorView<'file>>,
     names: &[&str],
@@ -91,7 +94,7 @@ fn take<'file>(
         .iter()
         .filter_map(|&tensor| found.remove(tensor).map(|view| (tensor.to_string(), view)))
         .collect();
-    // Of tied layers one is enough: a file may name shared weights once.
+    // One of the tied layers is enough: a file may contain shared weights only once.
     let Some((first, first_view)) = views.first() else {
         problems.push(Problem::Missing {
             tensor: names.first().copied().unwrap_or_default().into(),
@@ -117,8 +120,8 @@ fn take<'file>(
     Some(first_view.clone())
 }
 
-/// Copies the tensors of a file into the model's.
-struct Fill<'file>(HashMap<String, Vec<TensorView<'file>>>);
+/// Copies the tensors of a file into those of a model.
+struct Fill<'file>(HashMap<String, Vec<TensorView<'file>>>, &'file Format);
 
 impl<E: CheckpointDtype, D: Device<E>> TensorVisitor<E, D> for Fill<'_> {
     type Viewer = (ViewTensorMut, ViewTensorName);
@@ -132,7 +135,8 @@ impl<E: CheckpointDtype, D: Device<E>> TensorVisitor<E, D> for Fill<'_> {
         (tensor, name): (&mut Tensor<S, E, D>, String),
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
         if let Some(views) = self.0.get(&name) {
-            let numbers: Vec<E> = views.iter().flat_map(|view| E::read(view.data())).collect();
+            let mut numbers: Vec<E> = views.iter().flat_map(|view| E::read(view.data())).collect();
+            self.1.from_file(&name, &mut numbers);
             tensor.copy_from(&numbers);
         }
         Ok(None)

@@ -8,22 +8,23 @@ use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::tensor_ops::Device;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::{CheckpointDtype, CheckpointError, Depth, PERCEIVER_PYTORCH, each_tensor};
+use super::{CheckpointDtype, CheckpointError, Format, each_tensor};
 
-/// Writes a model to `path`. The file appears whole or not at all: it is written beside its destination and then moved
+/// Saves a model to `path`. The file is replaced atomically: it is written next to its destination and then moved
 /// there.
 pub(crate) fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     model: &M,
-    depth: Depth,
+    format: &Format,
     path: &Path,
 ) -> Result<(), CheckpointError> {
     let mut tensors = Vec::new();
     each_tensor(model, |name, shape, data: &dyn Fn() -> Vec<E>| {
-        let mut bytes = Vec::new();
-        E::write(&data(), &mut bytes);
+        let (mut numbers, mut bytes) = (data(), Vec::new());
+        format.to_file(&name, &mut numbers);
+        E::write(&numbers, &mut bytes);
         tensors.push((name, shape, bytes));
     });
-    write_tensors(&tensors, E::DTYPE, depth, path)
+    write_tensors(&tensors, E::DTYPE, format, path)
 }
 
 type Tensor = (String, Vec<usize>, Vec<u8>);
@@ -31,27 +32,29 @@ type Tensor = (String, Vec<usize>, Vec<u8>);
 fn write_tensors(
     tensors: &[Tensor],
     dtype: Dtype,
-    depth: Depth,
+    format: &Format,
     path: &Path,
 ) -> Result<(), CheckpointError> {
     let failed =
         |error| CheckpointError::Write { path: path.into(), source: io::Error::other(error) };
     let mut views = Vec::new();
     for (name, shape, bytes) in tensors {
-        for name in depth.names(name) {
-            let names = PERCEIVER_PYTORCH.names(&name);
-            let mut shape = shape.clone();
-            if let Some(rows) = shape.first_mut() {
-                *rows /= names.len();
-            }
-            let parts = bytes.chunks((bytes.len() / names.len()).max(1));
-            for (name, part) in names.into_iter().zip(parts) {
-                let view = TensorView::new(dtype, shape.clone(), part).map_err(failed)?;
-                views.push((name, view));
+        let all_rows = shape.first().copied().unwrap_or_default();
+        for names in format.names(name) {
+            let rows = format.rows(name, all_rows, names.len());
+            let mut rest = bytes.as_slice();
+            for (name, rows) in names.into_iter().zip(rows) {
+                let mut shape = shape.clone();
+                if let Some(first) = shape.first_mut() {
+                    *first = rows;
+                }
+                let (part, after) = rest.split_at(bytes.len() / all_rows.max(1) * rows);
+                rest = after;
+                views.push((name, TensorView::new(dtype, shape, part).map_err(failed)?));
             }
         }
     }
-    // What tools that read safetensors expect of tensors in PyTorch's layout.
+    // Tools that read safetensors expect this for tensors in PyTorch's layout.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
     write_whole(path, &bytes).map_err(|source| CheckpointError::Write { path: path.into(), source })
@@ -72,7 +75,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     builder.prefix(".perceiver-");
     #[cfg(unix)]
     {
-        // As for any new file, what may be done with it is up to the umask.
+        // As for any new file, the umask determines the permissions.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
@@ -86,7 +89,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// What a link points to, which is what is replaced, not the link; whether it is there or not.
+/// Resolves a symbolic link, so that its target is replaced, not the link itself; the target need not exist.
 fn linked(path: &Path) -> PathBuf {
     match (path.canonicalize(), path.read_link()) {
         (Ok(target), _) => target,

@@ -1,8 +1,8 @@
-//! What a declared model can be given, in the words of its declaration.
+//! The inputs that a declared model accepts, with errors in terms of its declaration.
 //!
-//! A mistake is to be one error, in these words: each trait is about one part of an input and names the model and its
-//! keys where it does not hold. What `forward` returns is an associated type of what it is given: where that does not
-//! hold, rustc knows nothing of the result, so that nothing done with it is a second error.
+//! A mistake should cause a single error, in those terms: each trait covers one part of an input, and its message names
+//! the model and its keys. The result of `forward` is an associated type of the input's trait: if the input does not
+//! implement that trait, rustc knows nothing about the result, so using it causes no second error.
 
 use dfdx::prelude::*;
 
@@ -23,7 +23,7 @@ impl<const CHANNELS: usize, Model, C: Same<Const<CHANNELS>>> Channels<CHANNELS, 
 
 /// The axes and channels of an input of a fixed size.
 #[diagnostic::on_unimplemented(
-    message = "`{Model}` cannot take this input: it was declared with another `input_shape`",
+    message = "`{Model}` cannot take this input: it was declared with a different `input_shape`",
     label = "expected `{Declared}` after the batch axis, found `{Self}`"
 )]
 pub trait Shape<Declared, Model> {}
@@ -31,16 +31,16 @@ pub trait Shape<Declared, Model> {}
 #[diagnostic::do_not_recommend]
 impl<Declared, Model, S: Same<Declared>> Shape<Declared, Model> for S {}
 
-/// The positions of an input, `(batch, axis 1, ..)`, over which a mask lies.
+/// The positions of an input, `(batch, axis 1, ..)`, to which a mask applies.
 #[diagnostic::on_unimplemented(
     message = "`{Model}` cannot take this mask: expected a `bool` tensor with the input's batch and axes",
     label = "expected `Tensor<{Self}, bool, {D}>` as the mask, found `{M}`"
 )]
 pub trait MaskedBy<M, Model: ?Sized, E: Dtype, D: Storage<E>> {
-    /// The tokens with their mask.
+    /// Adds the mask to the tokens.
     ///
     /// # Errors
-    /// As [`Tokens::try_masked`].
+    /// Same as [`Tokens::try_masked`].
     fn tokens<B: Dim, T>(
         parts: (Tokens<B, E, D, T>, M),
     ) -> Result<Tokens<B, E, D, T>, ForwardError<D::Err>>
@@ -66,45 +66,45 @@ impl<Positions, M: InputMask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Stora
 pub type Latents<B, const N: usize, const DIM: usize, E, D, T> =
     Tensor<(B, Const<N>, Const<DIM>), E, D, T>;
 
-/// A tensor with `AXES` axes between batch and channels, alone or with a mask.
+/// A tensor with `AXES` axes between batch and channels, with or without a mask.
 #[diagnostic::on_unimplemented(
     message = "`{Model}` cannot take this input: it was declared with `input_axis: {AXES}`, and runs in `{E}` on `{D}`",
     label = "expected `Tensor<(batch, axes.., channels), {E}, {D}>` with {AXES} + 2 dimensions, found `{Self}`",
     note = "to mask an input, pass `(input, mask)`"
 )]
 pub trait GridInput<Model: ?Sized, const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
-    /// As [`Input::Batch`].
+    /// Same as [`Input::Batch`].
     type Batch: Dim;
-    /// As [`Input::Channels`].
+    /// Same as [`Input::Channels`].
     type Channels: Dim;
-    /// As [`Input::Sizes`].
+    /// Same as [`Input::Sizes`].
     type Sizes: Sizes;
-    /// As [`Input::Positions`].
+    /// Same as [`Input::Positions`].
     type Positions;
-    /// As [`Input::Mask`].
+    /// Same as [`Input::Mask`].
     type Mask;
-    /// As [`Input::Tape`].
+    /// Same as [`Input::Tape`].
     type Tape: Tape<E, D>;
-    /// What a classifier returns, `(batch, CLASSES)`.
+    /// The result of a classifier, `(batch, CLASSES)`.
     type Logits<const CLASSES: usize>;
-    /// What `embed` returns, `(batch, N, DIM)`.
+    /// The result of `embed`, `(batch, N, DIM)`.
     type Latents<const N: usize, const DIM: usize>;
 
-    /// As [`Input::into_tokens`].
+    /// Same as [`Input::into_tokens`].
     ///
     /// # Errors
-    /// As [`Input::into_tokens`].
+    /// Same as [`Input::into_tokens`].
     fn try_tokens(self) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
     where
         D: Device<E>,
         Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
 
-    /// The logits, as their type here.
+    /// Converts logits to `Self::Logits`.
     fn logits<const CLASSES: usize>(
         logits: Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>,
     ) -> Self::Logits<CLASSES>;
 
-    /// The latents, as their type here.
+    /// Converts latents to `Self::Latents`.
     fn latents<const N: usize, const DIM: usize>(
         latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
     ) -> Self::Latents<N, DIM>;
@@ -113,13 +113,14 @@ pub trait GridInput<Model: ?Sized, const AXES: usize, E: Dtype, D: Storage<E>>: 
 /// Never implemented.
 pub trait Never {}
 
-/// `I`, in a type of this crate, so that rustc can tell that [`Never`] does not hold for it.
+/// Wraps `I` in a type of this crate, so that rustc knows that it does not implement [`Never`].
 pub struct Any<I>(I);
 
-/// Where a single implementation fits a type, rustc takes the trait to hold when it looks up an associated type: the
-/// caret is then under `forward` and not under the argument, and what does not hold of the implementation's bounds is an
-/// error of its own. Of two implementations it looks at the bounds first; the second one never holds. (`Model: ?Sized`
-/// leaves only one inside of the first.) `tests/ui/tensor` shows if another rustc sees this differently.
+/// If only one implementation matches a type, rustc assumes that it applies when it looks up an associated type: the
+/// caret is then under `forward` instead of the argument, and each unsatisfied bound of the implementation is an error
+/// of its own. With two implementations, it checks the bounds first; the second one never applies. (`Model: ?Sized`
+/// leaves only one candidate inside the first.) `tests/ui/tensor` shows whether another version of rustc behaves
+/// differently.
 macro_rules! accept {
     ([$($Model:tt)+] [$($never:tt)*]) => {
         #[diagnostic::do_not_recommend]

@@ -1,6 +1,6 @@
-//! Checks of constants that only the compiler can evaluate: each panics with the number if it is out of range.
+//! Checks of constants that only the compiler can evaluate. Each panics with the value if it is out of range.
 
-/// An integer from 1 to `max`.
+/// Checks for an integer from 1 to `max`.
 #[track_caller]
 pub const fn count(what: &str, max: usize, value: usize) {
     if value < 1 || value > max {
@@ -9,7 +9,7 @@ pub const fn count(what: &str, max: usize, value: usize) {
     }
 }
 
-/// A number above 0.
+/// Checks for a number above 0.
 #[track_caller]
 pub const fn positive(what: &str, value: f64) {
     if !(value > 0.0 && value < f64::INFINITY) {
@@ -17,7 +17,7 @@ pub const fn positive(what: &str, value: f64) {
     }
 }
 
-/// A base of frequencies.
+/// Checks the base of frequency bands.
 #[track_caller]
 pub const fn base(what: &str, value: Option<f64>) {
     if let Some(value) = value
@@ -27,7 +27,7 @@ pub const fn base(what: &str, value: Option<f64>) {
     }
 }
 
-/// A dropout rate.
+/// Checks a dropout rate.
 #[track_caller]
 pub const fn rate(what: &str, value: f64) {
     if !(value >= 0.0 && value < 1.0) {
@@ -35,7 +35,7 @@ pub const fn rate(what: &str, value: f64) {
     }
 }
 
-/// One number for each axis.
+/// Checks that there is one number for each axis.
 #[track_caller]
 pub const fn per_axis(what: &str, axes: usize, count: usize) {
     if axes != count {
@@ -44,7 +44,7 @@ pub const fn per_axis(what: &str, axes: usize, count: usize) {
     }
 }
 
-/// A text that is written while the program is compiled.
+/// A message that is built at compile time.
 struct Message {
     bytes: [u8; 256],
     len: usize,
@@ -89,7 +89,7 @@ impl Message {
         self.text(ascii(digits.split_at(start).1))
     }
 
-    /// With up to three digits after the point; integers up to `usize::MAX`.
+    /// Appends a number with up to three decimal places; its integer part saturates at `usize::MAX`.
     const fn number(self, number: f64) -> Self {
         if number.is_nan() {
             return self.text("NaN");
@@ -99,7 +99,7 @@ impl Message {
         if size == f64::INFINITY {
             return self.text(sign).text("inf");
         }
-        // The nearest thousandth, since 0.3 is a little less than three tenths.
+        // Rounded to the nearest thousandth, since 0.3 is slightly less than three tenths.
         let (whole, thousandths) = if size < 1e15 {
             let thousandths = (size * 1000.0 + 0.5) as usize;
             (thousandths / 1000, thousandths % 1000)

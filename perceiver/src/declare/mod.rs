@@ -1,4 +1,4 @@
-//! What the expansion of `perceiver!` and its errors need. Not public API.
+//! Support for the expansion of `perceiver!` and its errors. Not public API.
 
 pub mod accepts;
 pub mod check;
@@ -20,7 +20,7 @@ impl<const VALUE: usize> Count<VALUE> {
     pub const VALUE: usize = VALUE;
 }
 
-/// A size of `input_shape`.
+/// Returns the size at `index` of `input_shape`, or 0 if it is absent.
 #[must_use]
 pub const fn size_at<const N: usize>(shape: Option<[usize; N]>, index: usize) -> usize {
     match shape {
@@ -35,7 +35,7 @@ pub const fn token_dim<S: Spec>() -> usize {
     S::POSITION.token_dim(S::Input::AXES, S::Input::CHANNELS)
 }
 
-/// `forward` is `try_forward` that panics with the error's own words.
+/// Turns `try_forward` into `forward`: panics with the error's message.
 #[track_caller]
 pub fn expect_forward<T, Err: Debug + Display>(result: Result<T, ForwardError<Err>>) -> T {
     match result {
@@ -44,7 +44,7 @@ pub fn expect_forward<T, Err: Debug + Display>(result: Result<T, ForwardError<Er
     }
 }
 
-/// dfdx's traits of a declared model that need no more than its name, and that it is a
+/// Implements the dfdx traits that need only the name of a declared model, and `Deref` to its
 /// [`Perceiver`](crate::model::Perceiver).
 #[doc(hidden)]
 #[macro_export]

@@ -1,8 +1,8 @@
-//! What the compiler says about a forgotten `.traced()`.
+//! The compiler error for a forgotten `.traced()`.
 
 use dfdx::prelude::*;
 
-/// Gradients were tracked for the computation of a tensor.
+/// Tensors for which gradients were tracked.
 #[diagnostic::on_unimplemented(
     message = "this tensor has no tape: gradients were not tracked when it was computed",
     label = "`backward` needs a tensor that was computed from a traced input",
@@ -10,9 +10,10 @@ use dfdx::prelude::*;
 )]
 pub trait Traced {}
 
-/// `backward` of a tensor without a tape, which dfdx does not have: without this, rustc would only say so.
+/// `backward` for a tensor without a tape, which dfdx does not have. Without this trait, rustc would only say that
+/// there is no such method.
 pub trait Backward<E: Dtype, D: Storage<E>>: Sized {
-    /// Never callable.
+    /// Cannot be called.
     fn backward(self) -> Gradients<E, D>
     where
         Self: Traced;

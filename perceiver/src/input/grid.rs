@@ -1,4 +1,4 @@
-//! An input with one to four axes and channels: sequences, images, videos, volumes.
+//! Inputs with one to four axes and channels: sequences, images, videos, volumes.
 
 use std::marker::PhantomData;
 
@@ -8,7 +8,7 @@ use super::{Accepts, Input, InputKind, InputMask, Sizes, Tokens, Unmasked};
 use crate::ForwardError;
 use crate::ops;
 
-/// An input of `AXES` axes with `CHANNELS` channels at each position: `(batch, axis 1, .., CHANNELS)`.
+/// An input with `AXES` axes and `CHANNELS` channels at each position: `(batch, axis 1, .., CHANNELS)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid<const AXES: usize, const CHANNELS: usize>;
 
@@ -56,7 +56,7 @@ where
     }
 }
 
-/// `Input` for a tensor of one rank, and `InputMask` for what lies over it.
+/// Implements `Input` for tensors of one rank, and `InputMask` for their masks.
 macro_rules! input {
     ($axes:literal: $Variant:ident, $MaskVariant:ident, $($Axis:ident),+) => {
         impl<B, $($Axis,)+ C, E, D, T> Input<$axes, E, D> for Tensor<(B, $($Axis,)+ C), E, D, T>

@@ -6,13 +6,13 @@ use crate::ops;
 
 /// A mask over `Positions`, `(batch, axis 1, ..)`: a `bool` tensor, true where a position may be attended to.
 pub trait InputMask<Positions, E: Dtype, D: Storage<E>> {
-    /// The mask with its dimensions as numbers; `None` masks nothing.
+    /// Returns the mask with run-time dimensions; `None` masks nothing.
     fn grid(self) -> Option<ops::AnyRank<bool, D>>
     where
         D: crate::Device<E>;
 }
 
-/// The mask of a tensor that is handed over alone.
+/// The mask of a tensor that is passed without one.
 #[derive(Clone, Copy, Debug)]
 pub struct Unmasked;
 

@@ -1,4 +1,4 @@
-//! What `forward` takes, with its dimensions turned into numbers.
+//! The inputs of `forward`, and their conversion to run-time dimensions.
 
 mod grid;
 mod mask;
@@ -13,31 +13,31 @@ use dfdx::prelude::*;
 use crate::ForwardError;
 use crate::ops;
 
-/// What a spec says about an input.
+/// The kind of input that a spec declares.
 pub trait InputKind: 'static {
     /// The number of axes.
     const AXES: usize;
-    /// The number of channels of a position.
+    /// The number of channels at each position.
     const CHANNELS: usize;
 }
 
-/// An input `I` that a model with this kind of input takes.
+/// An input `I` that a model with this kind of input accepts.
 pub trait Accepts<I, E: Dtype, D: Storage<E>>: InputKind {
     /// The dimension of the batch.
     type Batch: Dim;
     /// The tape that the input carries.
     type Tape: Tape<E, D>;
 
-    /// Turns the input's dimensions into numbers.
+    /// Converts the input to tokens, with run-time dimensions.
     ///
     /// # Errors
-    /// If the batch or an axis is empty, or the mask is of another size than the input.
+    /// If the batch or an axis is empty, or the mask and the input differ in size.
     fn tokens(input: I) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
     where
         D: crate::Device<E>;
 }
 
-/// An input as a model takes it: its dimensions are numbers, but for that of the batch.
+/// An input as a model processes it: only the batch keeps its type, the other dimensions are run-time sizes.
 #[derive(Clone, Debug)]
 pub struct Tokens<B: Dim, E: Dtype, D: Storage<E> + Storage<bool>, T = NoneTape> {
     pub(crate) grid: ops::AnyRank<E, D>,
@@ -47,10 +47,10 @@ pub struct Tokens<B: Dim, E: Dtype, D: Storage<E> + Storage<bool>, T = NoneTape>
 }
 
 impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
-    /// These tokens with a mask over the positions of the input they come from.
+    /// Adds a mask over the positions of the input that these tokens come from.
     ///
     /// # Errors
-    /// If the mask is of another size than the input.
+    /// If the mask and the input differ in size.
     pub fn try_masked<Positions, M: InputMask<Positions, E, D>>(
         self,
         mask: M,
@@ -67,8 +67,8 @@ impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
     }
 }
 
-/// What can be handed to a Perceiver of `AXES` axes: a tensor `(batch, axis 1, .., channels)` with one to four axes,
-/// or a pair of it and a mask, a `bool` tensor `(batch, axis 1, ..)` that is true where a position may be attended to.
+/// An input for a Perceiver with `AXES` axes: a tensor `(batch, axis 1, .., channels)` with one to four axes, or a pair
+/// of such a tensor and a mask, a `bool` tensor `(batch, axis 1, ..)` that is true where a position may be attended to.
 ///
 /// Batch, axes and channels may be `usize` or `Const`.
 pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
@@ -78,14 +78,14 @@ pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
     type Channels: Dim;
     /// The dimensions of the axes and the channels, as a tuple.
     type Sizes: Sizes<Channels = Self::Channels>;
-    /// The dimensions of the batch and the axes, as a tuple: what a mask lies over.
+    /// The dimensions of the batch and the axes, as a tuple: those of a mask.
     type Positions;
-    /// The mask, which need not be one for this input.
+    /// The mask, which does not necessarily fit this input.
     type Mask;
     /// The tape that the tensor carries.
     type Tape: Tape<E, D>;
 
-    /// Turns the dimensions into numbers.
+    /// Converts the dimensions to run-time sizes.
     ///
     /// # Errors
     /// If the batch or an axis is empty.
@@ -95,10 +95,10 @@ pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
     where
         D: crate::Device<E>;
 
-    /// Turns the dimensions into numbers, those of the mask too.
+    /// Converts the dimensions to run-time sizes, including those of the mask.
     ///
     /// # Errors
-    /// If the batch or an axis is empty, or the mask is of another size than the input.
+    /// If the batch or an axis is empty, or the mask and the input differ in size.
     fn into_tokens(self) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
     where
         D: crate::Device<E>,
@@ -109,8 +109,8 @@ pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
     }
 }
 
-/// Dimensions as a tuple, `(axis 1, .., channels)`.
+/// A tuple of dimensions, `(axis 1, .., channels)`.
 pub trait Sizes {
-    /// The last one.
+    /// The last dimension.
     type Channels: Dim;
 }

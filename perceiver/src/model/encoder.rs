@@ -1,4 +1,4 @@
-//! From an input to latents.
+//! The encoder: from an input to latents.
 
 use std::marker::PhantomData;
 
@@ -18,6 +18,7 @@ impl<S: Spec> Part for Layers<S> {
     const PARAMETERS: usize = Cost::of_layers::<S>().parameters;
 
     fn read<R: ParameterSource>(source: &mut R) -> Vec<LayerView<R::Matrix, R::Vector>> {
+        source.start_as(S::FAMILY);
         read(source, &Numbers::of::<S>())
     }
 }
@@ -28,31 +29,38 @@ fn read<R: ParameterSource>(
 ) -> Vec<LayerView<R::Matrix, R::Vector>> {
     (0..numbers.stored_layers)
         .map(|layer| {
-            source.within(format_args!("{layer}"), |source| LayerView::read(source, numbers))
+            source.within(format_args!("{layer}"), |source| {
+                LayerView::read(source, numbers, layer < numbers.cross_attends)
+            })
         })
         .collect()
 }
 
-/// A layer: the latents attend to the tokens once and then some times to each other. The paper's figure 1.
+/// A layer: the latents attend to the tokens once, then to each other `SELF_PER_CROSS_ATTN` times (figure 1 of the
+/// paper).
 #[derive(Clone, Debug)]
 pub struct LayerView<M, V> {
-    /// From latents to tokens.
-    pub cross: BlockView<M, V>,
-    /// Among the latents.
+    /// Cross attention from the latents to the tokens.
+    pub cross: Option<BlockView<M, V>>,
+    /// Self attention among the latents.
     pub latent: Vec<BlockView<M, V>>,
 }
 
 impl<M, V> LayerView<M, V> {
-    fn read<R: ParameterSource<Matrix = M, Vector = V>>(source: &mut R, numbers: &Numbers) -> Self {
-        let dim = numbers.latent_dim;
+    fn read<R: ParameterSource<Matrix = M, Vector = V>>(
+        source: &mut R,
+        numbers: &Numbers,
+        has_cross: bool,
+    ) -> Self {
         Self {
-            cross: source.within(format_args!("cross"), |source| {
-                BlockView::read(source, dim, Some(numbers.token_dim), numbers.cross_heads)
+            cross: has_cross.then(|| {
+                source
+                    .within(format_args!("cross"), |source| BlockView::read(source, numbers.cross))
             }),
             latent: (0..numbers.self_per_cross_attn)
                 .map(|block| {
                     source.within(format_args!("latent.{block}"), |source| {
-                        BlockView::read(source, dim, None, numbers.latent_heads)
+                        BlockView::read(source, numbers.latent)
                     })
                 })
                 .collect(),
@@ -60,8 +68,8 @@ impl<M, V> LayerView<M, V> {
     }
 }
 
-/// Runs the latents, one copy for each item of the batch, through all layers; returns `(batch, latents, dim)`. If there
-/// are fewer layers than the depth, the last one is repeated: tied weights.
+/// Runs the latents, one copy for each batch item, through all layers; returns `(batch, latents, dim)`. If there are
+/// fewer layers than the depth, the last one is repeated (tied weights).
 pub(super) fn run<E: Dtype, D: Device<E>>(
     record: &mut Record<E, D>,
     numbers: &Numbers,
@@ -74,9 +82,11 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
     let attend = Attend { softmax: numbers.cross_softmax, dropout: dropout.attention };
     let context = Context::try_new(record, grid, mask, numbers.position, attend)?;
     let mut x = D::try_repeat(record, latents, context.batch())?;
-    let tied = layers.last().into_iter().cycle();
-    for layer in layers.iter().chain(tied).take(numbers.depth) {
-        x = layer.cross.try_cross(record, x, &context, dropout.feed_forward)?;
+    let last = layers.len() - 1;
+    for (i, layer) in (0..numbers.depth).map(|i| (i, &layers[i.min(last)])) {
+        if let (Some(cross), true) = (&layer.cross, i < numbers.cross_attends) {
+            x = cross.try_cross(record, x, &context, dropout.feed_forward)?;
+        }
         for block in &layer.latent {
             x = block.try_self(record, x, &Mask::None, dropout)?;
         }

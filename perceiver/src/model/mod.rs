@@ -1,4 +1,4 @@
-//! A whole model, over a [`Spec`].
+//! A complete model, described by a [`Spec`].
 
 mod encoder;
 mod output;
@@ -9,33 +9,36 @@ use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions
 use dfdx::prelude::*;
 
 pub use encoder::{LayerView, Layers};
-pub use output::{Latents, MeanPool, MeanPoolView, Output};
+pub use output::{
+    ClassQuery, ClassQueryPart, ClassQueryView, Latents, MeanPool, MeanPoolPart, MeanPoolView,
+    Output,
+};
 
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
-use crate::input::{Accepts, Tokens};
+use crate::input::{Accepts, InputKind, Tokens};
 use crate::nn::{Parameters, init};
 use crate::ops::{self, Record, Rows};
-use crate::spec::{Cost, Dropout, Numbers, Spec};
+use crate::spec::{Cost, Dropout, Family, Numbers, Spec};
 use crate::{Device, Summary};
 
 /// The latents of a model: `(NUM_LATENTS, LATENT_DIM)`.
 pub type LatentArray<S, E, D> = Tensor<(<S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D>;
 
-/// What `embed` returns: `(batch, NUM_LATENTS, LATENT_DIM)`.
+/// The result of `embed`: `(batch, NUM_LATENTS, LATENT_DIM)`.
 pub type Embeddings<S, B, E, D, T> =
     Tensor<(B, <S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D, T>;
 
-/// What `forward` returns: what the spec's output makes of the latents.
+/// The result of `forward`, which the spec's output computes from the latents.
 pub type Outputs<S, B, E, D, T> = <<S as Spec>::Output as Output>::Tensor<S, B, E, D, T>;
 
 type BatchOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Batch;
 type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 
-/// A Perceiver over a spec: a dfdx module. A model that `perceiver!` declares is one over itself, wrapped in methods with
-/// errors in the words of the declaration.
+/// The Perceiver described by a spec: a dfdx module. A model declared with `perceiver!` is its own spec, and wraps this
+/// type in methods whose errors are in terms of the declaration.
 ///
-/// By hand:
+/// A model written by hand:
 ///
 /// ```
 /// use perceiver::dfdx::nn::BuildModule;
@@ -54,10 +57,10 @@ type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 ///     type Input = Grid<2, 3>;
 ///     type NumLatents = Const<16>;
 ///     type LatentDim = Const<32>;
-///     type Output = MeanPool<Const<32>, Const<10>>;
+///     type Output = MeanPool<Const<10>>;
 ///     const POSITION: Position = Position::Fourier(Fourier { bands: 6, max_freq: MaxFreq::Same(10.0), base: None });
 ///     const DEPTH: usize = 2;
-///     const LATENT_HEADS: Heads = Heads { count: 4, dim: 8 };
+///     const LATENT_HEADS: Heads = Heads::new(4, 8);
 /// }
 ///
 /// perceiver! {
@@ -84,28 +87,25 @@ type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 pub struct Perceiver<S: Spec, E: Dtype = f32, D: Storage<E> = Cpu> {
     /// The learned latents.
     pub latents: LatentArray<S, E, D>,
-    /// The layers that have weights of their own; with tied weights the last stands for all that follow.
+    /// The layers that have their own weights; with tied weights, the last one is also used for all that follow.
     pub layers: Parameters<Layers<S>, E, D>,
-    /// What makes the result of the latents.
-    pub output: Parameters<S::Output, E, D>,
+    /// The output, which computes the result from the latents.
+    pub output: Parameters<<S::Output as Output>::Part<S>, E, D>,
 }
 
 impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
     /// The number of trainable parameters.
     pub const PARAMETERS: usize = Cost::of_model::<S>().parameters;
-
-    const DEPTH: checkpoint::Depth =
-        checkpoint::Depth { stored: S::SHARE.stored(S::DEPTH), all: S::DEPTH };
 }
 
 impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
-    /// What the output makes of the latents, without dropout.
+    /// Returns the output of the model, without dropout.
     ///
-    /// Takes a tensor `(batch, axis 1, .., channels)`, or a pair of one and a `bool` mask `(batch, axis 1, ..)`, true where
-    /// a position may be attended to.
+    /// Takes a tensor `(batch, axis 1, .., channels)`, or a pair of such a tensor and a `bool` mask
+    /// `(batch, axis 1, ..)`, true where a position may be attended to.
     ///
     /// # Errors
-    /// If the batch or an axis is empty, a mask is of another size than the input, or the device runs out of memory.
+    /// If the batch or an axis is empty, the mask and the input differ in size, or the device runs out of memory.
     pub fn try_forward<I>(
         &self,
         input: I,
@@ -116,10 +116,10 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         self.try_run(S::Input::tokens(input)?, Dropout::NONE)
     }
 
-    /// [`try_forward`](Self::try_forward) with the spec's dropout, if the input has a tape.
+    /// Same as [`try_forward`](Self::try_forward), but with the spec's dropout if the input has a tape.
     ///
     /// # Errors
-    /// As [`try_forward`](Self::try_forward).
+    /// Same as [`try_forward`](Self::try_forward).
     pub fn try_forward_mut<I>(
         &mut self,
         input: I,
@@ -130,10 +130,10 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         self.try_run(S::Input::tokens(input)?, S::DROPOUT)
     }
 
-    /// The latents after the last layer, without dropout.
+    /// Returns the latents after the last layer, without dropout.
     ///
     /// # Errors
-    /// As [`try_forward`](Self::try_forward).
+    /// Same as [`try_forward`](Self::try_forward).
     pub fn try_embed<I>(
         &self,
         input: I,
@@ -144,7 +144,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         self.try_run_embed(S::Input::tokens(input)?)
     }
 
-    /// From tokens to the result.
+    /// Computes the result from tokens.
     #[doc(hidden)]
     pub fn try_run<B: Dim, T: Tape<E, D>>(
         &self,
@@ -155,13 +155,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         let mut record = Record::for_tape::<T>();
         let rows = memory_is_an_error(|| {
             let latents = self.encode(&mut record, tokens.grid, tokens.mask, dropout)?;
-            S::Output::try_forward(&self.output, &mut record, latents)
+            S::Output::try_forward::<S, E, D>(&self.output, &mut record, latents, dropout)
         })?;
         record.put_on(&mut tape);
         Ok(S::Output::typed::<S, B, E, D, T>(rows, tape)?)
     }
 
-    /// From tokens to the latents after the last layer.
+    /// Computes the latents after the last layer from tokens.
     #[doc(hidden)]
     pub fn try_run_embed<B: Dim, T: Tape<E, D>>(
         &self,
@@ -176,6 +176,11 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         Ok(ops::typed(latents, tape)?)
     }
 
+    fn format() -> checkpoint::Format {
+        let input = (S::Input::AXES, S::Input::CHANNELS);
+        checkpoint::Format::new(&Numbers::of::<S>(), S::FAMILY, input)
+    }
+
     fn encode(
         &self,
         record: &mut Record<E, D>,
@@ -184,21 +189,21 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
         let numbers = const { Numbers::checked::<S>() };
-        // Without gradients nothing is dropped.
+        // No dropout if gradients are not tracked.
         let dropout = if record.is_on() { dropout } else { Dropout::NONE };
         let latents = ops::untyped(self.latents.clone());
         let layers = self.layers.view();
         encoder::run(record, &numbers, latents, &layers, grid, mask, dropout)
     }
 
-    /// A printable table of the model's parts, shapes and parameter counts.
+    /// Returns a printable table of the model's parts, shapes and parameter counts.
     #[must_use]
     pub fn summary(&self) -> Summary {
         Summary::of(S::NAME, self)
     }
 
-    /// Writes the parameters to a safetensors file, under the names that they have in the PyTorch reference's
-    /// `state_dict`. The file is either written whole or left as it was.
+    /// Saves the parameters to a safetensors file, under their names in the PyTorch reference's `state_dict`. The file
+    /// is either written completely or left unchanged.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -206,18 +211,18 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     where
         E: CheckpointDtype,
     {
-        checkpoint::save(self, Self::DEPTH, path.as_ref())
+        checkpoint::save(self, &Self::format(), path.as_ref())
     }
 
-    /// Reads the parameters from a safetensors file, as `save_checkpoint` or PyTorch writes it.
+    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch.
     ///
     /// # Errors
-    /// If the file cannot be read, or its tensors are not this model's. The model is then as it was before.
+    /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
     where
         E: CheckpointDtype,
     {
-        checkpoint::load(self, Self::DEPTH, path.as_ref())
+        checkpoint::load(self, &Self::format(), path.as_ref())
     }
 }
 
@@ -248,14 +253,14 @@ where
 #[cfg(feature = "cuda")]
 use crate::cuda::memory_is_an_error;
 
-/// On a GPU, turns dfdx's out-of-memory panic into an error.
+/// Only has an effect on a GPU, where it turns dfdx's out-of-memory panic into an error.
 #[cfg(not(feature = "cuda"))]
 fn memory_is_an_error<T, Err>(f: impl FnOnce() -> Result<T, Err>) -> Result<T, Err> {
     f()
 }
 
 impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
-    /// What dfdx visits of a model `M` that is made of a Perceiver alone.
+    /// Visits the tensors of a model `M` that consists of a Perceiver alone.
     #[doc(hidden)]
     pub fn iter_tensors_of<M, V>(
         visitor: &mut V,
@@ -274,7 +279,10 @@ impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
                     "latents",
                     |model| &get(model).latents,
                     |model| &mut get_mut(model).latents,
-                    TensorOptions::reset_with(init::normal),
+                    TensorOptions::reset_with(match S::FAMILY {
+                        Family::PerceiverPytorch => init::normal,
+                        Family::Transformers => init::small_normal,
+                    }),
                 ),
                 M::module("layers", |model| &get(model).layers, |model| &mut get_mut(model).layers),
                 M::module("output", |model| &get(model).output, |model| &mut get_mut(model).output),

@@ -1,36 +1,41 @@
-//! What `forward` makes of the latents. A new output is a part with an [`Output`] implementation here.
+//! Outputs: what `forward` computes from the latents. A new output is a part with an [`Output`] implementation here.
 
+use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
 use crate::Device;
-use crate::nn::{LinearView, NormView, ParameterSource, Parameters, Part, linear, norm};
-use crate::ops::{self, Record, Rows};
-use crate::spec::Spec;
+use crate::nn::{
+    BlockView, Context, LinearView, NormView, ParameterSource, Parameters, Part, block, linear,
+    norm,
+};
+use crate::ops::{self, Attend, Record, Rows};
+use crate::spec::{Dropout, Numbers, Spec};
 
-/// What a model makes of its latents.
-pub trait Output: Part {
-    /// What `forward` returns for a model of this spec.
+/// The output of a model, computed from its latents.
+pub trait Output: Clone + Debug + 'static {
+    /// Its parameters in a model with this spec.
+    type Part<S: Spec>: Part;
+
+    /// The result of `forward` for a model with this spec.
     type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T>;
-
-    /// The width of the latents that it takes; `None`: any.
-    const LATENT_DIM: Option<usize>;
 
     /// Computes the result from the latents, `(batch, latents, dim)`.
     ///
     /// # Errors
     /// If the device runs out of memory.
-    fn try_forward<E: Dtype, D: Device<E>>(
-        parameters: &Parameters<Self, E, D>,
+    fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
+        parameters: &Parameters<Self::Part<S>, E, D>,
         record: &mut Record<E, D>,
         latents: Rows<E, D>,
+        dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err>;
 
-    /// Gives the result its type.
+    /// Converts the result to its type.
     ///
     /// # Errors
-    /// Never, if it is what `try_forward` returned.
+    /// Never, if `result` was returned by `try_forward`.
     fn typed<S: Spec, B: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
         result: Rows<E, D>,
         tape: T,
@@ -45,18 +50,19 @@ impl Part for Latents {
     type View<M, V> = ();
     const PARAMETERS: usize = 0;
 
-    fn read<S: ParameterSource>(_: &mut S) {}
+    fn read<R: ParameterSource>(_: &mut R) {}
 }
 
 impl Output for Latents {
+    type Part<S: Spec> = Self;
     type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T> =
         Tensor<(B, S::NumLatents, S::LatentDim), E, D, T>;
-    const LATENT_DIM: Option<usize> = None;
 
-    fn try_forward<E: Dtype, D: Device<E>>(
+    fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         _: &Parameters<Self, E, D>,
         _: &mut Record<E, D>,
         latents: Rows<E, D>,
+        _: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
         Ok(latents)
     }
@@ -69,49 +75,120 @@ impl Output for Latents {
     }
 }
 
-/// A classifier: the mean of the latents, `Dim` wide, normalised and mapped to one logit for each of the `Classes`,
-/// `(batch, Classes)`; the paper's section 3.1. `Dim` must be the spec's `LatentDim`, which is checked when a program is
-/// built.
+/// A classifier: the mean of the latents is normalised and projected to one logit for each of the `Classes`,
+/// `(batch, Classes)` (section 3.1 of the paper).
 #[derive(Clone, Copy, Debug)]
-pub struct MeanPool<Dim, Classes>(PhantomData<(Dim, Classes)>);
+pub struct MeanPool<Classes>(PhantomData<Classes>);
 
-/// The parameters of a classifier.
+/// [`MeanPool`], as a part of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct MeanPoolPart<S, Classes>(PhantomData<(S, Classes)>);
+
+/// The parameters of a [`MeanPool`].
 #[derive(Clone, Debug)]
 pub struct MeanPoolView<M, V> {
     /// Normalises the mean.
     pub norm: NormView<V>,
-    /// To logits.
+    /// Projects to logits.
     pub linear: LinearView<M, V>,
 }
 
-impl<L: ConstDim, C: ConstDim> Part for MeanPool<L, C> {
+impl<S: Spec, C: ConstDim> Part for MeanPoolPart<S, C> {
     type View<M, V> = MeanPoolView<M, V>;
-    const PARAMETERS: usize =
-        norm::parameters(L::SIZE).saturating_add(linear::parameters(L::SIZE, C::SIZE, true));
+    const PARAMETERS: usize = norm::parameters(S::LatentDim::SIZE)
+        .saturating_add(linear::parameters(S::LatentDim::SIZE, C::SIZE, true));
 
-    fn read<S: ParameterSource>(source: &mut S) -> MeanPoolView<S::Matrix, S::Vector> {
+    fn read<R: ParameterSource>(source: &mut R) -> MeanPoolView<R::Matrix, R::Vector> {
+        source.start_as(S::FAMILY);
+        let dim = S::LatentDim::SIZE;
         MeanPoolView {
-            norm: source.within(format_args!("norm"), |source| NormView::read(source, L::SIZE)),
+            norm: source.within(format_args!("norm"), |source| NormView::read(source, dim)),
             linear: source.within(format_args!("linear"), |source| {
-                LinearView::read(source, L::SIZE, C::SIZE, true)
+                LinearView::read(source, dim, C::SIZE, true)
             }),
         }
     }
 }
 
-impl<L: ConstDim, C: ConstDim> Output for MeanPool<L, C> {
+impl<C: ConstDim> Output for MeanPool<C> {
+    type Part<S: Spec> = MeanPoolPart<S, C>;
     type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
-    const LATENT_DIM: Option<usize> = Some(L::SIZE);
 
-    fn try_forward<E: Dtype, D: Device<E>>(
-        parameters: &Parameters<Self, E, D>,
+    fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
+        parameters: &Parameters<Self::Part<S>, E, D>,
         record: &mut Record<E, D>,
         latents: Rows<E, D>,
+        _: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
         let view = parameters.view();
         let mean = D::try_mean(record, latents)?;
         let mean = view.norm.try_forward(record, mean)?;
         view.linear.try_forward(record, mean)
+    }
+
+    fn typed<S: Spec, B: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+        result: Rows<E, D>,
+        tape: T,
+    ) -> Result<Self::Tensor<S, B, E, D, T>, D::Err> {
+        ops::typed(D::try_squeeze(result)?, tape)
+    }
+}
+
+/// A classifier: a learned query attends to the latents, and what it becomes is projected to one logit for each of the
+/// `Classes`, `(batch, Classes)` (Perceiver IO, arXiv 2107.14795, section 3.2).
+#[derive(Clone, Copy, Debug)]
+pub struct ClassQuery<Classes>(PhantomData<Classes>);
+
+/// [`ClassQuery`], as a part of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassQueryPart<S, Classes>(PhantomData<(S, Classes)>);
+
+/// The parameters of a [`ClassQuery`].
+#[derive(Clone, Debug)]
+pub struct ClassQueryView<M, V> {
+    /// The query, `(1, LATENT_DIM)`.
+    pub query: M,
+    /// Attends from the query to the latents.
+    pub block: BlockView<M, V>,
+    /// Projects to logits.
+    pub linear: LinearView<M, V>,
+}
+
+impl<S: Spec, C: ConstDim> Part for ClassQueryPart<S, C> {
+    type View<M, V> = ClassQueryView<M, V>;
+    const PARAMETERS: usize = block::parameters(Numbers::of::<S>().decoder)
+        .saturating_add(S::LatentDim::SIZE)
+        .saturating_add(linear::parameters(S::LatentDim::SIZE, C::SIZE, true));
+
+    fn read<R: ParameterSource>(source: &mut R) -> ClassQueryView<R::Matrix, R::Vector> {
+        source.start_as(S::FAMILY);
+        let decoder = Numbers::of::<S>().decoder;
+        ClassQueryView {
+            query: source.embedding("query", 1, decoder.dim),
+            block: source.within(format_args!("block"), |source| BlockView::read(source, decoder)),
+            linear: source.within(format_args!("linear"), |source| {
+                LinearView::read(source, decoder.dim, C::SIZE, true)
+            }),
+        }
+    }
+}
+
+impl<C: ConstDim> Output for ClassQuery<C> {
+    type Part<S: Spec> = ClassQueryPart<S, C>;
+    type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
+
+    fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
+        parameters: &Parameters<Self::Part<S>, E, D>,
+        record: &mut Record<E, D>,
+        latents: Rows<E, D>,
+        dropout: Dropout,
+    ) -> Result<Rows<E, D>, D::Err> {
+        let view = parameters.view();
+        let attend = Attend { dropout: dropout.attention, ..Attend::default() };
+        let context = Context::of_rows(record, latents, attend)?;
+        let query = D::try_repeat(record, ops::matrix(view.query), context.batch())?;
+        let query = view.block.try_cross(record, query, &context, dropout.feed_forward)?;
+        view.linear.try_forward(record, query)
     }
 
     fn typed<S: Spec, B: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(

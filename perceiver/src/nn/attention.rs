@@ -10,17 +10,17 @@ use crate::ops::{
     self, Attend, AttentionKernel, CrossParameters, LinearKernel, Mask, Matrix, Record, Rows,
     Vector,
 };
-use crate::spec::Heads;
+use crate::spec::{AttentionBias, Heads};
 
-/// Multi-head attention of `QUERY` wide queries to a `CONTEXT` wide context.
+/// Multi-head attention from queries of width `QUERY` to a context of width `CONTEXT`.
 ///
-/// For each head, `softmax(q · kᵀ / √DIM_HEAD) · v`; the heads, side by side `HEADS · DIM_HEAD` wide, are then mapped back
-/// to the queries' width. The paper's section 3.1; unlike dfdx's `MultiHeadAttention` the context has its own width, and
-/// the heads' width does not have to divide anything.
+/// Each head computes `softmax(q · kᵀ / √DIM_HEAD) · v`; the concatenated heads, of width `HEADS · DIM_HEAD`, are then
+/// projected back to the width of the queries (section 3.1 of the paper). Unlike in dfdx's `MultiHeadAttention`, the
+/// context has its own width, and the width of the heads does not have to divide anything.
 ///
-/// Called with queries alone, `(batch, queries, QUERY)`, they attend to each other, which needs `CONTEXT` to be `QUERY`;
-/// called with `(queries, context)`, to a context `(batch, tokens, CONTEXT)`. Returns `(batch, queries, QUERY)`.
-/// [`try_attend`](Self::try_attend) takes a mask and dropout too.
+/// Given only queries, `(batch, queries, QUERY)`, it computes self attention, for which `CONTEXT` must equal `QUERY`;
+/// given `(queries, context)`, the queries attend to a context `(batch, tokens, CONTEXT)`. Returns
+/// `(batch, queries, QUERY)`. [`try_attend`](Self::try_attend) also takes a mask and dropout.
 ///
 /// ```
 /// use perceiver::{dfdx::nn::BuildModule, nn::Attention, prelude::*};
@@ -32,7 +32,7 @@ use crate::spec::Heads;
 /// let out: Tensor<Rank3<2, 8, 32>, f32, _> = attention.forward((latents, tokens));
 /// ```
 ///
-/// Tokens of another width are an error of `cargo check`, with both numbers:
+/// Tokens of a different width are a `cargo check` error that shows both widths:
 ///
 /// ```compile_fail,E0308
 /// # use perceiver::{dfdx::nn::BuildModule, nn::Attention, prelude::*};
@@ -51,7 +51,7 @@ pub type Attention<
     D = Cpu,
 > = Parameters<AttentionPart<QUERY, CONTEXT, HEADS, DIM_HEAD>, E, D>;
 
-/// An attention, as a part of a model.
+/// An attention layer, as a part of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionPart<
     const QUERY: usize,
@@ -64,73 +64,78 @@ impl<const QUERY: usize, const CONTEXT: usize, const HEADS: usize, const DIM_HEA
     for AttentionPart<QUERY, CONTEXT, HEADS, DIM_HEAD>
 {
     type View<M, V> = AttentionView<M, V>;
-    const PARAMETERS: usize = parameters(QUERY, CONTEXT, Self::HEADS);
+    const PARAMETERS: usize = parameters(QUERY, CONTEXT, Self::HEADS, AttentionBias::OUTPUT);
 
     fn read<S: ParameterSource>(source: &mut S) -> AttentionView<S::Matrix, S::Vector> {
-        AttentionView::read(source, QUERY, CONTEXT, Self::HEADS)
+        AttentionView::read(source, QUERY, CONTEXT, Self::HEADS, AttentionBias::OUTPUT)
     }
 }
 
 impl<const QUERY: usize, const CONTEXT: usize, const HEADS: usize, const DIM_HEAD: usize>
     AttentionPart<QUERY, CONTEXT, HEADS, DIM_HEAD>
 {
-    const HEADS: Heads = Heads { count: HEADS, dim: DIM_HEAD };
+    const HEADS: Heads = Heads::new(HEADS, DIM_HEAD);
 }
 
-/// The parameters of an attention.
+/// The parameters of an attention layer.
 #[derive(Clone, Debug)]
 pub struct AttentionView<M, V> {
-    /// To queries.
+    /// Projects to queries.
     pub to_q: LinearView<M, V>,
-    /// To keys, in the upper half of the weight's rows, and values, in the lower.
+    /// Projects to keys, in the upper rows of the weight, and to values, in the lower rows.
     pub to_kv: LinearView<M, V>,
-    /// From the heads back to the queries' width.
+    /// Projects the heads back to the width of the queries.
     pub to_out: LinearView<M, V>,
-    /// The heads.
+    /// The number and dimensions of the heads.
     pub heads: Heads,
 }
 
 impl<M, V> AttentionView<M, V> {
-    /// Reads an attention of `query` wide queries to a `context` wide context.
+    /// Reads an attention layer from queries of width `query` to a context of width `context`.
     pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
         query: usize,
         context: usize,
         heads: Heads,
+        bias: AttentionBias,
     ) -> Self {
-        let width = heads.width();
+        let AttentionBias { input, output } = bias;
         Self {
             to_q: source.within(format_args!("to_q"), |source| {
-                LinearView::read(source, query, width, false)
+                LinearView::read(source, query, heads.width(), input)
             }),
             to_kv: source.within(format_args!("to_kv"), |source| {
-                LinearView::read(source, context, 2 * width, false)
+                LinearView::read(source, context, heads.key_value_width(), input)
             }),
             to_out: source.within(format_args!("to_out"), |source| {
-                LinearView::read(source, width, query, true)
+                LinearView::read(source, heads.value_width(), query, output)
             }),
             heads,
         }
     }
 }
 
-/// The number of parameters of an attention of `query` wide queries to a `context` wide context.
-pub(crate) const fn parameters(query: usize, context: usize, heads: Heads) -> usize {
-    let width = heads.width();
-    let to_query = linear::parameters(query, width, false);
-    let to_kv = linear::parameters(context, width.saturating_mul(2), false);
-    let to_out = linear::parameters(width, query, true);
+/// The number of parameters of an attention layer from queries of width `query` to a context of width `context`.
+pub(crate) const fn parameters(
+    query: usize,
+    context: usize,
+    heads: Heads,
+    bias: AttentionBias,
+) -> usize {
+    let to_query = linear::parameters(query, heads.width(), bias.input);
+    let to_kv = linear::parameters(context, heads.key_value_width(), bias.input);
+    let to_out = linear::parameters(heads.value_width(), query, bias.output);
     to_query.saturating_add(to_kv).saturating_add(to_out)
 }
 
 impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
     AttentionView<&Matrix<E, D>, &Vector<E, D>>
 {
-    /// Attends from `queries`, `(batch, queries, query)`, to `context`, `(batch, tokens, context)`; returns the shape of
-    /// the queries.
+    /// Attends from `queries`, `(batch, queries, query)`, to `context`, `(batch, tokens, context)`; the result has the
+    /// shape of the queries.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     pub fn try_attend(
         &self,
         record: &mut Record<E, D>,
@@ -145,10 +150,11 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
         self.to_out.try_forward(record, out)
     }
 
-    /// Attends from `queries` to a context, normalised with `norm`, in the way that the context was made for.
+    /// Attends from `queries` to a context, normalised with `norm`, with the settings that the context was prepared
+    /// for.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     pub fn try_attend_context(
         &self,
         record: &mut Record<E, D>,
@@ -164,6 +170,7 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
             norm_weight: norm.weight,
             norm_bias: norm.bias,
             to_kv: self.to_kv.weight,
+            kv_bias: self.to_kv.bias,
             heads: self.heads,
         };
         let out = D::try_cross_attention(record, query, &parameters, context.prepared())?;
@@ -181,8 +188,8 @@ where
     /// `(batch, queries, QUERY)`.
     ///
     /// # Errors
-    /// If batch sizes differ or the mask is of another size, which is known only when the program runs, or the device runs
-    /// out of memory.
+    /// If batch sizes differ or the mask has the wrong size, both of which are known only at run time, or the device
+    /// runs out of memory.
     pub fn try_attend<B: Dim, L: Dim, M: Dim, T: Tape<E, D> + Merge<R>, R: Tape<E, D>>(
         &self,
         queries: Tensor<(B, L, Const<QUERY>), E, D, T>,
@@ -261,7 +268,7 @@ mod tests {
 
     type Small<E> = Attention<6, 5, 2, 4, E, Cpu>;
 
-    /// Results and gradients are those with zeros in place of a masked token.
+    /// Results and gradients are the same as with zeros in place of masked tokens.
     #[test]
     fn masked_tokens_may_hold_anything() {
         fn run<E: Dtype>()

@@ -1,4 +1,4 @@
-//! Attention and feed-forward, each with its norm and its residual connection.
+//! Attention and feed-forward, each with a norm and a residual connection.
 
 use dfdx::prelude::*;
 
@@ -9,31 +9,29 @@ use super::feed_forward::{self, FeedForwardView};
 use super::norm::{self, NormView};
 use crate::WrongSize;
 use crate::ops::{Attend, Mask, Matrix, Record, Rows, Vector};
-use crate::spec::{Dropout, Heads};
+use crate::spec::{BlockShape, Dropout};
 
-/// `x + attention(norm(x), ..)`, then `x + feed_forward(norm(x))`: the one block that cross attention, self attention and
-/// decoders are made of. The paper's section 3.1 and appendix C.
+/// `x + attention(norm(x), ..)`, then `x + feed_forward(norm(x))`: the block used for cross attention, self attention
+/// and decoders (section 3.1 and appendix C of the paper).
 #[derive(Clone, Debug)]
 pub struct BlockView<M, V> {
-    /// Normalises what attends.
+    /// Normalises the input of the queries.
     pub norm: NormView<V>,
-    /// Normalises what is attended to. `None`: `x` attends to itself.
+    /// Normalises the context. `None` for self attention.
     pub norm_context: Option<NormView<V>>,
-    /// The attention.
+    /// The attention layer.
     pub attention: AttentionView<M, V>,
-    /// Normalises the input of the feed-forward.
+    /// Normalises the input of the feed-forward layer.
     pub feed_forward_norm: NormView<V>,
-    /// The feed-forward.
+    /// The feed-forward layer.
     pub feed_forward: FeedForwardView<M, V>,
 }
 
 impl<M, V> BlockView<M, V> {
-    /// Reads a block for rows of `dim` numbers that attend to rows of `context` numbers, or to themselves.
+    /// Reads a block.
     pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
-        dim: usize,
-        context: Option<usize>,
-        heads: Heads,
+        BlockShape { dim, context, heads, bias, mlp }: BlockShape,
     ) -> Self {
         Self {
             norm: source.within(format_args!("norm"), |source| NormView::read(source, dim)),
@@ -42,34 +40,37 @@ impl<M, V> BlockView<M, V> {
                     .within(format_args!("norm_context"), |source| NormView::read(source, context))
             }),
             attention: source.within(format_args!("attention"), |source| {
-                AttentionView::read(source, dim, context.unwrap_or(dim), heads)
+                AttentionView::read(source, dim, context.unwrap_or(dim), heads, bias)
             }),
             feed_forward_norm: source
                 .within(format_args!("feed_forward_norm"), |source| NormView::read(source, dim)),
-            feed_forward: source
-                .within(format_args!("feed_forward"), |source| FeedForwardView::read(source, dim)),
+            feed_forward: source.within(format_args!("feed_forward"), |source| {
+                FeedForwardView::read(source, dim, mlp)
+            }),
         }
     }
 }
 
 /// The number of parameters of a block.
-pub(crate) const fn parameters(dim: usize, context: Option<usize>, heads: Heads) -> usize {
+pub(crate) const fn parameters(shape: BlockShape) -> usize {
+    let BlockShape { dim, context, heads, bias, mlp } = shape;
     let attention = match context {
-        None => attention::parameters(dim, dim, heads),
+        None => attention::parameters(dim, dim, heads, bias),
         Some(context) => {
-            let attention = attention::parameters(dim, context, heads);
+            let attention = attention::parameters(dim, context, heads, bias);
             attention.saturating_add(norm::parameters(context))
         }
     };
     let norms = norm::parameters(dim).saturating_mul(2);
-    attention.saturating_add(norms).saturating_add(feed_forward::parameters(dim))
+    attention.saturating_add(norms).saturating_add(feed_forward::parameters(dim, mlp))
 }
 
 impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
-    /// Updates `x`, `(batch, rows, dim)`, from a context, which says how it is attended to, its dropout too.
+    /// Updates `x`, `(batch, rows, dim)`, by attention to a context, which determines the softmax and the attention
+    /// dropout.
     ///
     /// # Errors
-    /// If the block has no `norm_context`, the sizes do not fit together, or the device runs out of memory.
+    /// If the block has no `norm_context`, the sizes do not match, or the device runs out of memory.
     pub fn try_cross(
         &self,
         record: &mut Record<E, D>,
@@ -86,10 +87,10 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
         self.try_feed_forward(record, x, feed_forward_dropout)
     }
 
-    /// Updates `x`, `(batch, rows, dim)`, from itself.
+    /// Updates `x`, `(batch, rows, dim)`, by self attention.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     pub fn try_self(
         &self,
         record: &mut Record<E, D>,

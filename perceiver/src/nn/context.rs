@@ -1,12 +1,11 @@
-//! What latents attend to.
+//! The context that latents attend to.
 
 use dfdx::prelude::*;
 
-use crate::ops::{self, Attend, Positioned, Record};
+use crate::ops::{self, Attend, Positioned, Record, Rows};
 use crate::position::Position;
 
-/// Tokens, encoded and normalised, made ready once for all layers that attend to them, and for one way of attending:
-/// layers read it here.
+/// Encoded and normalised tokens, prepared once for all layers that attend to them, and for one way of attending.
 #[derive(Clone, Debug)]
 pub struct Context<E: Dtype, D: crate::Device<E>> {
     prepared: D::Context,
@@ -14,11 +13,11 @@ pub struct Context<E: Dtype, D: crate::Device<E>> {
 }
 
 impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
-    /// Makes an input ready to be attended to as `attend` says. Masked tokens may hold anything. On the `Cpu` in `f32`
-    /// encoded tokens are not made unless they are needed.
+    /// Prepares an input, to be attended to with the settings `attend`. Masked tokens may hold any values. On the `Cpu`
+    /// in `f32`, encoded tokens are only materialised if they are needed.
     ///
     /// # Errors
-    /// If the mask does not fit the input, or the device runs out of memory.
+    /// If the mask does not match the input, or the device runs out of memory.
     pub fn try_new(
         record: &mut Record<E, D>,
         grid: ops::AnyRank<E, D>,
@@ -42,7 +41,23 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         Ok(Self { prepared, batch })
     }
 
-    /// The number of items.
+    /// Prepares rows, `(batch, rows, dim)`, without positions.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    pub fn of_rows(
+        record: &mut Record<E, D>,
+        rows: Rows<E, D>,
+        attend: Attend,
+    ) -> Result<Self, D::Err> {
+        let (batch, count, _) = *rows.shape();
+        let tokens =
+            Positioned { channels: rows, features: Vec::new(), axes: vec![count], mask: None };
+        let prepared = D::try_prepare(record, tokens, attend)?;
+        Ok(Self { prepared, batch })
+    }
+
+    /// The batch size.
     #[must_use]
     pub fn batch(&self) -> usize {
         self.batch

@@ -2,17 +2,16 @@
 
 use dfdx::prelude::*;
 
-use super::{Init, ParameterSource, Parameters, Part, layer, linear};
+use super::linear::{self, LinearView};
+use super::{ParameterSource, Parameters, Part, layer};
 use crate::ops::{FeedForwardKernel, FeedForwardParameters, Matrix, Record, Rows, Vector};
-
-/// How much wider than its input the hidden layer is.
-const EXPANSION: usize = 4;
+use crate::spec::{Activation, Mlp};
 
 /// A feed-forward layer with a gated hidden layer: `contract(value · gelu(gate))`, where `(value, gate)` are the halves
 /// of `expand(x)`.
 ///
-/// Takes and returns `(batch, tokens, DIM)`; the hidden layer is 4 · `DIM` wide and gelu the exact one (GEGLU, arXiv
-/// 2002.05202). The paper's appendix A.1 has a plain gelu here; the reference, and so this, has the gate.
+/// Takes and returns `(batch, tokens, DIM)`; the hidden layer has width 4 · `DIM`, and the GELU is exact (GEGLU, arXiv
+/// 2002.05202). Appendix A.1 of the paper has a plain GELU here; the gate is that of the reference implementation.
 ///
 /// ```
 /// use perceiver::{dfdx::nn::BuildModule, nn::FeedForward, prelude::*};
@@ -30,62 +29,68 @@ pub struct FeedForwardPart<const DIM: usize>;
 
 impl<const DIM: usize> Part for FeedForwardPart<DIM> {
     type View<M, V> = FeedForwardView<M, V>;
-    const PARAMETERS: usize = parameters(DIM);
+    const PARAMETERS: usize = parameters(DIM, Mlp::GEGLU);
 
     fn read<S: ParameterSource>(source: &mut S) -> FeedForwardView<S::Matrix, S::Vector> {
-        FeedForwardView::read(source, DIM)
+        FeedForwardView::read(source, DIM, Mlp::GEGLU)
     }
 }
 
 /// The parameters of a feed-forward layer.
 #[derive(Clone, Debug)]
 pub struct FeedForwardView<M, V> {
-    /// To values, in the upper half of its rows, and gates, in the lower: `(2 · hidden, dim)`.
-    pub expand: M,
-    /// `(2 · hidden,)`.
-    pub expand_bias: V,
-    /// Back to the input's width: `(dim, hidden)`.
-    pub contract: M,
-    /// `(dim,)`.
-    pub contract_bias: V,
+    /// Projects to hidden values, `(hidden, dim)`; with a gate, to values and then gates, `(2 · hidden, dim)`.
+    pub expand: LinearView<M, V>,
+    /// Projects back to the width of the input: `(dim, hidden)`.
+    pub contract: LinearView<M, V>,
+    /// The activation between them.
+    pub activation: Activation,
 }
 
 impl<M, V> FeedForwardView<M, V> {
-    /// Reads a layer for rows of `dim` numbers.
-    pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(source: &mut S, dim: usize) -> Self {
-        let hidden = EXPANSION * dim;
-        let start = |fan_in| Init::Uniform { fan_in };
+    /// Reads a layer for rows of width `dim`.
+    pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
+        source: &mut S,
+        dim: usize,
+        Mlp { activation, mult, bias }: Mlp,
+    ) -> Self {
+        let hidden = mult * dim;
         Self {
-            expand: source.matrix("expand.weight", 2 * hidden, dim),
-            expand_bias: source.vector("expand.bias", 2 * hidden, start(dim)),
-            contract: source.matrix("contract.weight", dim, hidden),
-            contract_bias: source.vector("contract.bias", dim, start(hidden)),
+            expand: source.within(format_args!("expand"), |source| {
+                LinearView::read(source, dim, activation.inputs() * hidden, bias)
+            }),
+            contract: source.within(format_args!("contract"), |source| {
+                LinearView::read(source, hidden, dim, bias)
+            }),
+            activation,
         }
     }
 }
 
-/// The number of parameters of a layer for rows of `dim` numbers.
-pub(crate) const fn parameters(dim: usize) -> usize {
-    let hidden = dim.saturating_mul(EXPANSION);
-    let expand = linear::parameters(dim, hidden.saturating_mul(2), true);
-    expand.saturating_add(linear::parameters(hidden, dim, true))
+/// The number of parameters of a layer for rows of width `dim`.
+pub(crate) const fn parameters(dim: usize, mlp: Mlp) -> usize {
+    let Mlp { activation, mult, bias } = mlp;
+    let hidden = dim.saturating_mul(mult);
+    let expand = linear::parameters(dim, hidden.saturating_mul(activation.inputs()), bias);
+    expand.saturating_add(linear::parameters(hidden, dim, bias))
 }
 
 impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Matrix<E, D>, &Vector<E, D>> {
-    /// `(batch, rows, dim)` to the same.
+    /// Maps `(batch, rows, dim)` to the same shape.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     pub fn try_forward(
         &self,
         record: &mut Record<E, D>,
         x: Rows<E, D>,
     ) -> Result<Rows<E, D>, D::Err> {
         let parameters = FeedForwardParameters {
-            expand: self.expand,
-            expand_bias: self.expand_bias,
-            contract: self.contract,
-            contract_bias: self.contract_bias,
+            expand: self.expand.weight,
+            expand_bias: self.expand.bias,
+            contract: self.contract.weight,
+            contract_bias: self.contract.bias,
+            activation: self.activation,
         };
         D::try_feed_forward(record, x, &parameters)
     }

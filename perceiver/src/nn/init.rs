@@ -1,18 +1,25 @@
-//! How parameters start.
+//! The initialisation of parameters.
 
 use dfdx::prelude::*;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 
 use crate::ops::{Matrix, Vector};
 
-/// Samples of N(0, 1), as latents start.
+/// Fills a tensor with samples from N(0, 1): the initialisation of latents.
 pub(crate) fn normal<S: Shape, E: Dtype, D: Device<E>>(
     tensor: &mut Tensor<S, E, D>,
 ) -> Result<(), D::Err> {
     fill(tensor, StandardNormal)
 }
 
-/// Uniformly within ±1/√columns, as PyTorch's `Linear`.
+/// Fills a tensor with samples from N(0, 0.02²): how Hugging Face's Transformers initialise weights.
+pub(crate) fn small_normal<S: Shape, E: Dtype, D: Device<E>>(
+    tensor: &mut Tensor<S, E, D>,
+) -> Result<(), D::Err> {
+    fill(tensor, StandardNormal.map(|x: f64| 0.02 * x))
+}
+
+/// Fills a matrix uniformly within ±1/√columns, as PyTorch's `Linear` does.
 pub(crate) fn uniform_matrix<E: Dtype, D: Device<E>>(
     matrix: &mut Matrix<E, D>,
 ) -> Result<(), D::Err> {
@@ -20,7 +27,7 @@ pub(crate) fn uniform_matrix<E: Dtype, D: Device<E>>(
     fill(matrix, uniform(fan_in))
 }
 
-/// Uniformly within ±1/√fan-in, as PyTorch's `Linear`.
+/// Fills a vector uniformly within ±1/√fan-in, as PyTorch's `Linear` does.
 pub(crate) fn uniform_vector<E: Dtype, D: Device<E>>(
     vector: &mut Vector<E, D>,
 ) -> Result<(), D::Err> {
@@ -41,7 +48,7 @@ fn uniform(fan_in: usize) -> Uniform<f64> {
     Uniform::new_inclusive(-bound, bound)
 }
 
-/// Sampled as f64, so that this asks no more of `E` than dfdx's `Dtype` has.
+/// Samples in f64, so that `E` needs no bounds beyond dfdx's `Dtype`.
 fn fill<S: Shape, E: Dtype, D: Device<E>>(
     tensor: &mut Tensor<S, E, D>,
     distribution: impl Distribution<f64>,

@@ -15,7 +15,7 @@ pub struct LinearView<M, V> {
 }
 
 impl<M, V> LinearView<M, V> {
-    /// Reads a map of `inputs` to `outputs`.
+    /// Reads a linear map from width `inputs` to width `outputs`.
     pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
         inputs: usize,
@@ -30,17 +30,17 @@ impl<M, V> LinearView<M, V> {
     }
 }
 
-/// The number of parameters of a map of `inputs` to `outputs`.
+/// The number of parameters of a linear map from width `inputs` to width `outputs`.
 pub(crate) const fn parameters(inputs: usize, outputs: usize, bias: bool) -> usize {
     let biases = if bias { outputs } else { 0 };
     inputs.saturating_mul(outputs).saturating_add(biases)
 }
 
 impl<E: Dtype, D: LinearKernel<E>> LinearView<&Matrix<E, D>, &Vector<E, D>> {
-    /// `(batch, rows, inputs)` to `(batch, rows, outputs)`.
+    /// Maps `(batch, rows, inputs)` to `(batch, rows, outputs)`.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     pub fn try_forward(
         &self,
         record: &mut Record<E, D>,

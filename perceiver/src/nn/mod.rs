@@ -1,9 +1,9 @@
-//! The parts that models are made of.
+//! The building blocks of models.
 //!
-//! A part is written once over numbers: its view, such as [`AttentionView`], has a field for each parameter, reads them
-//! from a [`ParameterSource`], and computes. [`Parameters`] keeps them as a dfdx module. [`Attention`] and [`FeedForward`] are parts
-//! with their widths in their types, for models of your own: a layer that is handed another width does not compile.
-//! Shapes are written `(batch, tokens, width)`.
+//! A part is written once, for run-time sizes: its view, such as [`AttentionView`], has a field for each parameter,
+//! reads them from a [`ParameterSource`], and does the computation. [`Parameters`] stores them as a dfdx module.
+//! [`Attention`] and [`FeedForward`] are parts with their widths in their types, for building your own models: an input
+//! of the wrong width does not compile. Shapes are written `(batch, tokens, width)`.
 
 mod attention;
 pub(crate) mod block;
@@ -28,7 +28,7 @@ use dfdx::prelude::{Dim, Dtype, SplitTape, Tape, Tensor};
 use crate::Device;
 use crate::ops::{self, AnyRank, Record, Rows};
 
-/// A caller's tensor as rows.
+/// Converts a caller's tensor to rows.
 fn rows_of<B: Dim, L: Dim, W: Dim, E: Dtype, D: Device<E>>(
     record: &mut Record<E, D>,
     x: Tensor<(B, L, W), E, D>,
@@ -36,7 +36,7 @@ fn rows_of<B: Dim, L: Dim, W: Dim, E: Dtype, D: Device<E>>(
     D::try_flatten(record, AnyRank::Three(ops::untyped(x)))
 }
 
-/// A layer with its widths in its type: rows of `I` numbers become rows of `O` numbers.
+/// Runs a layer with its widths in its type: rows of width `I` become rows of width `O`.
 fn layer<B: Dim, L: Dim, I: Dim, O: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
     x: Tensor<(B, L, I), E, D, T>,
     layer: impl FnOnce(&mut Record<E, D>, Rows<E, D>) -> Result<Rows<E, D>, D::Err>,

@@ -6,7 +6,7 @@ use super::{Init, ParameterSource};
 use crate::ops::{LayerNormKernel, Record, Rows, Vector};
 
 /// Layer normalisation over the last axis: `(x - mean) / √(variance + 1e-5) · weight + bias`, with the biased variance.
-/// Starts with weights 1 and biases 0.
+/// Weights are initialised to 1 and biases to 0.
 #[derive(Clone, Debug)]
 pub struct NormView<V> {
     /// `(width,)`.
@@ -16,7 +16,7 @@ pub struct NormView<V> {
 }
 
 impl<V> NormView<V> {
-    /// Reads a norm of rows of `width` numbers.
+    /// Reads a norm for rows of width `width`.
     pub fn read<S: ParameterSource<Vector = V>>(source: &mut S, width: usize) -> Self {
         Self {
             weight: source.vector("weight", width, Init::Ones),
@@ -25,7 +25,7 @@ impl<V> NormView<V> {
     }
 }
 
-/// The number of parameters of a norm of rows of `width` numbers.
+/// The number of parameters of a norm for rows of width `width`.
 pub(crate) const fn parameters(width: usize) -> usize {
     width.saturating_mul(2)
 }
@@ -34,7 +34,7 @@ impl<E: Dtype, D: LayerNormKernel<E>> NormView<&Vector<E, D>> {
     /// Normalises rows, `(batch, rows, width)`.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     pub fn try_forward(
         &self,
         record: &mut Record<E, D>,

@@ -1,9 +1,9 @@
 //! The parameters of a part of a model.
 //!
-//! A part says once, in [`Part::read`], which matrices and vectors it has, in which order and under which names. From
-//! that follow how it is built, what dfdx visits, and its views, in which each parameter is a field. All parts keep their
-//! parameters in the same way, as matrices and vectors whose dimensions are numbers, so dfdx's visitors are compiled for
-//! these two shapes and not for each width of each model.
+//! A part declares its matrices and vectors once, in [`Part::read`], with their order and names. This determines how it
+//! is built, what dfdx visits, and its views, in which each parameter is a field. All parts store their parameters in
+//! the same way, as matrices and vectors with run-time dimensions, so dfdx's visitors are compiled for these two shapes
+//! and not for each width of each model.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,9 +14,9 @@ use dfdx::prelude::*;
 
 use super::init;
 use crate::ops::{Matrix, Vector};
-use crate::spec::Width;
+use crate::spec::{Family, Width};
 
-/// A part of a model, as a type: what a layer, an output or a single operation has as parameters.
+/// A part of a model, as a type: the parameters of a layer, an output or a single operation.
 pub trait Part: Clone + fmt::Debug + 'static {
     /// The part with an `M` for each matrix and a `V` for each vector.
     type View<M, V>;
@@ -28,28 +28,36 @@ pub trait Part: Clone + fmt::Debug + 'static {
     fn read<S: ParameterSource>(source: &mut S) -> Self::View<S::Matrix, S::Vector>;
 }
 
-/// Where parameters are read from.
+/// A source that parameters are read from.
 pub trait ParameterSource {
     /// A matrix.
     type Matrix;
     /// A vector.
     type Vector;
 
-    /// The next parameter, `(rows, columns)`; it starts uniformly within ±1/√columns.
+    /// Reads the next parameter, `(rows, columns)`, which is initialised as the weight of a linear layer: uniformly within
+    /// ±1/√columns, or as the family does.
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix;
 
-    /// The next parameter, `(size,)`.
+    /// Reads the next parameter, `(rows, columns)`, which is initialised as latents are: from N(0, 1), or as the family
+    /// does.
+    fn embedding(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix;
+
+    /// Reads the next parameter, `(size,)`, which is initialised as in `start`.
     fn vector(&mut self, name: &str, size: usize, start: Init) -> Self::Vector;
 
-    /// Begins what belongs to a part of this one under that name; returns what ends it.
+    /// From here on, parameters are initialised as the family does.
+    fn start_as(&mut self, _family: Family) {}
+
+    /// Enters the sub-part with this name; returns the argument for [`end`](Self::end).
     fn begin(&mut self, _name: fmt::Arguments<'_>) -> usize {
         0
     }
 
-    /// Ends what began.
+    /// Leaves the sub-part that [`begin`](Self::begin) entered.
     fn end(&mut self, _begun: usize) {}
 
-    /// Reads what belongs to a part of this one under that name.
+    /// Reads the sub-part with this name.
     fn within<R>(&mut self, name: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
         let begun = self.begin(name);
         let result = read(self);
@@ -58,7 +66,7 @@ pub trait ParameterSource {
     }
 }
 
-/// How a vector starts.
+/// The initialisation of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Init {
     /// All zeros.
@@ -67,7 +75,7 @@ pub enum Init {
     Ones,
     /// Uniformly within ±1/√`fan_in`, as in PyTorch.
     Uniform {
-        /// How many terms the sums have that it is added to.
+        /// The number of terms in the sums that it is added to.
         fan_in: usize,
     },
 }
@@ -81,7 +89,7 @@ pub(crate) enum Parameter<E: Dtype, D: Storage<E>> {
     Vector(Vector<E, D>),
 }
 
-/// The parameters of a part `P` of a model: a dfdx module. [`view`](Self::view) has them as fields.
+/// The parameters of a part `P` of a model: a dfdx module. [`view`](Self::view) returns them as fields.
 pub struct Parameters<P, E: Dtype = f32, D: Storage<E> = Cpu> {
     list: Vec<Parameter<E, D>>,
     part: PhantomData<P>,
@@ -91,13 +99,14 @@ impl<P: Part, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
     /// The number of trainable parameters.
     pub const PARAMETERS: usize = P::PARAMETERS;
 
-    /// The part, with a reference to each parameter.
+    /// Returns the part with a reference to each parameter.
     pub fn view(&self) -> P::View<&Matrix<E, D>, &Vector<E, D>> {
         P::read(&mut Refs(self.list.iter()))
     }
 
-    /// The part, with a mutable reference to each parameter. A tensor of another size in its place is an error of the
-    /// next forward pass; it must not be a broadcast or permuted view, which `load_checkpoint` could not fill.
+    /// Returns the part with a mutable reference to each parameter. If one is replaced by a tensor of a different size,
+    /// the next forward pass fails. A replacement must not be a broadcast or permuted view, which `load_checkpoint`
+    /// could not fill.
     pub fn view_mut(&mut self) -> P::View<&mut Matrix<E, D>, &mut Vector<E, D>> {
         P::read(&mut Muts(self.list.iter_mut()))
     }
@@ -140,14 +149,25 @@ impl<P: Part, E: Dtype, D: Device<E>> TensorCollection<E, D> for Parameters<P, E
     }
 }
 
-/// What is known of a parameter before it is made.
+/// The description of a parameter before it is created.
 struct Entry {
     name: String,
     kind: Kind,
 }
 
+/// The initialisation of a matrix.
+#[derive(Clone, Copy)]
+enum MatrixInit {
+    /// Uniformly within ±1/√columns.
+    Uniform,
+    /// From N(0, 1).
+    Normal,
+    /// From N(0, 0.02²).
+    SmallNormal,
+}
+
 enum Kind {
-    Matrix { rows: usize, columns: usize },
+    Matrix { rows: usize, columns: usize, start: MatrixInit },
     Vector { size: usize, start: Init },
 }
 
@@ -157,10 +177,12 @@ fn entries<P: Part>() -> Vec<Entry> {
     list.entries
 }
 
-/// Lists what is read.
+/// Lists the parameters that are read.
 #[derive(Default)]
 struct Entries {
     prefix: String,
+    /// Whether weights start from N(0, 0.02²) and biases from 0.
+    is_small: bool,
     entries: Vec<Entry>,
 }
 
@@ -176,11 +198,25 @@ impl ParameterSource for Entries {
     type Vector = ();
 
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) {
-        self.push(name, Kind::Matrix { rows, columns });
+        let start = if self.is_small { MatrixInit::SmallNormal } else { MatrixInit::Uniform };
+        self.push(name, Kind::Matrix { rows, columns, start });
+    }
+
+    fn embedding(&mut self, name: &str, rows: usize, columns: usize) {
+        let start = if self.is_small { MatrixInit::SmallNormal } else { MatrixInit::Normal };
+        self.push(name, Kind::Matrix { rows, columns, start });
     }
 
     fn vector(&mut self, name: &str, size: usize, start: Init) {
+        let start = match start {
+            Init::Uniform { .. } if self.is_small => Init::Zeros,
+            start => start,
+        };
         self.push(name, Kind::Vector { size, start });
+    }
+
+    fn start_as(&mut self, family: Family) {
+        self.is_small = family == Family::Transformers;
     }
 
     fn begin(&mut self, name: fmt::Arguments<'_>) -> usize {
@@ -194,7 +230,7 @@ impl ParameterSource for Entries {
     }
 }
 
-/// The parameters are in the order in which they are read: they were made from what was read.
+/// Parameters are stored in the order in which they are read, since they were created from the same reads.
 const ORDER: &str = "a part always reads the same parameters";
 
 struct Refs<'a, E: Dtype, D: Storage<E>>(slice::Iter<'a, Parameter<E, D>>);
@@ -208,6 +244,10 @@ impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Refs<'a, E, D> {
             Some(Parameter::Matrix(matrix)) => matrix,
             _ => unreachable!("{ORDER}"),
         }
+    }
+
+    fn embedding(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix {
+        self.matrix(name, rows, columns)
     }
 
     fn vector(&mut self, _: &str, _: usize, _: Init) -> Self::Vector {
@@ -229,6 +269,10 @@ impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Muts<'a, E, D> {
             Some(Parameter::Matrix(matrix)) => matrix,
             _ => unreachable!("{ORDER}"),
         }
+    }
+
+    fn embedding(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix {
+        self.matrix(name, rows, columns)
     }
 
     fn vector(&mut self, _: &str, _: usize, _: Init) -> Self::Vector {
@@ -255,8 +299,13 @@ impl<P: Part, E: Dtype, D: Device<E>> ModuleFields<Parameters<P, E, D>, E, D> fo
     ) -> Result<Option<Parameter<V::E2, V::D2>>, V::Err> {
         let Self { index, entry } = self;
         match entry.kind {
-            Kind::Matrix { rows, columns } => {
-                let mut options = TensorOptions::reset_with(init::uniform_matrix);
+            Kind::Matrix { rows, columns, start } => {
+                let reset: fn(&mut _) -> _ = match start {
+                    MatrixInit::Uniform => init::uniform_matrix,
+                    MatrixInit::Normal => init::normal,
+                    MatrixInit::SmallNormal => init::small_normal,
+                };
+                let mut options = TensorOptions::reset_with(reset);
                 options.shape = (Width::new(rows), Width::new(columns));
                 let made = visitor.visit_tensor(
                     &entry.name,

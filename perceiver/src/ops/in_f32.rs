@@ -1,14 +1,14 @@
-//! Operations that sum many numbers.
+//! Operations that sum many values.
 
 use dfdx::prelude::*;
 use dfdx::tensor_ops::Device as TensorDevice;
 
-/// An operation over one tensor in which many numbers are summed: a half-precision accumulator would overflow.
+/// An operation on one tensor that sums many values: a half-precision accumulator would overflow.
 pub trait InF32<S: Shape, D> {
     /// The shape of the result.
     type Output: Shape;
 
-    /// The operation, on numbers of any type.
+    /// Applies the operation, in any data type.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -20,8 +20,8 @@ pub trait InF32<S: Shape, D> {
         D: TensorDevice<E>;
 }
 
-/// Runs operations that sum many numbers. The sums are of the device's own numbers, except in half precision, where
-/// they are in `f32`, and gradients go through.
+/// Runs operations that sum many values. Sums are computed in the data type of the tensor, except for half precision,
+/// for which they are computed in `f32`. Gradients are tracked.
 pub trait InF32Kernel<E: Dtype>: TensorDevice<E> {
     /// Runs an operation.
     ///
@@ -42,10 +42,10 @@ impl InF32Kernel<f32> for Cuda {}
 #[cfg(feature = "cuda")]
 impl InF32Kernel<f64> for Cuda {}
 
-/// Shifts and scales each row, the last of three axes, to a mean of 0 and a variance of 1.
+/// Shifts and scales each row, along the last of three axes, to a mean of 0 and a variance of 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Normalize {
-    /// What is added to the variance.
+    /// The number added to the variance.
     pub epsilon: f64,
 }
 
@@ -63,7 +63,7 @@ impl<S: Shape + ReduceShape<Axis<2>>, D> InF32<S, D> for Normalize {
     }
 }
 
-/// The mean of the second of three axes.
+/// The mean over the second of three axes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mean;
 

@@ -1,29 +1,29 @@
-//! Who may attend to what.
+//! Attention masks.
 
 use dfdx::prelude::*;
 
 use super::KernelDevice;
 
-/// Which keys a query may attend to; true where it may. `bool` until a kernel reads it.
+/// Which keys a query may attend to: true where it may. Stays `bool` until a kernel reads it.
 #[derive(Clone, Debug, Default)]
 pub enum Mask<D: Storage<bool>> {
-    /// Every query to every key.
+    /// Every query may attend to every key.
     #[default]
     None,
-    /// Every query of an item to some keys: `(batch, keys)`.
+    /// All queries of an item may attend to the same keys: `(batch, keys)`.
     Keys(Tensor<(usize, usize), bool, D>),
-    /// Each query to keys of its own: `(batch, queries, keys)`.
+    /// Each query may attend to its own keys: `(batch, queries, keys)`.
     Pairs(Tensor<(usize, usize, usize), bool, D>),
-    /// Query `i` to the keys up to and including `i + offset`.
+    /// Query `i` may attend to the keys up to and including `i + offset`.
     Causal {
-        /// The key at which the first query stands: the number of keys less that of queries, if the queries are the last
-        /// tokens.
+        /// The position of the first query among the keys: the number of keys minus that of queries, if the queries are
+        /// the last tokens.
         offset: usize,
     },
 }
 
 impl<D: Storage<bool>> Mask<D> {
-    /// Whether it is one for so many items, queries and keys.
+    /// Whether the mask fits this many items, queries and keys.
     pub(crate) fn fits(&self, batch: usize, queries: usize, keys: usize) -> bool {
         match self {
             Self::None | Self::Causal { .. } => true,
@@ -32,7 +32,7 @@ impl<D: Storage<bool>> Mask<D> {
         }
     }
 
-    /// The mask over scores, `(batch, heads, queries, keys)`, on a device of dfdx.
+    /// Broadcasts the mask over scores, `(batch, heads, queries, keys)`, on a dfdx device.
     pub(super) fn over_scores<E: Dtype>(
         &self,
         device: &D,
@@ -49,7 +49,7 @@ impl<D: Storage<bool>> Mask<D> {
                 let (_, _, queries, keys) = scores;
                 let allowed = |query| (0..keys).map(move |key| key <= offset.saturating_add(query));
                 let allowed = (0..queries).flat_map(allowed);
-                // As numbers, which every device of dfdx takes; comparing makes `bool`s of them.
+                // As numbers, which every dfdx device accepts; the comparison turns them into `bool`s.
                 let numbers = allowed.map(|allowed| if allowed { E::ONE } else { E::default() });
                 let numbers = device.try_tensor_from_vec(numbers.collect(), (queries, keys))?;
                 let mask = numbers.try_gt(E::default())?;

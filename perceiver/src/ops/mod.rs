@@ -1,21 +1,22 @@
-//! The operations that decide how fast a Perceiver is.
+//! The operations that determine the speed of a Perceiver.
 //!
-//! An operation is a folder: its kernel trait, its plain form in dfdx's own operations, which every device can run and
-//! which is the trait's default, its kernel for dfdx's `Cpu` in `f32`, and the test of one against the other. A device
-//! with something faster implements that operation's trait; [`Device`] is their sum.
+//! Each operation has a folder with its kernel trait, its reference implementation in dfdx's own operations, which
+//! every device can run and which is the trait's default, its kernel for dfdx's `Cpu` in `f32`, and the test of one
+//! against the other. A device with something faster implements that operation's trait; [`Device`] combines all of
+//! them.
 //!
-//! Dimensions are numbers here, and gradients go to a [`Record`], so that nothing is compiled again for another model or
-//! another tape.
+//! Dimensions are run-time sizes here, and gradients go to a [`Record`], so that nothing is compiled again for another
+//! model or another tape.
 //!
-//! The kernels choose their instructions when the program runs (AVX2, AVX-512, NEON, or none), so a plain
-//! `cargo build --release` is fast. They run on as many threads as rayon is set to (`RAYON_NUM_THREADS`, or a pool that
-//! the caller is in); the first thread to call a kernel permanently joins a rayon pool of its own, so that it computes
-//! instead of blocking. What that thread hands to `rayon::spawn` runs there, and a job of its own may run on it during a
-//! forward pass, so no lock that such a job takes may be held meanwhile. To avoid this, call the model inside
-//! `pool.install`. Half precision is stored as such and computed in `f32`.
+//! The kernels choose their instruction set at run time (AVX2, AVX-512, NEON, or none), so a plain
+//! `cargo build --release` is fast. They run on as many threads as rayon is set to (`RAYON_NUM_THREADS`, or the pool
+//! that the caller is in); the first thread to call a kernel permanently joins a rayon pool of its own, so that it
+//! computes instead of blocking. Jobs that this thread passes to `rayon::spawn` run in that pool, possibly on the
+//! thread itself during a forward pass, so it must not hold any lock during a forward pass that such a job takes. To
+//! avoid this, call the model inside `pool.install`. Half precision is stored as such and computed in `f32`.
 //!
-//! dfdx shows nobody a view of a tensor's numbers, so the kernels copy what they read, about a twentieth of the time of
-//! a forward pass. The one place with unsafe code is the call of the matrix product.
+//! dfdx does not expose a tensor's elements as a slice, so the kernels copy what they read, which takes about a
+//! twentieth of the time of a forward pass. The only unsafe code is the call of the matrix product.
 
 mod attention;
 mod context;
@@ -62,10 +63,10 @@ pub type Matrix<E, D> = Tensor<(Width, Width), E, D>;
 /// A parameter, `(size,)`.
 pub type Vector<E, D> = Tensor<(Width,), E, D>;
 
-/// A device that can run a Perceiver: any device of dfdx. What it has no kernel for it does with dfdx's operations.
+/// A device that can run a Perceiver: any dfdx device. Operations for which it has no kernel use dfdx's own operations.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has to be a `perceiver::Device<{E}>` to run a Perceiver",
-    label = "`{Self}: perceiver::Device<{E}>` is missing, which dfdx's `Device` is not enough for"
+    message = "`{Self}` must implement `perceiver::Device<{E}>` to run a Perceiver",
+    label = "`{Self}: perceiver::Device<{E}>` is required; dfdx's `Device` is not sufficient"
 )]
 pub trait Device<E: Dtype>:
     dfdx::tensor_ops::Device<E>
@@ -98,7 +99,7 @@ impl<E: Dtype, D> Device<E> for D where
 {
 }
 
-/// What every kernel trait needs of a device.
+/// The bounds of every kernel trait.
 pub trait KernelDevice<E: Dtype>:
     dfdx::tensor_ops::Device<E> + HasErr<Err: WrongSize> + InF32Kernel<E>
 {
@@ -110,9 +111,9 @@ impl<E: Dtype, D> KernelDevice<E> for D where
 {
 }
 
-/// Implements an operation's trait with its plain form for every device of dfdx but the CPU in `f32`, which has a kernel
-/// for all, and in half precision (`half/cpu.rs`). A kernel for `Cuda` takes its types out of the list here: the second
-/// form is without `Cuda`.
+/// Implements an operation's trait with its reference implementation for every dfdx device, except for the CPU in
+/// `f32`, which has a kernel for all, and in half precision (`half/cpu.rs`). To add a kernel for `Cuda`, remove its
+/// types from the list here: the second form omits `Cuda`.
 macro_rules! plain_on_dfdx_devices {
     ($Trait:ident $(, $methods:path)?) => {
         plain_on_dfdx_devices!(@without_cuda $Trait $(, $methods)?);
@@ -136,7 +137,7 @@ macro_rules! plain_on_dfdx_devices {
 }
 use plain_on_dfdx_devices;
 
-/// A tensor with its dimensions as numbers; the same tensor to gradients.
+/// Converts the dimensions of a tensor to run-time sizes; the result shares its gradient.
 pub(crate) fn untyped<S, N, E, D: Storage<E>>(x: Tensor<S, E, D>) -> Tensor<N, E, D>
 where
     S: Shape,
@@ -144,11 +145,11 @@ where
 {
     match x.try_realize::<N>() {
         Ok(x) => x,
-        Err(_) => unreachable!("a number can be the size of every dimension"),
+        Err(_) => unreachable!("every dimension can be a run-time size"),
     }
 }
 
-/// A tensor with its dimensions as types, and a tape; the same tensor to gradients.
+/// Converts the dimensions of a tensor to types, and adds a tape; the result shares its gradient.
 pub(crate) fn typed<S, N, E: Dtype, D, T>(
     x: Tensor<N, E, D>,
     tape: T,
@@ -164,17 +165,19 @@ where
     }
 }
 
-/// `Ok` if sizes that are known only when the program runs fit together.
+/// Returns an error unless sizes that are known only at run time match.
 pub(crate) fn check<Err: WrongSize>(sizes_fit: bool) -> Result<(), Err> {
     if sizes_fit { Ok(()) } else { Err(Err::wrong_size()) }
 }
 
-/// A parameter as dfdx's operations take it, without a tape.
-fn matrix<E: Dtype, D: Storage<E>>(parameter: &Matrix<E, D>) -> Tensor<(usize, usize), E, D> {
+/// A parameter as dfdx's operations accept it, without a tape.
+pub(crate) fn matrix<E: Dtype, D: Storage<E>>(
+    parameter: &Matrix<E, D>,
+) -> Tensor<(usize, usize), E, D> {
     untyped(parameter.clone())
 }
 
-/// A parameter as dfdx's operations take it, without a tape.
+/// A parameter as dfdx's operations accept it, without a tape.
 fn vector<E: Dtype, D: Storage<E>>(parameter: &Vector<E, D>) -> Tensor<(usize,), E, D> {
     untyped(parameter.clone())
 }

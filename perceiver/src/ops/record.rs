@@ -1,8 +1,8 @@
 //! The backward operations of a forward pass.
 //!
-//! Inside this crate tensors carry no tapes: an operation is handed a [`Record`] instead. So an operation is compiled
-//! once for a device and a data type, and not again for each tape, and the operations of a whole model are one
-//! operation on the tape of the caller.
+//! Inside this crate, tensors carry no tapes: operations take a [`Record`] instead. So an operation is compiled once
+//! for a device and a data type, and not again for each tape, and all operations of a model become one operation on the
+//! caller's tape.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use dfdx::tensor::{Gradients, Merge, NoneTape, Storage, Tape};
 
 type Operation<E, D, Err> = Box<dyn FnOnce(&mut Gradients<E, D>) -> Result<(), Err>>;
 
-/// The backward operations of a forward pass so far; none are kept where no gradients are tracked.
+/// The backward operations of a forward pass so far; none are kept if gradients are not tracked.
 pub struct Record<E, D: Storage<E>> {
     operations: Option<Operations<E, D>>,
 }
@@ -24,7 +24,7 @@ impl<E, D: Storage<E>> Record<E, D> {
         Self { operations }
     }
 
-    /// An empty record of an operation whose gradients are needed.
+    /// An empty record that tracks gradients.
     #[cfg(any(test, feature = "f16"))]
     pub(crate) fn new() -> Self {
         let operations = Some(Operations::default());
@@ -47,17 +47,17 @@ impl<E, D: Storage<E>> Record<E, D> {
         }
     }
 
-    /// Lends the record to operations of dfdx, which need a tape on a tensor. `None` if no gradients are tracked.
+    /// Takes the operations out, as a tape for dfdx's operations. `None` if gradients are not tracked.
     pub(super) fn take(&mut self) -> Option<Operations<E, D>> {
         self.operations.take()
     }
 
-    /// Takes back what was lent.
+    /// Puts back the operations from [`take`](Self::take).
     pub(super) fn put(&mut self, operations: Operations<E, D>) {
         self.operations = Some(operations);
     }
 
-    /// Adds all of it to a tape, as one operation.
+    /// Adds all operations to a tape, as one operation.
     pub fn put_on<T: Tape<E, D>>(self, tape: &mut T)
     where
         E: 'static,
@@ -84,13 +84,13 @@ impl<E, D: Storage<E>> fmt::Debug for Record<E, D> {
     }
 }
 
-/// The operations of a record, as a tape for tensors of dfdx.
+/// The operations of a record, as a tape for dfdx's tensors.
 pub struct Operations<E, D: Storage<E>>(Vec<(u64, Operation<E, D, D::Err>)>);
 
 impl<E, D: Storage<E>> Operations<E, D> {
-    /// Runs the operations, the last one first, and drops each one with what it kept.
+    /// Runs the operations in reverse order, dropping each one together with the data it holds.
     fn run(mut self, gradients: &mut Gradients<E, D>) -> Result<(), D::Err> {
-        // Operations of dfdx record parts of themselves on tapes of their own and merge them later.
+        // dfdx's operations record parts of themselves on separate tapes and merge them later.
         self.0.sort_by_key(|(number, _)| *number);
         while let Some((_, operation)) = self.0.pop() {
             operation(gradients)?;
@@ -131,7 +131,7 @@ impl<E, D: Storage<E>> Tape<E, D> for Operations<E, D> {
     }
 }
 
-/// Calls a function over tensors with tapes, `plain(x, ..)`, with what `record` holds as the tape of `x`.
+/// Calls a function on tensors with tapes, `plain(x, ..)`, with the operations of `record` as the tape of `x`.
 macro_rules! with_tape {
     ($record:expr, $plain:ident($x:expr $(, $argument:expr)*)) => {
         match $record.take() {

@@ -10,9 +10,9 @@ use crate::ops::{Positioned, Record};
 use crate::spec::EncodedWidth;
 use crate::{Device, ForwardError};
 
-/// Fourier features of a position; the paper's section 3.2.
+/// Fourier features of positions (section 3.2 of the paper).
 ///
-/// Along each axis a position runs evenly from -1 to 1. Its features are
+/// Along each axis, positions `p` are spaced evenly from -1 to 1. The features of a position are
 /// `[sin(π·f·p) for each band f.., cos(π·f·p) for each band f.., p]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fourier {
@@ -20,8 +20,8 @@ pub struct Fourier {
     pub bands: usize,
     /// The sampling rate of the encoding along each axis: the highest frequency is half of it (Nyquist).
     pub max_freq: MaxFreq,
-    /// `None`: frequencies are spaced evenly from 1 to `max_freq / 2`, as in the paper. `Some`: logarithmically from this
-    /// base to `max_freq / 2`, as in the TensorFlow package.
+    /// If `None`, frequencies are spaced evenly from 1 to `max_freq / 2`, as in the paper; if `Some`, logarithmically
+    /// from this base to `max_freq / 2`, as in the TensorFlow package.
     pub base: Option<f64>,
 }
 
@@ -35,7 +35,7 @@ pub enum MaxFreq {
 }
 
 impl MaxFreq {
-    /// The one of an axis.
+    /// The sampling rate along an axis.
     fn at(self, axis: usize) -> f64 {
         match self {
             Self::Same(max_freq) => max_freq,
@@ -47,7 +47,7 @@ impl MaxFreq {
         let all = match self {
             Self::Same(max_freq) => &[max_freq],
             Self::PerAxis(max_freqs) => {
-                assert!(max_freqs.len() == axes, "`max_freq` must have a number for each axis");
+                assert!(max_freqs.len() == axes, "`max_freq` must have one number per axis");
                 max_freqs
             }
         };
@@ -75,7 +75,7 @@ impl Fourier {
         }
     }
 
-    /// The features of every position of an axis of `size`, row by row.
+    /// The features of each position along an axis of `size`, row by row.
     pub(super) fn table(self, axis: usize, size: usize) -> Vec<f64> {
         let frequencies = self.frequencies(axis);
         let row = |i| {
@@ -98,7 +98,7 @@ impl Fourier {
     }
 }
 
-/// Number `index` of `count` numbers spaced evenly from `start` to `end`; of one number, `start`.
+/// Number `index` of `count` numbers spaced evenly from `start` to `end`; `start` if there is only one.
 fn spaced(start: f64, end: f64, count: usize, index: usize) -> f64 {
     match count {
         0 | 1 => start,
@@ -108,10 +108,10 @@ fn spaced(start: f64, end: f64, count: usize, index: usize) -> f64 {
 
 /// [`Fourier`] features for an input with `CHANNELS` channels and `AXES` axes, for models written by hand.
 ///
-/// A token becomes `[channels.., features of axis 1.., features of axis 2.., ..]`, `WIDTH` wide, which must be
-/// `CHANNELS + AXES · (2 · BANDS + 1)`. An encoding has no parameters.
+/// A token becomes `[channels.., features of axis 1.., features of axis 2.., ..]`, of width `WIDTH`, which must be
+/// `CHANNELS + AXES · (2 · BANDS + 1)`. The encoding has no parameters.
 ///
-/// A width that does not follow from the others is an error of `cargo check`, up to a width of 1024:
+/// An inconsistent width is a `cargo check` error, for widths up to 1024:
 ///
 /// ```compile_fail,E0277
 /// use perceiver::position::FourierFeatures;
@@ -125,7 +125,7 @@ fn spaced(start: f64, end: f64, count: usize, index: usize) -> f64 {
 ///    |                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected a width of `3 + 2 * (2 * 6 + 1)`, of at most 1024, found `Const<30>`
 /// ```
 ///
-/// so an attention over encoded tokens can be checked too:
+/// so attention over encoded tokens can be checked too:
 ///
 /// ```
 /// use perceiver::dfdx::nn::BuildModule;
@@ -176,13 +176,13 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     }
 
     /// Flattens the axes of an input and appends the features to each token; returns `(batch, tokens, WIDTH)`. The
-    /// features are made on the device; only a table for each axis is sent there.
+    /// features are expanded on the device; only one table per axis is copied there.
     ///
-    /// A declared model never makes encoded tokens where it can do without.
+    /// A declared model avoids materialising encoded tokens where possible.
     ///
     /// # Errors
-    /// If the batch or an axis is empty, the mask of the input is of another size (it is not used), or the device runs
-    /// out of memory.
+    /// If the batch or an axis is empty, the mask and the input differ in size (the mask is not used otherwise), or the
+    /// device runs out of memory.
     pub fn try_encode<E: Dtype, D: Device<E>, I: Input<AXES, E, D, Channels = Const<CHANNELS>>>(
         &self,
         input: I,

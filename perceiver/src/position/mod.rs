@@ -1,21 +1,21 @@
-//! Where a token is.
+//! Position encodings.
 
 mod fourier;
 
 pub use fourier::{Fourier, FourierFeatures, MaxFreq};
 
-/// A position encoding. A new one that is appended to tokens is a file here, a variant of this enum, and its width; one
-/// that acts on queries and keys is read by [`AttentionView`](crate::nn::AttentionView) too.
+/// A position encoding. A new one that is appended to tokens needs a file here, a variant of this enum, and its width;
+/// one that acts on queries and keys must also be handled in [`AttentionView`](crate::nn::AttentionView).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Position {
-    /// Tokens do not know where they are.
+    /// No position encoding.
     None,
     /// Fourier features, appended to a token's channels.
     Fourier(Fourier),
 }
 
 impl Position {
-    /// The width of a token: its channels and what is appended to them.
+    /// The width of a token: its channels and the features appended to them.
     #[must_use]
     pub const fn token_dim(self, axes: usize, channels: usize) -> usize {
         match self {
@@ -25,14 +25,15 @@ impl Position {
     }
 
     /// # Panics
-    /// If a number is out of range, or there is not one for each of the `axes`.
+    /// If a number is out of range, or there is not exactly one for each of the `axes`.
     pub(crate) const fn check(self, axes: usize) {
         if let Self::Fourier(fourier) = self {
             fourier.check(axes);
         }
     }
 
-    /// For each axis of a grid, what is appended to a token at each position along it, row by row. Empty if nothing is.
+    /// For each axis of a grid, the features that are appended to a token at each position along it, row by row. Empty
+    /// if there are none.
     pub(crate) fn tables(self, axes: &[usize]) -> Vec<Vec<f64>> {
         match self {
             Self::None => Vec::new(),

@@ -1,10 +1,11 @@
-//! What a model costs, as constants. Numbers that are out of range are reported where they are declared, so sums
-//! saturate here in place of being one more error.
+//! The cost of a model, as constants. Numbers that are out of range are reported where they are declared, so sums
+//! saturate here instead of causing another error.
 
 use super::{Numbers, Spec};
+use crate::model::Output;
 use crate::nn::{Part, block};
 
-/// What a part of a model costs.
+/// The cost of a part of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
     /// The number of trainable parameters.
@@ -12,25 +13,27 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    /// Of all layers with weights of their own.
+    /// The cost of all layers that have their own weights.
     pub(crate) const fn of_layers<S: Spec>() -> Self {
         let n = Numbers::of::<S>();
-        let cross = block::parameters(n.latent_dim, Some(n.token_dim), n.cross_heads);
-        let latent = block::parameters(n.latent_dim, None, n.latent_heads);
-        Self {
-            parameters: n
-                .self_per_cross_attn
-                .saturating_mul(latent)
-                .saturating_add(cross)
-                .saturating_mul(n.stored_layers),
-        }
+        let cross = block::parameters(n.cross);
+        let latent = block::parameters(n.latent);
+        let with_cross =
+            if n.cross_attends < n.stored_layers { n.cross_attends } else { n.stored_layers };
+        let latent_blocks = n.stored_layers.saturating_mul(n.self_per_cross_attn);
+        let cross = cross.saturating_mul(with_cross);
+        Self { parameters: latent_blocks.saturating_mul(latent).saturating_add(cross) }
     }
 
-    /// Of a model.
+    /// The cost of a model.
     pub(crate) const fn of_model<S: Spec>() -> Self {
         let n = Numbers::of::<S>();
         let latents = n.num_latents.saturating_mul(n.latent_dim);
         let layers = Self::of_layers::<S>().parameters;
-        Self { parameters: latents.saturating_add(layers).saturating_add(S::Output::PARAMETERS) }
+        Self {
+            parameters: latents
+                .saturating_add(layers)
+                .saturating_add(<S::Output as Output>::Part::<S>::PARAMETERS),
+        }
     }
 }

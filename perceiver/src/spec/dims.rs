@@ -1,4 +1,4 @@
-//! Relations between widths that the compiler checks, with typenum's arithmetic on types.
+//! Relations between widths that the compiler checks, using typenum's type-level arithmetic.
 
 use std::ops::{Add, Mul};
 
@@ -12,11 +12,11 @@ type AxisFeatures<const BANDS: usize> = Sum<Prod<U2, U<BANDS>>, U1>;
 type Encoded<const CHANNELS: usize, const AXES: usize, const BANDS: usize> =
     Sum<U<CHANNELS>, Prod<U<AXES>, AxisFeatures<BANDS>>>;
 
-/// Holds for `Const<WIDTH>` where `WIDTH = CHANNELS + AXES · (2 · BANDS + 1)`, as `cargo check` sees it.
+/// Implemented for `Const<WIDTH>` if `WIDTH = CHANNELS + AXES · (2 · BANDS + 1)`, so that `cargo check` can verify it.
 ///
-/// [`FourierFeatures`](crate::position::FourierFeatures) can only be made where this holds. An assertion
-/// could not say so before the program is built in full: inside generic code it is not evaluated
-/// until then. The sum is made with typenum's arithmetic on types, for widths up to 1024.
+/// [`FourierFeatures`](crate::position::FourierFeatures) can only be created if this is implemented. An assertion would
+/// only be checked when the program is fully built, since it would be in generic code. The sum uses typenum's
+/// type-level arithmetic, for widths up to 1024.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the width of {CHANNELS} channels with {AXES} axes of {BANDS} frequency bands",
     label = "expected a width of `{CHANNELS} + {AXES} * (2 * {BANDS} + 1)`, of at most 1024, found `{Self}`"
@@ -39,7 +39,7 @@ where
 {
 }
 
-/// Holds for a type and itself.
+/// Implemented for `Other` being the same type.
 #[doc(hidden)]
 pub trait Same<Other> {}
 impl<T> Same<T> for T {}

@@ -1,5 +1,6 @@
-//! What a Perceiver is: everything about it that is known when it is compiled.
+//! The specification of a Perceiver: everything about it that is known at compile time.
 
+mod block;
 mod cost;
 mod dims;
 mod width;
@@ -8,6 +9,7 @@ use std::fmt::Debug;
 
 use dfdx::shapes::ConstDim;
 
+pub use block::{Activation, AttentionBias, BlockShape, Heads, Mlp};
 pub(crate) use cost::Cost;
 pub use dims::{EncodedWidth, Same};
 pub use width::Width;
@@ -16,181 +18,200 @@ use crate::input::InputKind;
 use crate::model::Output;
 use crate::position::Position;
 
-/// A model of the Perceiver family. `perceiver!` writes one for each declaration, and the declared model is its own
-/// spec; a model written by hand is [`Perceiver<Spec, E, D>`](crate::model::Perceiver).
+/// The specification of a model of the Perceiver family. `perceiver!` implements it for each declared model, which is
+/// its own spec; a model written by hand is [`Perceiver<Spec, E, D>`](crate::model::Perceiver).
 ///
-/// What is part of the types of inputs and outputs is a type, the rest are numbers. The defaults are those of the
-/// declaration's keys.
+/// Whatever appears in the types of inputs and outputs is an associated type; everything else is a constant. The
+/// defaults are those of the declaration's keys.
 pub trait Spec: Clone + Debug + 'static {
-    /// The model's name, as its summary shows it.
+    /// The model's name, as shown in its summary.
     const NAME: &'static str;
     /// The axes and channels of the input.
     type Input: InputKind;
     /// The number of latents.
     type NumLatents: ConstDim;
-    /// The width of a latent.
+    /// The dimension of each latent.
     type LatentDim: ConstDim;
-    /// What `forward` makes of the latents.
+    /// The output that `forward` computes from the latents.
     type Output: Output;
     /// The position encoding.
     const POSITION: Position;
+    /// The reference implementation whose initialisation and checkpoints the model uses.
+    const FAMILY: Family = Family::PerceiverPytorch;
     /// The number of layers, each a cross attention and its self attentions.
     const DEPTH: usize;
+    /// The number of layers that begin with a cross attention; the others have only self attentions.
+    const CROSS_ATTENDS: usize = Self::DEPTH;
     /// The number of self attentions after each cross attention.
     const SELF_PER_CROSS_ATTN: usize = 1;
     /// The heads of the cross attentions.
-    const CROSS_HEADS: Heads = Heads { count: 1, dim: 64 };
+    const CROSS_HEADS: Heads = Heads::new(1, 64);
     /// The heads of the self attentions.
-    const LATENT_HEADS: Heads = Heads { count: 8, dim: 64 };
+    const LATENT_HEADS: Heads = Heads::new(8, 64);
+    /// Which linear maps of the attention layers have a bias.
+    const ATTN_BIAS: AttentionBias = AttentionBias::OUTPUT;
+    /// The feed-forward layer of each block.
+    const FEED_FORWARD: Mlp = Mlp::GEGLU;
     /// Which layers share their weights.
     const SHARE: Share = Share::None;
-    /// What the attention weights of the cross attentions sum to 1 over.
+    /// The axis over which the weights of the cross attentions sum to 1.
     const CROSS_SOFTMAX: Softmax = Softmax::Tokens;
-    /// Dropout while training.
+    /// Dropout rates during training.
     const DROPOUT: Dropout = Dropout::NONE;
 }
 
-/// The heads of an attention.
+/// A reference implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heads {
-    /// How many there are.
-    pub count: usize,
-    /// The width of one.
-    pub dim: usize,
-}
-
-impl Heads {
-    /// The width of all of them side by side.
-    #[must_use]
-    pub const fn width(self) -> usize {
-        self.count.saturating_mul(self.dim)
-    }
-
-    /// What scores are scaled by: `1 / √dim`.
-    #[must_use]
-    pub fn scale(self) -> f64 {
-        (self.dim as f64).powf(-0.5)
-    }
+pub enum Family {
+    /// [perceiver-pytorch](https://pypi.org/project/perceiver-pytorch/) 0.11: latents are initialised from N(0, 1),
+    /// linear layers as in PyTorch.
+    PerceiverPytorch,
+    /// Hugging Face's Transformers: latents and weights are initialised from N(0, 0.02²), biases to 0.
+    Transformers,
 }
 
 /// Which layers share their weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// Every layer has its own.
+    /// Every layer has its own weights.
     None,
-    /// All layers but the first share one set.
+    /// All layers after the first share one set of weights.
     AllButFirst,
+    /// All layers share one set of weights.
+    All,
 }
 
 impl Share {
-    /// What `weight_tie_layers` means.
+    /// Converts the value of `weight_tie_layers`.
     #[must_use]
     pub const fn tied(weight_tie_layers: bool) -> Self {
         if weight_tie_layers { Self::AllButFirst } else { Self::None }
     }
 
-    /// The number of layers with weights of their own in a model of `depth` layers.
+    /// The number of layers that have their own weights in a model with `depth` layers.
     #[must_use]
     pub const fn stored(self, depth: usize) -> usize {
         match self {
+            Self::All if depth > 1 => 1,
             Self::AllButFirst if depth > 2 => 2,
-            Self::None | Self::AllButFirst => depth,
+            Self::None | Self::AllButFirst | Self::All => depth,
         }
     }
 }
 
-/// What the weights of an attention sum to 1 over.
+/// The axis over which attention weights sum to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Softmax {
-    /// Each query's weights, over the tokens.
+    /// Each query's weights sum to 1 over the tokens.
     #[default]
     Tokens,
-    /// Each token's weights, over the queries, which so compete for it; each query's weights are then divided by their
-    /// sum (inverted attention, as in slot attention, arXiv 2006.15055).
+    /// Each token's weights sum to 1 over the queries, which thus compete for it; each query's weights are then divided
+    /// by their sum (inverted attention, as in slot attention, arXiv 2006.15055).
     Queries,
 }
 
 impl Softmax {
-    /// What `inverted_cross_attn` means.
+    /// Converts the value of `inverted_cross_attn`.
     #[must_use]
     pub const fn inverted(inverted_cross_attn: bool) -> Self {
         if inverted_cross_attn { Self::Queries } else { Self::Tokens }
     }
 }
 
-/// Dropout rates, in `[0, 1)`. They act only where gradients are tracked; dfdx panics if one is not a probability.
+/// Dropout rates, in `[0, 1)`. They apply only if gradients are tracked; dfdx panics if one is not a probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Dropout {
-    /// Of attention weights, `attn_dropout`.
+    /// The dropout rate of attention weights, `attn_dropout`.
     pub attention: f64,
-    /// Of the output of a feed-forward, `ff_dropout`.
+    /// The dropout rate of feed-forward outputs, `ff_dropout`.
     pub feed_forward: f64,
 }
 
 impl Dropout {
-    /// Nothing is dropped.
+    /// No dropout.
     pub const NONE: Self = Self { attention: 0.0, feed_forward: 0.0 };
 
     const fn check(self) {
         let rates = [self.attention, self.feed_forward];
-        assert!(rates[0] >= 0.0 && rates[0] < 1.0, "the dropout of attention must be in 0.0..1.0");
-        assert!(
-            rates[1] >= 0.0 && rates[1] < 1.0,
-            "the dropout of feed-forwards must be in 0.0..1.0"
-        );
+        assert!(rates[0] >= 0.0 && rates[0] < 1.0, "the attention dropout must be in 0.0..1.0");
+        assert!(rates[1] >= 0.0 && rates[1] < 1.0, "the feed-forward dropout must be in 0.0..1.0");
     }
 }
 
-/// The numbers of a spec, with which the model runs.
+/// The numbers of a spec that the model runs with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
     pub num_latents: usize,
     pub latent_dim: usize,
-    pub token_dim: usize,
     pub position: Position,
     pub depth: usize,
     pub stored_layers: usize,
+    pub cross_attends: usize,
     pub self_per_cross_attn: usize,
-    pub cross_heads: Heads,
-    pub latent_heads: Heads,
+    /// The block that attends from latents to tokens.
+    pub cross: BlockShape,
+    /// The block that attends among latents.
+    pub latent: BlockShape,
+    /// The block that attends from the queries of an output to the latents.
+    pub decoder: BlockShape,
     pub cross_softmax: Softmax,
 }
 
 impl Numbers {
-    /// Those of `S`.
+    /// Returns the numbers of `S`.
     ///
     /// # Panics
-    /// If they do not fit together, when the program is compiled.
+    /// If they are inconsistent, at compile time.
     pub const fn checked<S: Spec>() -> Self {
         assert!(S::NumLatents::SIZE > 0, "`NumLatents` must be at least 1");
         assert!(S::LatentDim::SIZE > 0, "`LatentDim` must be at least 1");
         assert!(S::DEPTH > 0, "`DEPTH` must be at least 1");
         let (cross, latent) = (S::CROSS_HEADS, S::LATENT_HEADS);
-        assert!(cross.width() > 0, "`CROSS_HEADS` must have a count and a dim of at least 1");
-        assert!(latent.width() > 0, "`LATENT_HEADS` must have a count and a dim of at least 1");
+        assert!(
+            cross.width() > 0 && cross.value_width() > 0,
+            "`CROSS_HEADS` must have a count and a dim of at least 1"
+        );
+        assert!(
+            latent.width() > 0 && latent.value_width() > 0,
+            "`LATENT_HEADS` must have a count and a dim of at least 1"
+        );
         S::POSITION.check(S::Input::AXES);
         S::DROPOUT.check();
-        if let Some(dim) = S::Output::LATENT_DIM {
-            assert!(
-                dim == S::LatentDim::SIZE,
-                "`Output` takes latents of another width than `LatentDim`"
-            );
-        }
+        assert!(
+            S::CROSS_ATTENDS > 0 && S::CROSS_ATTENDS <= S::DEPTH,
+            "`CROSS_ATTENDS` must be from 1 to `DEPTH`"
+        );
         Self::of::<S>()
     }
 
-    /// Those of `S`, whether they fit together or not.
+    /// Returns the numbers of `S` without checking them.
     pub const fn of<S: Spec>() -> Self {
+        let token_dim = S::POSITION.token_dim(S::Input::AXES, S::Input::CHANNELS);
+        let latent = BlockShape {
+            dim: S::LatentDim::SIZE,
+            context: None,
+            heads: S::LATENT_HEADS,
+            bias: S::ATTN_BIAS,
+            mlp: S::FEED_FORWARD,
+        };
         Self {
             num_latents: S::NumLatents::SIZE,
             latent_dim: S::LatentDim::SIZE,
-            token_dim: S::POSITION.token_dim(S::Input::AXES, S::Input::CHANNELS),
             position: S::POSITION,
             depth: S::DEPTH,
             stored_layers: S::SHARE.stored(S::DEPTH),
+            cross_attends: S::CROSS_ATTENDS,
             self_per_cross_attn: S::SELF_PER_CROSS_ATTN,
-            cross_heads: S::CROSS_HEADS,
-            latent_heads: S::LATENT_HEADS,
+            cross: BlockShape { context: Some(token_dim), heads: S::CROSS_HEADS, ..latent },
+            decoder: BlockShape {
+                context: Some(S::LatentDim::SIZE),
+                heads: match S::FAMILY {
+                    Family::PerceiverPytorch => S::CROSS_HEADS,
+                    Family::Transformers => Heads::new(1, S::LatentDim::SIZE),
+                },
+                ..latent
+            },
+            latent,
             cross_softmax: S::CROSS_SOFTMAX,
         }
     }

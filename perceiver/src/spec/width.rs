@@ -4,12 +4,11 @@ use std::fmt;
 
 use dfdx::shapes::{ConstDim, Dim};
 
-/// A dimension of a parameter, as a number.
+/// A dimension of a parameter, as a run-time size.
 ///
 /// The widths of a model are part of its type, but not of the types of its parameters: those are matrices
-/// `(Width, Width)` and vectors `(Width,)` in every model, so that what dfdx does with parameters is compiled once for
-/// a program and not again for each width of each model. A tensor of widths becomes one of other dimensions with
-/// dfdx's `realize`.
+/// `(Width, Width)` and vectors `(Width,)` in every model, so that dfdx's code for parameters is compiled once per
+/// program and not again for each width of each model. dfdx's `realize` converts a tensor to these dimensions and back.
 #[derive(Clone, Copy, Default)]
 pub struct Width {
     size: usize,
@@ -28,7 +27,7 @@ impl Width {
         Self { size, fan_in }
     }
 
-    /// How many terms the sums have that a bias is added to, which decides how it starts.
+    /// How many terms are in the sums that a bias is added to, which determines its initialisation.
     pub(crate) const fn fan_in(self) -> usize {
         self.fan_in
     }
@@ -56,8 +55,8 @@ impl Dim for Width {
     }
 }
 
-/// dfdx makes the options of a parameter only for shapes that it takes to be constant. A width says that it is; the
-/// options get their real shape right after they are made, and nothing else uses `SIZE`.
+/// dfdx creates the options of a parameter only for shapes that it considers constant, so a width claims to be
+/// constant. The options get their real shape right after they are created, and nothing else uses `SIZE`.
 impl ConstDim for Width {
     const SIZE: usize = 0;
 }

@@ -13,7 +13,7 @@ impl Spec for Small {
     type Input = Grid<2, 3>;
     type NumLatents = Const<4>;
     type LatentDim = Const<8>;
-    type Output = MeanPool<Const<8>, Const<10>>;
+    type Output = MeanPool<Const<10>>;
     const POSITION: Position = Position::None;
     const DEPTH: usize = 1;
 }

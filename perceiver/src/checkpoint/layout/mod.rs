@@ -1,27 +1,54 @@
-//! Names of tensors in files, as data: one file for each family of checkpoints.
+//! Tensor names in checkpoint files, as data: one module for each family of checkpoints.
 
 mod perceiver_pytorch;
+mod transformers;
 
-pub(crate) use perceiver_pytorch::PERCEIVER_PYTORCH;
+use perceiver_pytorch::PERCEIVER_PYTORCH;
+use transformers::TRANSFORMERS;
 
-/// The names that a family of checkpoints has for the parts of a model.
+use crate::spec::Family;
+
+/// The layout of a family's checkpoints.
+pub(super) fn of(family: Family) -> &'static Layout {
+    match family {
+        Family::PerceiverPytorch => &PERCEIVER_PYTORCH,
+        Family::Transformers => &TRANSFORMERS,
+    }
+}
+
+/// The name of a tensor in a model's summary: that of perceiver-pytorch.
+pub(crate) fn part_name(ours: &str) -> String {
+    PERCEIVER_PYTORCH.names(ours).swap_remove(0)
+}
+
+/// The names of tensors in a family of checkpoints.
 pub(crate) struct Layout {
-    /// What is called differently from this library.
+    /// The names that differ from this library's.
     rules: &'static [Rule],
-    /// What older releases called differently, and what it is called now.
+    /// The names used by older releases, each with its current name.
     older: &'static [(&'static str, &'static str)],
 }
 
-/// What a part is called. `{}` stands for a number.
+impl std::fmt::Debug for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layout").finish_non_exhaustive()
+    }
+}
+
+const fn rule(ours: &'static str, theirs: &'static [&'static str]) -> Rule {
+    Rule { ours, theirs }
+}
+
+/// The names of a part. `{}` stands for a number.
 struct Rule {
-    /// In this library.
+    /// The name in this library.
     ours: &'static str,
-    /// In files. More than one: a tensor of ours has the rows of theirs, one after the other and each as many.
+    /// The names in files. If there are several, this library's tensor concatenates theirs by rows.
     theirs: &'static [&'static str],
 }
 
 impl Layout {
-    /// The names in files of a tensor of ours; more than one if it is split there.
+    /// Returns the names in files of one of this library's tensors; several if it is split there.
     pub fn names(&self, ours: &str) -> Vec<String> {
         let renamed = |rule: &Rule| {
             let theirs = rule.theirs.iter();
@@ -32,8 +59,8 @@ impl Layout {
         found.unwrap_or_else(|| vec![ours.into()])
     }
 
-    /// What a tensor of a file is called in files today: files may have names of older releases, or this library's own,
-    /// as dfdx's `save_safetensors` writes them.
+    /// Returns the current name of a tensor in a file, which may have the name from an older release, or this library's
+    /// own, as written by dfdx's `save_safetensors`.
     pub fn current(&self, name: &str) -> String {
         let older = |&(older, current): &(&str, &str)| renamed(name, older, current);
         if let Some(current) = self.older.iter().find_map(older) {
@@ -46,7 +73,7 @@ impl Layout {
     }
 }
 
-/// `name` with the pattern that it begins with replaced by another.
+/// Replaces the pattern `from` at the start of `name` with `to`; `None` if it does not match.
 fn renamed(name: &str, from: &str, to: &str) -> Option<String> {
     let mut rest = name.split('.');
     let mut numbers = Vec::new();
@@ -67,13 +94,13 @@ fn renamed(name: &str, from: &str, to: &str) -> Option<String> {
     Some(to.chain(rest).collect::<Vec<_>>().join("."))
 }
 
-/// The name that a tensor of a layer has in another layer.
+/// Returns the name of a layer's tensor in another layer; `None` if it is not in a layer.
 pub(crate) fn in_layer(name: &str, layer: usize) -> Option<String> {
     let (_, part) = name.strip_prefix("layers.")?.split_once('.')?;
     Some(format!("layers.{layer}.{part}"))
 }
 
-/// The number of the layer that a tensor belongs to.
+/// Returns the number of the layer that a tensor belongs to, if any.
 pub(crate) fn layer_of(name: &str) -> Option<usize> {
     let (number, _) = name.strip_prefix("layers.")?.split_once('.')?;
     number.parse().ok()

@@ -1,9 +1,9 @@
 //! perceiver-pytorch 0.11.
 
-use super::{Layout, Rule};
+use super::{Layout, rule};
 
-/// The names of perceiver-pytorch's `state_dict`.
-pub(crate) const PERCEIVER_PYTORCH: Layout = Layout {
+/// The names in perceiver-pytorch's `state_dict`.
+pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
     rules: &[
         rule("layers.{}.cross.norm", &["layers.{}.cross_attn.norm"]),
         rule("layers.{}.cross.norm_context", &["layers.{}.cross_attn.norm_context"]),
@@ -19,17 +19,13 @@ pub(crate) const PERCEIVER_PYTORCH: Layout = Layout {
         rule("output.norm", &["to_logits.1"]),
         rule("output.linear", &["to_logits.2"]),
     ],
-    // Releases 0.8 to 0.10 number the parts of a layer.
+    // Releases 0.8 to 0.10 name the parts of a layer by number.
     older: &[
         ("layers.{}.0", "layers.{}.cross_attn"),
         ("layers.{}.1", "layers.{}.cross_ff"),
         ("layers.{}.2", "layers.{}.self_attns"),
     ],
 };
-
-const fn rule(ours: &'static str, theirs: &'static [&'static str]) -> Rule {
-    Rule { ours, theirs }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! The kernel: each head by itself, with a running maximum.
+//! The kernel: each head separately, with a running maximum.
 
 use dfdx::prelude::*;
 use rayon::prelude::*;
@@ -19,17 +19,12 @@ pub(super) fn forward(
     let query = contiguous(record, &query)?;
     let key_value = contiguous(record, &key_value)?;
     let shape = *query.shape();
-    let sizes = Sizes {
-        batch: shape.0,
-        queries: shape.1,
-        tokens: key_value.shape().1,
-        heads: heads.count,
-        dim_head: heads.dim,
-    };
-    let (heads, dim) = (heads.count, heads.dim);
+    let sizes = Sizes { batch: shape.0, queries: shape.1, tokens: key_value.shape().1, heads };
+    let Heads { count: heads, dim, value_dim } = heads;
     let biases = MaskBias::new(mask);
 
-    let mut out = vec![0.0; query.shape().num_elements()];
+    let shape = (shape.0, shape.1, sizes.heads.value_width());
+    let mut out = vec![0.0; shape.num_elements()];
     let mut log_sums = vec![0.0; sizes.batch * heads * sizes.queries];
     {
         let (query, key_value) = (&*read(&query), &*read(&key_value));
@@ -42,10 +37,10 @@ pub(super) fn forward(
             let queries = start..(start + QUERIES).min(sizes.queries);
             view.query = view.query.rows(queries.clone());
             view.bias = view.bias.queries(queries.clone());
-            let mut out = Scratch::new(queries.len() * dim);
+            let mut out = Scratch::new(queries.len() * value_dim);
             let mut log_sums = Scratch::new(queries.len());
             view.forward(&mut out, &mut log_sums);
-            // As vectors: scratch memory is to stay with its thread.
+            // As vectors, since scratch memory must stay with its thread.
             (out.to_vec(), log_sums.to_vec())
         };
         let results: Vec<_> = if parts(sizes.operations()) > 1 {
@@ -55,9 +50,9 @@ pub(super) fn forward(
         };
         for (&(item, head, start), (part, sums)) in tasks.iter().zip(results) {
             let first = item * sizes.queries + start;
-            for (row, part) in part.chunks_exact(dim).enumerate() {
-                let at = (first + row) * sizes.inner() + head * dim;
-                out[at..at + dim].copy_from_slice(part);
+            for (row, part) in part.chunks_exact(value_dim).enumerate() {
+                let at = (first + row) * shape.2 + head * value_dim;
+                out[at..at + value_dim].copy_from_slice(part);
             }
             let at = (item * heads + head) * sizes.queries + start;
             log_sums[at..at + sums.len()].copy_from_slice(&sums);
@@ -76,7 +71,7 @@ pub(super) fn forward(
             } else {
                 all_heads.map(run).collect()
             };
-            let inner = sizes.inner();
+            let (inner, stride) = (sizes.heads.width(), sizes.heads.key_value_width());
             let d_query = gradient(gradients, &query)?;
             for (i, [part, _, _]) in results.iter().enumerate() {
                 let first = (i / heads) * sizes.queries;
@@ -84,9 +79,10 @@ pub(super) fn forward(
             }
             let d_key_value = gradient(gradients, &key_value)?;
             for (i, [_, d_key, d_value]) in results.iter().enumerate() {
-                let (first, column) = ((i / heads) * sizes.tokens, (i % heads) * dim);
-                add_columns(d_key_value, d_key, first, column, dim, 2 * inner);
-                add_columns(d_key_value, d_value, first, inner + column, dim, 2 * inner);
+                let (first, head) = ((i / heads) * sizes.tokens, i % heads);
+                add_columns(d_key_value, d_key, first, head * dim, dim, stride);
+                let column = inner + head * value_dim;
+                add_columns(d_key_value, d_value, first, column, value_dim, stride);
             }
             Ok(())
         })
@@ -94,7 +90,7 @@ pub(super) fn forward(
     Ok(result)
 }
 
-/// Adds a matrix, `width` wide, to some columns of a wider one, from row `first` on.
+/// Adds a matrix of width `width` to columns of a wider one, starting at row `first` and column `column`.
 fn add_columns(
     sums: &mut [f32],
     terms: &[f32],
@@ -115,18 +111,14 @@ struct Sizes {
     batch: usize,
     queries: usize,
     tokens: usize,
-    heads: usize,
-    dim_head: usize,
+    heads: Heads,
 }
 
 impl Sizes {
-    fn inner(&self) -> usize {
-        self.heads * self.dim_head
-    }
-
-    /// How many operations the forward pass takes, roughly.
+    /// The approximate number of operations of the forward pass.
     fn operations(&self) -> usize {
-        self.batch * self.queries * self.tokens * (self.inner() / 4 + 8 * self.heads)
+        let width = self.heads.key_value_width() / 8;
+        self.batch * self.queries * self.tokens * (width + 8 * self.heads.count)
     }
 
     fn head<'a>(
@@ -137,22 +129,22 @@ impl Sizes {
         item: usize,
         head: usize,
     ) -> Head<'a> {
-        let (inner, dim) = (self.inner(), self.dim_head);
-        let columns = |data: &'a [f32], rows: usize, stride: usize, column: usize| {
-            MatRef::strided(&data[item * rows * stride + column..], rows, dim, stride)
+        let Heads { dim, value_dim, .. } = self.heads;
+        let (inner, kv) = (self.heads.width(), self.heads.key_value_width());
+        let columns = |data: &'a [f32], rows: usize, stride: usize, column: usize, width: usize| {
+            MatRef::strided(&data[item * rows * stride + column..], rows, width, stride)
         };
-        let column = head * dim;
         let (bias, uniform) = biases.item(item, self.queries, self.tokens);
         Head {
-            query: columns(query, self.queries, inner, column),
-            key: columns(key_value, self.tokens, 2 * inner, column),
-            value: columns(key_value, self.tokens, 2 * inner, inner + column),
+            query: columns(query, self.queries, inner, head * dim, dim),
+            key: columns(key_value, self.tokens, kv, head * dim, dim),
+            value: columns(key_value, self.tokens, kv, inner + head * value_dim, value_dim),
             bias,
             scale: if uniform { 0.0 } else { (dim as f32).powf(-0.5) },
         }
     }
 
-    /// The gradients of a head's queries, keys and values.
+    /// Returns the gradients of the queries, keys and values of head `i`.
     #[allow(clippy::too_many_arguments)]
     fn backward(
         &self,
@@ -164,18 +156,19 @@ impl Sizes {
         d_out: &[f32],
         log_sums: &[f32],
     ) -> [Vec<f32>; 3] {
-        let (item, head) = (i / self.heads, i % self.heads);
-        let (inner, dim) = (self.inner(), self.dim_head);
+        let Heads { count, dim, value_dim } = self.heads;
+        let (item, head) = (i / count, i % count);
+        let width = self.heads.value_width();
         let view = self.head(query, key_value, biases, item, head);
-        let first = item * self.queries * inner + head * dim;
-        let d_out = MatRef::strided(&d_out[first..], self.queries, dim, inner);
-        let mut own = Scratch::new(self.queries * dim);
-        for (row, own) in own.chunks_exact_mut(dim).enumerate() {
-            own.copy_from_slice(&out[first + row * inner..][..dim]);
+        let first = item * self.queries * width + head * value_dim;
+        let d_out = MatRef::strided(&d_out[first..], self.queries, value_dim, width);
+        let mut own = Scratch::new(self.queries * value_dim);
+        for (row, own) in own.chunks_exact_mut(value_dim).enumerate() {
+            own.copy_from_slice(&out[first + row * width..][..value_dim]);
         }
         let mut d_query = vec![0.0; self.queries * dim];
         let mut d_key = vec![0.0; self.tokens * dim];
-        let mut d_value = d_key.clone();
+        let mut d_value = vec![0.0; self.tokens * value_dim];
         view.backward(
             0..self.tokens,
             d_out,
@@ -189,7 +182,7 @@ impl Sizes {
     }
 }
 
-/// A mask as what is added to scores.
+/// A mask, as biases for the scores.
 #[derive(Debug)]
 pub(in crate::ops) enum MaskBias {
     None,
@@ -220,7 +213,7 @@ impl MaskBias {
         }
     }
 
-    /// An item's mask, and whether it masks everything: attention is then uniform.
+    /// Returns the mask of an item, and whether it masks everything: attention is then uniform.
     pub(in crate::ops) fn item(
         &self,
         item: usize,

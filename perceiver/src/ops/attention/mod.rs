@@ -1,4 +1,4 @@
-//! `softmax(query · keyᵀ) · value`, by head.
+//! `softmax(query · keyᵀ) · value`, for each head.
 
 mod cpu;
 
@@ -10,18 +10,18 @@ use super::{InF32, KernelDevice, Mask, Record, Rows, check, plain_on_dfdx_device
 use crate::spec::{Heads, Softmax};
 pub(super) use cpu::MaskBias;
 
-/// How queries attend to tokens.
+/// The settings with which queries attend to tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Attend {
-    /// What the weights sum to 1 over.
+    /// The axis over which the weights sum to 1.
     pub softmax: Softmax,
-    /// The probability with which each attention weight is dropped, in `[0, 1)`; the others are scaled by
-    /// `1 / (1 - dropout)`. Acts only where gradients are tracked; dfdx panics if it is not a probability.
+    /// The dropout rate of attention weights, in `[0, 1)`; the remaining weights are scaled by `1 / (1 - dropout)`.
+    /// Applied only if gradients are tracked; dfdx panics if it is not a probability.
     pub dropout: f64,
 }
 
 impl Attend {
-    /// Whether the weights themselves are needed, and not just the sums that they weigh.
+    /// Whether the attention weights themselves are needed, not just weighted sums.
     pub(crate) fn needs_weights(self, is_recorded: bool) -> bool {
         self.softmax == Softmax::Queries || (self.dropout > 0.0 && is_recorded)
     }
@@ -29,15 +29,15 @@ impl Attend {
 
 /// Multi-head attention.
 pub trait AttentionKernel<E: Dtype>: KernelDevice<E> {
-    /// `softmax(query · keyᵀ / √dim) · value` for each head; section 3.1 and appendix C of the paper.
+    /// Computes `softmax(query · keyᵀ / √dim) · value` for each head (section 3.1 and appendix C of the paper).
     ///
-    /// `query` is `(batch, queries, count · dim)`, and so is the result; `key_value` is `(batch, tokens, 2 · count · dim)`:
-    /// keys, then values. Heads lie side by side in all of them. The scores of what must not be attended to become the lowest finite
-    /// number before the softmax, so a query with nothing to attend to gets the mean of all values, as in PyTorch; with
-    /// [`Softmax::Queries`] it gets zeros.
+    /// `query` is `(batch, queries, count · dim)`; `key_value` is `(batch, tokens, count · (dim + value_dim))`: keys,
+    /// then values; the result is `(batch, queries, count · value_dim)`. Heads are concatenated in all of them. Masked
+    /// scores become the lowest finite number before the softmax, so a query with nothing to attend to gets the mean of
+    /// all values, as in PyTorch; with [`Softmax::Queries`] it gets zeros.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     fn try_attention(
         record: &mut Record<E, Self>,
         query: Rows<E, Self>,
@@ -77,15 +77,15 @@ fn fits<E: Dtype, D: KernelDevice<E>>(
     mask: &Mask<D>,
 ) -> Result<(), D::Err> {
     let ((b, l, q), (key_batch, m, kv)) = (*query.shape(), *key_value.shape());
-    let widths_fit = (q, kv) == (heads.width(), 2 * heads.width());
+    let widths_fit = (q, kv) == (heads.width(), heads.key_value_width());
     check(widths_fit && b == key_batch && m > 0 && mask.fits(b, l, m))
 }
 
 /// The smallest sum of weights that inverted attention divides by.
 const INVERTED_EPSILON: f64 = 1e-8;
 
-/// The operation in dfdx's own: what a device without a kernel runs, and what kernels are tested against. Holds all
-/// `heads · queries · tokens` weights at once.
+/// The reference implementation, in dfdx's own operations: it runs on devices without a kernel, and kernels are tested
+/// against it. Materialises all `heads · queries · tokens` weights at once.
 pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     query: Rows<E, D, T>,
     key_value: Rows<E, D>,
@@ -95,15 +95,15 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
 ) -> Result<Rows<E, D, T>, D::Err> {
     let (batch, queries, inner) = *query.shape();
     let tokens = key_value.shape().1;
-    let (count, dim) = (heads.count, heads.dim);
+    let Heads { count, dim, value_dim } = heads;
 
     let (query, tape) = query.split_tape();
-    // dfdx's `slice` overwrites the gradient of what it slices, so this is a tensor of its own, sliced once for each half.
+    // dfdx's `slice` overwrites the gradient of its input, so slice a separate tensor, once for each half.
     let key_value = key_value.put_tape(tape).try_add(E::default())?;
     let key = key_value.with_empty_tape().try_slice((.., .., ..inner))?;
     let value = key_value.try_slice((.., .., inner..))?;
 
-    // (B, L, inner) -> (B, H, L, dim); the keys' last two axes the other way round.
+    // (B, L, inner) -> (B, H, L, dim), with the last two axes swapped for keys.
     let query = query
         .retaped::<T>()
         .try_reshape_like(&(batch, queries, count, dim))?
@@ -112,7 +112,7 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
         .try_reshape_like(&(batch, tokens, count, dim))?
         .try_permute::<_, Axes4<0, 2, 3, 1>>()?;
     let value = value
-        .try_reshape_like(&(batch, tokens, count, dim))?
+        .try_reshape_like(&(batch, tokens, count, value_dim))?
         .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
 
     let scale = E::from_f64(heads.scale()).unwrap_or(E::ONE);
@@ -127,17 +127,18 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
         weights
     };
 
-    weights
-        .try_matmul(value)?
-        .try_permute::<_, Axes4<0, 2, 1, 3>>()?
-        .try_reshape_like(&(batch, queries, inner))
+    weights.try_matmul(value)?.try_permute::<_, Axes4<0, 2, 1, 3>>()?.try_reshape_like(&(
+        batch,
+        queries,
+        heads.value_width(),
+    ))
 }
 
-/// Makes weights of scores, `(batch, heads, queries, tokens)`: the softmax, over the tokens or over the queries.
+/// Turns scores, `(batch, heads, queries, tokens)`, into weights: a softmax over the tokens or over the queries.
 pub(super) struct Weights<S: Shape, D: Storage<bool>> {
-    /// Which tokens may be attended to. `None`: all.
+    /// Which tokens may be attended to. `None` for all.
     pub allowed: Option<Tensor<S, bool, D>>,
-    /// What they sum to 1 over.
+    /// The axis over which the weights sum to 1.
     pub softmax: Softmax,
 }
 
@@ -168,7 +169,7 @@ impl<B: Dim, H: Dim, L: Dim, M: Dim, D: Storage<bool>> InF32<(B, H, L, M), D>
 }
 
 impl<S: Shape, D: Storage<bool>> Weights<S, D> {
-    /// `values` where a token may be attended to, `otherwise` elsewhere.
+    /// Returns `values` where a token may be attended to, and `otherwise` elsewhere.
     fn keep_or<E: Dtype, T: Tape<E, D>>(
         &self,
         values: Tensor<S, E, D, T>,
@@ -182,14 +183,14 @@ impl<S: Shape, D: Storage<bool>> Weights<S, D> {
             return Ok(values);
         };
         let shape = *values.shape();
-        // Made on the device: a number of ours would be copied to it.
+        // Created on the device: a number from here would be copied to it.
         let zero: Tensor<(), E, D> = values.device().try_zeros_like(&())?;
         let otherwise = zero.try_add(otherwise)?;
         allowed.clone().try_choose(values, otherwise.try_broadcast_like(&shape)?)
     }
 }
 
-/// Scores within the range of their data type: a softmax of infinite ones would not be a number.
+/// Clamps scores to the range of their data type: the softmax of infinite scores would be NaN.
 pub(super) fn clamp_scores<S: Shape, E: Dtype, D: TensorDevice<E>, T: Tape<E, D>>(
     scores: Tensor<S, E, D, T>,
 ) -> Result<Tensor<S, E, D, T>, D::Err> {
@@ -199,7 +200,7 @@ pub(super) fn clamp_scores<S: Shape, E: Dtype, D: TensorDevice<E>, T: Tape<E, D>
 
 /// The lowest finite number of the data type, or one far below any score.
 fn finfo_min<E: Dtype>() -> E {
-    // Bounds are not part of dfdx's `Dtype`: the first of f32's and f16's lowest that stays finite.
+    // dfdx's `Dtype` has no bounds, so this takes the first of the lowest f32 and f16 that stays finite.
     [f64::from(f32::MIN), -65504.0]
         .into_iter()
         .filter_map(E::from_f64)
@@ -221,7 +222,7 @@ mod tests {
         /// Batch, queries, tokens.
         sizes: (usize, usize, usize),
         heads: Heads,
-        /// The size of scores.
+        /// The scale of the scores.
         size: f64,
         mask: Kind,
     }
@@ -245,7 +246,8 @@ mod tests {
         let query = samples(seed, b * l * width).into_iter();
         let query: Vec<f64> = query.map(|x| size * x).collect();
         let query = tensor::<_, E>((b, l, width), &query);
-        let key_value = tensor((b, m, 2 * width), &samples(seed + 1, b * m * 2 * width));
+        let kv = heads.key_value_width();
+        let key_value = tensor((b, m, kv), &samples(seed + 1, b * m * kv));
         let allowed = |count, keep| samples(seed + 2, count).into_iter().map(move |x| x < keep);
         let dev = Cpu::default();
         let mask = match case.mask {
@@ -286,9 +288,9 @@ mod tests {
             seed: u32,
             sizes in (1..3_usize, 1..150_usize, 1..300_usize),
             mask in masks(),
-            (count, dim) in prop_oneof![Just((2, 5)), Just((1, 16))],
+            (count, dim, value_dim) in prop_oneof![Just((2, 5, 5)), Just((1, 16, 16)), Just((2, 3, 9)), Just((3, 7, 2))],
         ) {
-            let heads = Heads { count, dim };
+            let heads = Heads { count, dim, value_dim };
             check_case(&Case { seed: seed.into(), sizes, heads, size: 1.0, mask }, 2e-5);
         }
     }
@@ -298,23 +300,23 @@ mod tests {
         let case = Case {
             seed: 1,
             sizes: (2, 1, 1),
-            heads: Heads { count: 3, dim: 4 },
+            heads: Heads::new(3, 4),
             size: 1.0,
             mask: Kind::None,
         };
         check_case(&case, 1e-6);
-        // Nothing may be attended to: all is, equally.
+        // Nothing may be attended to, so attention is uniform.
         for mask in [Kind::Keys(-9.0), Kind::Pairs(-9.0)] {
             let sizes = (2, 5, 7);
             check_case(&Case { sizes, mask, ..case }, 1e-5);
             let sizes = (1, 5, 600);
             check_case(&Case { sizes, mask, ..case }, 1e-5);
         }
-        // A tile of nothing before one of something.
+        // A tile in which everything is masked before one with unmasked tokens.
         let sizes = (1, 3, 600);
         let mask = Kind::Keys(-2.5);
         check_case(&Case { sizes, mask, ..case }, 1e-5);
-        // Scores of ±1e4 choose one token each; f32 has four digits of them left after the point.
+        // Scores of ±1e4 select one token each; f32 has four digits left for them after the decimal point.
         let sizes = (1, 9, 40);
         check_case(&Case { sizes, size: 1e4, ..case }, 5e-3);
     }
@@ -322,7 +324,7 @@ mod tests {
     #[test]
     fn a_causal_mask_is_that_of_pairs() {
         let dev = Cpu::default();
-        let heads = Heads { count: 2, dim: 4 };
+        let heads = Heads::new(2, 4);
         // In the second, only the last query sees the first token of the second tile.
         for (l, m, offset) in [(300, 320, 20), (100, 300, 157)] {
             let query = tensor::<_, f32>((1, l, 8), &samples(1, l * 8));
@@ -342,7 +344,7 @@ mod tests {
 
     #[test]
     fn sizes_that_do_not_fit_are_an_error() {
-        let heads = Heads { count: 1, dim: 4 };
+        let heads = Heads::new(1, 4);
         let fits = |query: (usize, usize, usize), key_value: (usize, usize, usize), mask: usize| {
             let query = tensor::<_, f32>(query, &vec![0.0; query.num_elements()]);
             let key_value = tensor(key_value, &vec![0.0; key_value.num_elements()]);

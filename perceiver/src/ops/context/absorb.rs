@@ -1,9 +1,9 @@
-//! Attention without keys and values.
+//! Attention without materialising keys and values.
 //!
 //! With x̂ the normalised tokens, γ and β the weight and bias of their norm and W the projection, keys and values are
-//! `(x̂ γ + β) · Wᵀ`, linear in x̂. So what a layer has of its own moves to the small side: queries are projected into
-//! token space, attend to x̂, and the weighted sum is projected to values. Where tokens are wide and few, making keys and
-//! values takes fewer operations; both are exact.
+//! `(x̂ γ + β) · Wᵀ`, linear in x̂. So each layer's own weights move to the smaller side: queries are projected into
+//! token space, attend to x̂, and the weighted sum is projected to values. If tokens are wide and few, computing keys
+//! and values takes fewer operations; both are exact.
 
 use dfdx::prelude::*;
 
@@ -15,7 +15,7 @@ use crate::ops::{
 };
 use crate::spec::Heads;
 
-/// Attends to a context in the cheapest order; `attend` is `softmax(query · x̂ᵀ) · x̂`.
+/// Attends to a context in the cheapest order; `attend` computes `softmax(query · x̂ᵀ) · x̂`.
 pub(in crate::ops) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>(
     record: &mut Record<E, D>,
     query: Rows<E, D>,
@@ -26,7 +26,7 @@ pub(in crate::ops) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKe
     let (batch, _, width) = *context.tokens.shape();
     let heads = parameters.heads;
     let needs_weights = context.attend.needs_weights(record.is_on());
-    if needs_weights || !absorbs(width, heads.dim, query.shape().1) {
+    if needs_weights || !absorbs(width, heads, query.shape().1) {
         parameters.check(&query, (batch, width))?;
         let (weight, bias) = folded(record, parameters)?;
         let tokens = context.tokens.clone();
@@ -37,13 +37,12 @@ pub(in crate::ops) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKe
     }
 }
 
-/// Whether it takes fewer operations to project `queries` into token space than to project all tokens to keys and
-/// values.
-pub(super) fn absorbs(width: usize, dim_head: usize, queries: usize) -> bool {
-    width * queries <= dim_head * (queries + width)
+/// Whether projecting `queries` into token space takes fewer operations than projecting all tokens to keys and values.
+pub(super) fn absorbs(width: usize, heads: Heads, queries: usize) -> bool {
+    2 * width * queries <= (heads.dim + heads.value_dim) * (queries + width)
 }
 
-/// Attends with keys and values never made, to tokens of a `(batch, width)`.
+/// Attends without materialising keys and values, to tokens with this `(batch, width)`.
 pub(super) fn absorbed<E: Dtype, D: LinearKernel<E>>(
     record: &mut Record<E, D>,
     query: Rows<E, D>,
@@ -59,7 +58,8 @@ pub(super) fn absorbed<E: Dtype, D: LinearKernel<E>>(
     with_tape!(record, into_values(sums, &weight, &bias, heads, queries))
 }
 
-/// The projection to keys and values with the norm's weight and bias in it: `(x̂ γ + β) · Wᵀ` is `x̂ · (γ W)ᵀ + β · Wᵀ`.
+/// Folds the norm's weight and bias into the projection to keys and values: `(x̂ γ + β) · Wᵀ` is
+/// `x̂ · (γ W)ᵀ + β · Wᵀ`.
 fn folded<E: Dtype, D: LinearKernel<E>>(
     record: &mut Record<E, D>,
     parameters: &CrossParameters<'_, E, D>,
@@ -84,26 +84,26 @@ fn folded<E: Dtype, D: LinearKernel<E>>(
         let width = row.shape().2;
         row.try_reshape_like(&(width,))
     }
-    let CrossParameters { norm_weight, norm_bias, to_kv, .. } = *parameters;
+    let CrossParameters { norm_weight, norm_bias, to_kv, kv_bias, .. } = *parameters;
     let weight = with_tape!(record, scaled(vector(norm_weight), to_kv))?;
     let row = with_tape!(record, as_row(vector(norm_bias)))?;
-    let bias = D::try_linear(record, row, to_kv, None)?;
+    let bias = D::try_linear(record, row, to_kv, kv_bias)?;
     let bias = with_tape!(record, as_vector(bias))?;
     Ok((untyped(weight), untyped(bias)))
 }
 
-/// `(batch, queries, heads)` to `(batch, heads · queries, width of a token)`. Each head is a product of its own, over the
-/// queries of all items.
+/// Maps `(batch, queries, heads)` to `(batch, heads · queries, width of a token)`. Each head is a separate product,
+/// over the queries of all items.
 fn into_token_space<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     query: Rows<E, D, T>,
     weight: &Matrix<E, D>,
     heads: Heads,
 ) -> Result<Rows<E, D, T>, D::Err> {
     let (b, l, inner) = *query.shape();
-    let Heads { count, dim } = heads;
+    let Heads { count, dim, .. } = heads;
     let width = weight.shape().1.size();
     let scale = E::from_f64(heads.scale()).unwrap_or(E::ONE);
-    // Keys and values are sliced once each: dfdx's `slice` overwrites the gradient of what it slices.
+    // Keys and values are sliced once each, since dfdx's `slice` overwrites the gradient of its input.
     let to_key = matrix(weight)
         .put_tape(T::default())
         .try_slice((..inner, ..))?
@@ -119,7 +119,7 @@ fn into_token_space<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
         .try_reshape_like(&(b, count * l, width))
 }
 
-/// `(batch, heads · queries, width of a token)` to `(batch, queries, heads)`.
+/// Maps `(batch, heads · queries, width of a token)` to `(batch, queries, heads)`.
 fn into_values<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     sums: Rows<E, D, T>,
     weight: &Matrix<E, D>,
@@ -128,24 +128,24 @@ fn into_values<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     queries: usize,
 ) -> Result<Rows<E, D, T>, D::Err> {
     let (b, _, width) = *sums.shape();
-    let Heads { count, dim } = heads;
-    let inner = heads.width();
+    let Heads { count, value_dim, .. } = heads;
+    let (keys, inner) = (heads.width(), heads.value_width());
     let to_value = matrix(weight)
         .put_tape(T::default())
-        .try_slice((inner.., ..))?
-        .try_reshape_like(&(count, dim, width))?
+        .try_slice((keys.., ..))?
+        .try_reshape_like(&(count, value_dim, width))?
         .try_permute::<_, Axes3<0, 2, 1>>()?;
     let out = sums
         .try_reshape_like(&(b, count, queries, width))?
         .try_permute::<_, Axes4<1, 0, 2, 3>>()?
         .try_reshape_like(&(count, b * queries, width))?
         .try_matmul(to_value)?
-        .try_reshape_like(&(count, b, queries, dim))?
+        .try_reshape_like(&(count, b, queries, value_dim))?
         .try_permute::<_, Axes4<1, 2, 0, 3>>()?
         .try_reshape_like(&(b, queries, inner))?;
-    // The bias of the keys adds the same to all scores of a query, which a softmax does not see.
+    // The bias of the keys adds the same to all scores of a query, which cancels out in the softmax.
     let bias =
-        vector(bias).put_tape(T::default()).try_slice((inner..,))?.try_reshape_like(&(inner,))?;
+        vector(bias).put_tape(T::default()).try_slice((keys..,))?.try_reshape_like(&(inner,))?;
     let shape = *out.shape();
     out.try_add(bias.try_broadcast_like::<_, Axes2<0, 1>>(&shape)?)
 }

@@ -1,4 +1,5 @@
-//! The kernels: over normalised tokens as they are, and over the parts that a position encoding is made of.
+//! The kernels: one for materialised normalised tokens, and one for tokens separated into channels and position
+//! features.
 
 use std::sync::Arc;
 
@@ -14,20 +15,20 @@ use crate::ops::cpu::{Scratch, contiguous, gradient, parts, read, with_gradient_
 use crate::ops::{Attend, Record, Rows};
 use crate::spec::Softmax;
 
-/// What a `Cpu` keeps of tokens.
+/// Tokens, as a `Cpu` stores them.
 #[derive(Clone, Debug)]
 pub struct CpuContext(Tokens);
 
 #[derive(Clone, Debug)]
 enum Tokens {
-    /// All of each token.
+    /// Materialised tokens.
     Dense(Dense<f32, Cpu>),
-    /// Channels, and the features of each axis by themselves. Only for plain attention.
+    /// Channels and the features of each axis, stored separately. Only for softmax over tokens without dropout.
     Separable(Arc<Separable>),
 }
 
 impl CpuContext {
-    /// Whether encoded tokens were never made.
+    /// Whether encoded tokens were not materialised.
     #[cfg(test)]
     pub(super) fn is_separable(&self) -> bool {
         matches!(self.0, Tokens::Separable(_))
@@ -131,7 +132,7 @@ pub(in crate::ops) fn attend_dense(
                         let range = i * part..i * part + d_tokens.len() / width;
                         let mut d_query = vec![0.0; queries * width];
                         let mut d_value = Scratch::zeros(d_tokens.len());
-                        // Tokens are keys and values at once: both gradients are theirs.
+                        // Tokens are both keys and values, so both gradients are theirs.
                         head.backward(
                             range,
                             d_out,
@@ -169,7 +170,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// How many operations an item takes, roughly.
+    /// The approximate number of operations for one item.
     fn operations(&self) -> usize {
         self.queries * self.tokens * (self.width / 4 + 8)
     }

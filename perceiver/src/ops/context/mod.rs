@@ -1,7 +1,7 @@
-//! What latents attend to, made ready once for all layers, and attention to it.
+//! The context that latents attend to, prepared once for all layers, and attention to it.
 //!
-//! The heart of it is `softmax(query · x̂ᵀ) · x̂`, where x̂ are the tokens, normalised; `absorb.rs` says how keys and
-//! values disappear.
+//! The core is `softmax(query · x̂ᵀ) · x̂`, where x̂ are the normalised tokens; `absorb.rs` explains how keys and
+//! values are eliminated.
 
 mod absorb;
 mod cpu;
@@ -27,12 +27,12 @@ pub use cpu::CpuContext;
 #[cfg(feature = "f16")]
 pub(super) use cpu::attend_dense;
 
-/// Cross attention to tokens that many layers attend to.
+/// Cross attention to tokens that several layers attend to.
 pub trait ContextKernel<E: Dtype>: LinearKernel<E> + AttentionKernel<E> {
-    /// What the device keeps of the tokens, and the one way in which they can be attended to.
+    /// Tokens, as the device stores them, and the settings with which they can be attended to.
     type Context: Clone + Debug;
 
-    /// Makes tokens ready to be attended to as `attend` says: encoded and normalised.
+    /// Encodes and normalises tokens, to be attended to with the settings `attend`.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -42,12 +42,12 @@ pub trait ContextKernel<E: Dtype>: LinearKernel<E> + AttentionKernel<E> {
         attend: Attend,
     ) -> Result<Self::Context, Self::Err>;
 
-    /// Attention of each head to the tokens of a context, as it was prepared: as
-    /// [`try_attention`](AttentionKernel::try_attention) with keys and values projected from the tokens with `parameters`.
-    /// Takes and returns `(batch, queries, count · dim)`.
+    /// Attends to the tokens of a context, with the settings it was prepared with: same as
+    /// [`try_attention`](AttentionKernel::try_attention), with keys and values projected from the tokens with
+    /// `parameters`. Takes `(batch, queries, count · dim)` and returns `(batch, queries, count · value_dim)`.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     fn try_cross_attention(
         record: &mut Record<E, Self>,
         query: Rows<E, Self>,
@@ -81,54 +81,57 @@ macro_rules! plain_context {
 }
 plain_on_dfdx_devices!(ContextKernel, plain_context);
 
-/// What makes keys and values of normalised tokens.
+/// The parameters that turn normalised tokens into keys and values.
 #[derive(Debug)]
 pub struct CrossParameters<'a, E: Dtype, D: Storage<E>> {
     /// The weight of the tokens' norm, `(width,)`.
     pub norm_weight: &'a Vector<E, D>,
     /// The bias of the tokens' norm, `(width,)`.
     pub norm_bias: &'a Vector<E, D>,
-    /// To keys and values, `(2 · heads, width)`.
+    /// Projects to keys, then values: `(count · (dim + value_dim), width)`.
     pub to_kv: &'a Matrix<E, D>,
-    /// The heads.
+    /// `(count · (dim + value_dim),)`.
+    pub kv_bias: Option<&'a Vector<E, D>>,
+    /// The number and dimensions of the heads.
     pub heads: Heads,
 }
 
 impl<E: Dtype, D: KernelDevice<E>> CrossParameters<'_, E, D> {
-    /// That they fit queries and tokens.
+    /// Checks that the parameters match the queries and tokens.
     fn check(&self, query: &Rows<E, D>, (batch, width): (usize, usize)) -> Result<(), D::Err> {
         let (key_value, inputs) = *self.to_kv.shape();
         let norms = [self.norm_weight, self.norm_bias];
         check(
             norms.iter().all(|norm| norm.shape().0.size() == width)
-                && (key_value.size(), inputs.size()) == (2 * self.heads.width(), width)
+                && (key_value.size(), inputs.size()) == (self.heads.key_value_width(), width)
+                && self.kv_bias.is_none_or(|bias| *bias.shape() == (key_value,))
                 && (query.shape().0, query.shape().2) == (batch, self.heads.width()),
         )
     }
 }
 
-/// Tokens and where they are, not yet encoded.
+/// Tokens and their positions, not yet encoded.
 #[derive(Clone, Debug)]
 pub struct Positioned<E: Dtype, D: Storage<E> + Storage<bool>> {
     /// The input's own channels, `(batch, tokens, channels)`.
     pub channels: Rows<E, D>,
     /// The sizes of the input's axes; their product is the number of tokens.
     pub axes: Vec<usize>,
-    /// For each axis, the features of each of its positions, row by row. Empty: tokens are not encoded.
+    /// For each axis, the features of each position along it, row by row. Empty if tokens are not encoded.
     pub features: Vec<Vec<f64>>,
-    /// True for each token of `(batch, tokens)` that may be attended to. `None`: all.
+    /// `(batch, tokens)`, true for each token that may be attended to. `None` for all.
     pub mask: Option<Tensor<(usize, usize), bool, D>>,
 }
 
 impl<E: Dtype, D: Storage<E> + Storage<bool>> Positioned<E, D> {
-    /// How many features axis `axis` adds to each token.
+    /// The number of features that axis `axis` adds to each token.
     fn feature_width(&self, axis: usize) -> usize {
         self.features[axis].len() / self.axes[axis].max(1)
     }
 }
 
 impl<E: Dtype, D: KernelDevice<E>> Positioned<E, D> {
-    /// That features and mask are those of these tokens.
+    /// Checks that the features and mask match the tokens.
     fn check(&self) -> Result<(), D::Err> {
         let (batch, tokens, _) = *self.channels.shape();
         let mask_fits = self.mask.as_ref().is_none_or(|mask| *mask.shape() == (batch, tokens));
@@ -139,8 +142,8 @@ impl<E: Dtype, D: KernelDevice<E>> Positioned<E, D> {
         check(mask_fits && axes_fit && features_fit)
     }
 
-    /// Tokens with their features after their channels. The features are made on the device; only a table for each
-    /// axis is sent there.
+    /// Appends their features to the channels of the tokens. The features are expanded on the device; only one table
+    /// per axis is copied there.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -175,7 +178,7 @@ fn encode<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     Ok(tokens)
 }
 
-/// Encoded tokens, normalised but for the weight and bias that each layer has of its own.
+/// Encoded tokens, normalised without the norm's weight and bias, of which each layer has its own.
 #[derive(Clone, Debug)]
 pub struct Dense<E: Dtype, D: Storage<E> + Storage<bool>> {
     /// `(batch, tokens, width)`.
@@ -186,7 +189,7 @@ pub struct Dense<E: Dtype, D: Storage<E> + Storage<bool>> {
 
 #[cfg(feature = "f16")]
 impl<E: Dtype, D: Storage<E> + Storage<bool>> Dense<E, D> {
-    /// The same with tokens of another data type.
+    /// Returns the same context, with tokens of another data type.
     pub(super) fn with_tokens<E2: Dtype>(&self, tokens: Rows<E2, D>) -> Dense<E2, D>
     where
         D: Storage<E2>,
@@ -195,7 +198,7 @@ impl<E: Dtype, D: Storage<E> + Storage<bool>> Dense<E, D> {
     }
 }
 
-/// Makes tokens ready in dfdx's own operations.
+/// Prepares tokens with dfdx's own operations.
 pub(super) fn plain_prepare<E: Dtype, D: KernelDevice<E>>(
     record: &mut Record<E, D>,
     mut tokens: Positioned<E, D>,
@@ -225,7 +228,8 @@ pub(super) fn plain_cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKern
     })
 }
 
-/// `softmax(query · x̂ᵀ) · x̂` in dfdx's own operations; takes and returns `(batch, queries, width of a token)`.
+/// Computes `softmax(query · x̂ᵀ) · x̂` with dfdx's own operations; takes and returns
+/// `(batch, queries, width of a token)`.
 pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     query: Rows<E, D, T>,
     context: &Dense<E, D>,

@@ -1,4 +1,4 @@
-//! The kernels against the plain form.
+//! Tests of the kernels against the reference implementation.
 
 use proptest::prelude::*;
 
@@ -14,14 +14,14 @@ struct Case {
     queries: usize,
     channels: usize,
     axes: Vec<usize>,
-    /// Per axis; 0: not encoded.
+    /// Per axis; not encoded if 0.
     features: usize,
-    /// The size of scores.
+    /// The scale of the scores.
     size: f64,
-    /// A token may be attended to where its sample is below this; above 9: no mask.
+    /// A token may be attended to where its sample is below this; no mask if above 9.
     keep: f64,
     softmax: Softmax,
-    /// Small: keys and values are made. Large: they are not.
+    /// If small, keys and values are materialised; if large, they are not.
     dim_head: usize,
     seed: u64,
 }
@@ -33,7 +33,9 @@ where
     let &Case { batch, queries, channels, features, seed, .. } = case;
     let tokens: usize = case.axes.iter().product();
     let width = channels + case.axes.len() * features;
-    let heads = Heads { count: 2, dim: case.dim_head };
+    // Values of another dimension than keys in every other case.
+    let value_dim = case.dim_head + usize::try_from(case.seed % 2).unwrap() * 3;
+    let heads = Heads { count: 2, dim: case.dim_head, value_dim };
     let data = tensor::<_, E>((batch, tokens, channels), &samples(seed, batch * tokens * channels));
     let inner = heads.width();
     let query = samples(seed + 1, batch * queries * inner);
@@ -41,9 +43,16 @@ where
     let query = tensor((batch, queries, inner), &query);
     let norm_weight = vector(&samples(seed + 7, width));
     let norm_bias = vector(&samples(seed + 8, width));
-    let to_kv = matrix(2 * inner, width, &samples(seed + 9, 2 * inner * width));
-    let parameters =
-        CrossParameters { norm_weight: &norm_weight, norm_bias: &norm_bias, to_kv: &to_kv, heads };
+    let kv = heads.key_value_width();
+    let to_kv = matrix(kv, width, &samples(seed + 9, kv * width));
+    let kv_bias = vector(&samples(seed + 10, kv));
+    let parameters = CrossParameters {
+        norm_weight: &norm_weight,
+        norm_bias: &norm_bias,
+        to_kv: &to_kv,
+        kv_bias: (seed % 3 > 0).then_some(&kv_bias),
+        heads,
+    };
     let mask = samples(seed + 2, batch * tokens).into_iter();
     let mask: Vec<bool> = mask.map(|x| x < case.keep).collect();
     let encoded = if features == 0 { &[][..] } else { &case.axes };
@@ -68,6 +77,7 @@ where
         numbers(&gradients.get(&norm_weight)),
         numbers(&gradients.get(&norm_bias)),
         numbers(&gradients.get(&to_kv)),
+        if seed % 3 > 0 { numbers(&gradients.get(&kv_bias)) } else { Vec::new() },
     ]
 }
 
@@ -109,7 +119,7 @@ proptest! {
     }
 }
 
-/// An image that is cut among threads.
+/// An image that is split among threads.
 const IMAGE: Case = Case {
     batch: 2,
     queries: 70,
@@ -137,17 +147,17 @@ fn one_token_no_token_and_extreme_scores() {
     check(&case, 1e-4);
     check(&Case { axes: vec![6, 7], keep: -9.0, ..case.clone() }, 1e-4);
     check(&Case { axes: vec![2000], batch: 1, ..case.clone() }, 1e-4);
-    // Of scores of ±1e4 f32 has three digits after the point.
+    // For scores of ±1e4, f32 has three digits after the decimal point.
     check(&Case { axes: vec![6, 7], size: 1e3, ..case }, 2e-2);
 }
 
-/// The order of evaluation is chosen by the number of operations, and nothing is made that is not needed.
+/// The order of evaluation is chosen by the number of operations, and nothing is materialised unless it is needed.
 #[test]
 fn keys_and_values_are_made_only_where_that_is_less_work() {
-    assert!(absorb::absorbs(29, 64, 256));
-    assert!(absorb::absorbs(261, 64, 64));
-    assert!(!absorb::absorbs(261, 64, 512));
-    assert!(!absorb::absorbs(1024, 64, 2048));
+    assert!(absorb::absorbs(29, Heads::new(1, 64), 256));
+    assert!(absorb::absorbs(261, Heads::new(1, 64), 64));
+    assert!(!absorb::absorbs(261, Heads::new(1, 64), 512));
+    assert!(!absorb::absorbs(1024, Heads::new(1, 64), 2048));
 }
 
 #[test]
@@ -184,7 +194,8 @@ fn sizes_that_do_not_fit_are_an_error() {
             norm_weight: &vector(&vec![1.0; norm]),
             norm_bias: &vector(&vec![0.0; norm]),
             to_kv: &matrix(16, 5, &[0.0; 80]),
-            heads: Heads { count: 2, dim: 4 },
+            kv_bias: None,
+            heads: Heads::new(2, 4),
         };
         let query = tensor((1, 3, inner), &vec![0.0; 3 * inner]);
         Cpu::try_cross_attention(record, query, &parameters, &context).is_ok()

@@ -1,11 +1,11 @@
-//! Kernels in f32 against plain operations in f64.
+//! Comparison of kernels in f32 with the reference implementation in f64.
 
 use dfdx::prelude::*;
 
 use crate::ops::{Matrix, Record, Vector};
 use crate::spec::Width;
 
-/// What an op gave, and the gradients of what it was called with, all as f64.
+/// The result of an operation, and the gradients of its inputs, all as f64.
 pub(crate) type Outcome = Vec<Vec<f64>>;
 
 /// `len` samples of N(0, 1), the same in both data types.
@@ -15,7 +15,7 @@ pub(crate) fn samples(seed: u64, len: usize) -> Vec<f64> {
     samples.as_vec().into_iter().map(f64::from).collect()
 }
 
-/// A tensor of `numbers`.
+/// Creates a tensor from `numbers`.
 pub(crate) fn tensor<S: Shape, E: Dtype>(shape: S, numbers: &[f64]) -> Tensor<S, E, Cpu>
 where
     Cpu: Storage<E> + TensorFromVec<E>,
@@ -24,7 +24,7 @@ where
     Cpu::default().tensor_from_vec(numbers, shape)
 }
 
-/// A parameter of `numbers`.
+/// Creates a parameter from `numbers`.
 pub(crate) fn matrix<E: Dtype>(rows: usize, columns: usize, numbers: &[f64]) -> Matrix<E, Cpu>
 where
     Cpu: Storage<E> + TensorFromVec<E>,
@@ -32,7 +32,7 @@ where
     tensor((Width::new(rows), Width::new(columns)), numbers)
 }
 
-/// A parameter of `numbers`.
+/// Creates a parameter from `numbers`.
 pub(crate) fn vector<E: Dtype>(numbers: &[f64]) -> Vector<E, Cpu>
 where
     Cpu: Storage<E> + TensorFromVec<E>,
@@ -48,7 +48,7 @@ where
     numbers.map(|x| x.to_f64().unwrap()).collect()
 }
 
-/// What `out` is, and the gradients of the sum of its elements times something different for each.
+/// Returns the elements of `out`, and the gradients of their sum, with each element multiplied by a different factor.
 pub(crate) fn backward<S, E: Dtype>(
     record: Record<E, Cpu>,
     out: Tensor<S, E, Cpu>,
@@ -66,7 +66,7 @@ where
     (found, gradients)
 }
 
-/// Compares what a kernel gave to what plain operations gave.
+/// Asserts that the outcome of a kernel is close to that of the reference implementation.
 #[track_caller]
 pub(crate) fn assert_close(found: &Outcome, expected: &Outcome, tolerance: f64) {
     assert_eq!(found.len(), expected.len());
@@ -74,7 +74,7 @@ pub(crate) fn assert_close(found: &Outcome, expected: &Outcome, tolerance: f64) 
         assert_eq!(found.len(), expected.len(), "outcome {which}");
         let largest = expected.iter().fold(1.0_f64, |x, y| x.max(y.abs()));
         for (i, (x, y)) in found.iter().zip(expected).enumerate() {
-            // Written so that no number that is not one passes.
+            // Written so that NaN fails.
             assert!(
                 (x - y).abs() <= tolerance * largest,
                 "outcome {which}, number {i}: {x} is not {y} (the largest is {largest})"

@@ -1,4 +1,4 @@
-//! `softmax(query · keyᵀ) · value` of one head, tile by tile: no matrix of queries by tokens is ever whole.
+//! `softmax(query · keyᵀ) · value` of one head, tile by tile: the matrix of queries by tokens is never materialised.
 
 use std::ops::Range;
 
@@ -8,32 +8,31 @@ use crate::ops::cpu::Scratch;
 use crate::ops::cpu::math::{exp2, sum, update, update_all};
 use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
 
-/// How many queries and tokens a tile has: 128 KiB of scores, which the second level of a cache holds twice.
+/// The number of queries and tokens in a tile: 128 KiB of scores, which fit twice into an L2 cache.
 pub(in crate::ops) const QUERIES: usize = 128;
 const TOKENS: usize = 256;
 
-/// What is added to the score of a token that must not be attended to: the weight then is 0, as scores are nowhere
-/// near it.
+/// The bias of a token that must not be attended to: scores are nowhere near it, so the weight becomes 0.
 pub(in crate::ops) const MASKED: f32 = -1e30;
 
-/// In place of [`MASKED`] for a query that may attend to nothing: it attends to all tokens equally, as in PyTorch.
+/// Replaces [`MASKED`] for a query that may attend to nothing: it attends to all tokens equally, as in PyTorch.
 pub(in crate::ops) const UNIFORM: f32 = f32::NEG_INFINITY;
 
-/// Which tokens the queries of a head may attend to: 0 where they may, [`MASKED`] where not.
+/// Which tokens the queries of a head may attend to: 0 where they may, [`MASKED`] where they may not.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) enum Bias<'a> {
-    /// To all.
+    /// All tokens may be attended to.
     None,
-    /// For each token.
+    /// A bias for each token.
     Keys(&'a [f32]),
-    /// For each query and token, `(queries, tokens)`; [`UNIFORM`] throughout where a query may attend to none.
+    /// A bias for each query and token, `(queries, tokens)`; all [`UNIFORM`] for a query that may attend to none.
     Pairs(MatRef<'a>),
-    /// Query `i` to the tokens up to and including `i + offset`.
+    /// Query `i` may attend to the tokens up to and including `i + offset`.
     Causal { offset: usize },
 }
 
 impl Bias<'_> {
-    /// The same for some of the queries.
+    /// Returns the bias for some of the queries.
     pub(in crate::ops) fn queries(self, queries: Range<usize>) -> Self {
         match self {
             Self::None | Self::Keys(_) => self,
@@ -44,7 +43,7 @@ impl Bias<'_> {
         }
     }
 
-    /// Adds it to the scores of a query for some tokens. Returns whether the scores depend on the query.
+    /// Applies the bias to the scores of a query for some tokens. Returns whether the scores depend on the query.
     #[inline(always)]
     fn add_to<S: Simd>(
         self,
@@ -70,7 +69,7 @@ impl Bias<'_> {
                 return true;
             }
         };
-        // In place of the score and not added to it, which may be anything.
+        // Replaces the score, which may be anything, instead of being added to it.
         let (zero, masked) = (simd.splat_f32s(0.0), simd.splat_f32s(MASKED));
         update(
             simd,
@@ -82,7 +81,7 @@ impl Bias<'_> {
         true
     }
 
-    /// Whether none of these tokens may be attended to by any of so many queries.
+    /// Whether none of this many queries may attend to any of these tokens.
     fn excludes(self, queries: usize, tokens: &Range<usize>) -> bool {
         matches!(self, Self::Causal { offset } if tokens.start >= offset.saturating_add(queries))
     }
@@ -101,12 +100,12 @@ pub(in crate::ops) struct Head<'a> {
     pub value: MatRef<'a>,
     /// Which tokens may be attended to.
     pub bias: Bias<'a>,
-    /// What scores are multiplied by. With 0 all weights are equal.
+    /// The factor that scores are multiplied by. With 0, all weights are equal.
     pub scale: f32,
 }
 
 impl Head<'_> {
-    /// Writes `(queries, e)` to `out`, and for each query the binary logarithm of the sum of `2^score`.
+    /// Writes `(queries, e)` to `out`, and the binary logarithm of the sum of `2^score` for each query to `log_sums`.
     pub(in crate::ops) fn forward(&self, out: &mut [f32], log_sums: &mut [f32]) {
         let (queries, tokens) = (self.query.height(), self.key.height());
         let width = self.value.width();
@@ -144,9 +143,10 @@ impl Head<'_> {
         }
     }
 
-    /// Adds the gradients of queries, of the keys and values in `tokens`, given that of what `forward` wrote.
+    /// Adds the gradients of the queries, and of the keys and values in `tokens`, given the gradient of what `forward`
+    /// wrote to `out`.
     ///
-    /// `deltas` are the sums of `d_out · out` over each query.
+    /// `deltas` are the sums of `d_out · out` for each query.
     #[allow(clippy::too_many_arguments)]
     pub(in crate::ops) fn backward(
         &self,
@@ -219,7 +219,7 @@ impl Head<'_> {
     }
 }
 
-/// The sums of `d_out · out` over the rows of both.
+/// The sums of `d_out · out` over each row.
 pub(in crate::ops) fn deltas(out: &[f32], d_out: MatRef<'_>) -> Vec<f32> {
     out.chunks_exact(d_out.width())
         .enumerate()
@@ -227,8 +227,8 @@ pub(in crate::ops) fn deltas(out: &[f32], d_out: MatRef<'_>) -> Vec<f32> {
         .collect()
 }
 
-/// Turns a tile of scores into weights relative to each query's highest score so far, and what was summed up before
-/// into what is relative to it too.
+/// Turns a tile of scores into weights relative to each query's highest score so far, and rescales the previous sums
+/// accordingly.
 struct OnlineSoftmax<'a> {
     scores: &'a mut [f32],
     bias: Bias<'a>,

@@ -1,11 +1,11 @@
-//! Functions of vectors of numbers, for any instruction set.
+//! Functions on SIMD vectors, for any instruction set.
 
 use pulp::Simd;
 
-/// `2^x`, within 3e-7 of it, and 0 where it is below 2⁻¹²⁶. `x` must be below 128.
+/// `2^x` to within a relative error of 3e-7, and 0 where it is below 2⁻¹²⁶. `x` must be below 128.
 #[inline(always)]
 pub(in crate::ops) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    // A number of this size has no fraction, so adding it rounds; the whole number is then in its lowest bits.
+    // A number of this size has no fraction, so adding it rounds `x` to an integer, which is then in the lowest bits.
     let magic = simd.splat_f32s(12_582_912.0);
     let shifted = simd.add_f32s(x, magic);
     let whole = simd.sub_f32s(shifted, magic);
@@ -23,7 +23,7 @@ pub(in crate::ops) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.select_f32s(tiny, simd.splat_f32s(0.0), simd.transmute_f32s_u32s(scaled))
 }
 
-/// Φ(x), the standard normal distribution function, within 1e-6, and its derivative φ(x).
+/// Φ(x), the standard normal cumulative distribution function, to within 1e-6, and its derivative φ(x).
 #[inline(always)]
 pub(in crate::ops) fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -52,7 +52,19 @@ pub(in crate::ops) fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s)
     (cdf, simd.mul_f32s(bell, simd.splat_f32s(FRAC_1_SQRT_TAU)))
 }
 
-/// A polynomial, its highest coefficient first.
+/// `1 / (1 + e^(-x))`, to within 1e-6.
+#[inline(always)]
+pub(in crate::ops) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // e^(-|x|) is at most 1; for negative x, it is also the numerator.
+    let one = simd.splat_f32s(1.0);
+    let exponent = simd.mul_f32s(simd.abs_f32s(x), simd.splat_f32s(-std::f32::consts::LOG2_E));
+    let power = exp2(simd, exponent);
+    let negative = simd.less_than_f32s(x, simd.splat_f32s(0.0));
+    let numerator = simd.select_f32s(negative, power, one);
+    simd.div_f32s(numerator, simd.add_f32s(one, power))
+}
+
+/// Evaluates a polynomial, given its highest coefficient first.
 #[inline(always)]
 fn horner<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
     let mut sum = simd.splat_f32s(coefficients[0]);
@@ -62,8 +74,8 @@ fn horner<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) 
     sum
 }
 
-/// The sum of `term(vector)` over vectors at the same place of each slice; the last vector is filled up with
-/// zeros.
+/// Folds `term(sum, vectors)` over the vectors at the same position of each slice, and adds up the lanes; the last
+/// vector is padded with zeros.
 #[inline(always)]
 pub(in crate::ops) fn sum<S: Simd, const N: usize>(
     simd: S,
@@ -81,7 +93,7 @@ pub(in crate::ops) fn sum<S: Simd, const N: usize>(
     simd.reduce_sum_f32s(total)
 }
 
-/// Sets each number of `out` to `value(what is there, numbers at the same place of the slices)`.
+/// Sets each element `x` of `out` to `value(x, elements)`, with the `elements` at the same position of the slices.
 #[inline(always)]
 pub(in crate::ops) fn update<S: Simd, const N: usize>(
     simd: S,
@@ -98,7 +110,7 @@ pub(in crate::ops) fn update<S: Simd, const N: usize>(
     );
 }
 
-/// [`update`] for several slices at once.
+/// Same as [`update`], for several outputs at once.
 #[inline(always)]
 pub(in crate::ops) fn update_all<S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -106,7 +118,7 @@ pub(in crate::ops) fn update_all<S: Simd, const M: usize, const N: usize>(
     slices: [&[f32]; N],
     values: impl Fn([S::f32s; M], [S::f32s; N]) -> [S::f32s; M],
 ) {
-    // Equal lengths, known to be, so that the loop has no checks.
+    // Makes it known that lengths are equal, so that the loop has no bounds checks.
     let len = outs[0].len();
     let (heads, tails) = split(simd, slices.map(|slice| &slice[..len]));
     let mut outs = outs.map(|out| S::as_mut_simd_f32s(&mut out[..len]));
@@ -126,7 +138,7 @@ pub(in crate::ops) fn update_all<S: Simd, const M: usize, const N: usize>(
     }
 }
 
-/// Slices of one length as vectors and what is left.
+/// Splits slices of equal length into vectors and remainders.
 #[inline(always)]
 fn split<S: Simd, const N: usize>(_: S, slices: [&[f32]; N]) -> ([&[S::f32s]; N], [&[f32]; N]) {
     let len = slices.first().map_or(0, |slice| slice.len());
@@ -141,7 +153,7 @@ mod tests {
 
     struct Each<'a, F>(&'a mut [f32], F);
 
-    /// A function of vectors, to be called with any instruction set.
+    /// A function on vectors, to be called with any instruction set.
     trait Function {
         fn call<S: Simd>(&self, simd: S, x: S::f32s) -> S::f32s;
     }
@@ -160,7 +172,7 @@ mod tests {
         }
     }
 
-    /// Errors are relative to what is expected, or to `floor` where that is larger.
+    /// Errors are relative to the expected value plus `floor`.
     fn check(
         function: impl Function + Copy,
         inputs: impl Iterator<Item = f32>,
@@ -204,6 +216,22 @@ mod tests {
         fn call<S: Simd>(&self, simd: S, x: S::f32s) -> S::f32s {
             normal(simd, x).1
         }
+    }
+
+    #[derive(Clone, Copy)]
+    struct Sigmoid;
+    impl Function for Sigmoid {
+        fn call<S: Simd>(&self, simd: S, x: S::f32s) -> S::f32s {
+            sigmoid(simd, x)
+        }
+    }
+
+    #[test]
+    fn the_sigmoid_is_within_1e_6() {
+        let expected = |x: f64| 1.0 / (1.0 + (-x).exp());
+        check(Sigmoid, range(-20.0, 20.0, 801), expected, 1e-6, 1e-3);
+        check(Sigmoid, [-1e4].into_iter(), |_| 0.0, 1e-30, 1.0);
+        check(Sigmoid, [1e4].into_iter(), |_| 1.0, 1e-7, 0.0);
     }
 
     fn range(from: f32, to: f32, count: usize) -> impl Iterator<Item = f32> {

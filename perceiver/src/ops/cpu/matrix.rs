@@ -1,4 +1,4 @@
-//! Views of matrices, and their product: the one place with unsafe code. Its tests run under Miri too: `tests/miri`.
+//! Matrix views and their product: the only file with unsafe code. Its tests also run under Miri (`tests/miri`).
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -7,24 +7,24 @@ use gemm::Parallelism;
 
 use super::threads::take_part;
 
-/// Below this many multiplications a second thread costs more than it gives. Tests, which have matrices that Miri can
-/// multiply, need all threads sooner.
+/// Below this many multiplications, a second thread costs more than it saves. Lower in tests, whose matrices are small
+/// enough for Miri.
 const PARALLEL: usize = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
-/// A matrix that lies in a slice: row by row, a part of each row, or turned over.
+/// A matrix view into a slice: row-major, with any stride, or transposed.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct MatRef<'a> {
-    /// Starts at the first element, and has all others: `Shape::fits` was checked.
+    /// Starts at the first element and contains all others, as checked by `Shape::fits`.
     data: &'a [f32],
     shape: Shape,
 }
 
-/// A matrix to be written: rows that do not overlap.
+/// A mutable matrix view, whose rows do not overlap.
 #[derive(Debug)]
 pub(in crate::ops) struct MatMut<'a> {
-    /// Starts at the first element, and has all others: `Shape::fits` was checked.
+    /// Starts at the first element and contains all others, as checked by `Shape::fits`.
     data: &'a mut [f32],
-    /// Its columns lie side by side, and its rows at least its width apart.
+    /// Columns are contiguous, and rows at least the width apart.
     shape: Shape,
 }
 
@@ -37,7 +37,7 @@ struct Shape {
 }
 
 impl Shape {
-    /// Whether all elements lie within `len` numbers.
+    /// Whether all elements lie within a slice of length `len`.
     fn fits(self, len: usize) -> bool {
         if self.rows == 0 || self.cols == 0 {
             return true;
@@ -52,12 +52,12 @@ impl Shape {
 }
 
 impl<'a> MatRef<'a> {
-    /// `rows` of `cols`, one after the other.
+    /// A contiguous `rows` × `cols` matrix.
     pub(in crate::ops) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
 
-    /// `rows` of `cols`, each starting `stride` after the one before.
+    /// A `rows` × `cols` matrix, each row starting `stride` after the previous one.
     ///
     /// # Panics
     /// If `data` is too short.
@@ -68,14 +68,14 @@ impl<'a> MatRef<'a> {
         stride: usize,
     ) -> Self {
         let shape = Shape { rows, cols, row_stride: stride, col_stride: 1 };
-        assert!(shape.fits(data.len()), "{shape:?} in {} numbers", data.len());
+        assert!(shape.fits(data.len()), "{shape:?} exceeds {} elements", data.len());
         Self { data, shape }
     }
 
-    /// Some of its rows.
+    /// Returns some of the rows.
     ///
     /// # Panics
-    /// If it has not so many.
+    /// If there are not that many rows.
     pub(in crate::ops) fn rows(self, rows: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.shape.rows);
         if rows.is_empty() {
@@ -86,10 +86,10 @@ impl<'a> MatRef<'a> {
         Self { data, shape }
     }
 
-    /// The numbers of a row.
+    /// Returns the elements of a row.
     ///
     /// # Panics
-    /// If they do not lie side by side.
+    /// If they are not contiguous, or there is no such row.
     pub(in crate::ops) fn row(self, row: usize) -> &'a [f32] {
         assert!(row < self.shape.rows && self.shape.col_stride == 1);
         &self.data[row * self.shape.row_stride..][..self.shape.cols]
@@ -103,7 +103,7 @@ impl<'a> MatRef<'a> {
         self.shape.cols
     }
 
-    /// The transposed matrix.
+    /// Returns the transposed matrix.
     pub(in crate::ops) fn t(self) -> Self {
         let shape = Shape {
             rows: self.shape.cols,
@@ -116,12 +116,12 @@ impl<'a> MatRef<'a> {
 }
 
 impl<'a> MatMut<'a> {
-    /// `rows` of `cols`, one after the other.
+    /// A contiguous `rows` × `cols` matrix.
     pub(in crate::ops) fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
 
-    /// `rows` of `cols`, each starting `stride` after the one before.
+    /// A `rows` × `cols` matrix, each row starting `stride` after the previous one.
     ///
     /// # Panics
     /// If `data` is too short, or rows overlap.
@@ -132,32 +132,32 @@ impl<'a> MatMut<'a> {
         stride: usize,
     ) -> Self {
         let shape = Shape { rows, cols, row_stride: stride, col_stride: 1 };
-        assert!(shape.fits(data.len()), "{shape:?} in {} numbers", data.len());
+        assert!(shape.fits(data.len()), "{shape:?} exceeds {} elements", data.len());
         assert!(stride >= cols || rows <= 1, "rows of {shape:?} overlap");
         Self { data, shape }
     }
 }
 
-/// What becomes of the numbers that are in the destination of a product.
+/// What a product does with the existing elements of its destination.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::ops) enum Destination {
-    /// They are replaced.
+    /// Replaces them.
     Overwrite,
-    /// The product is added to them.
+    /// Adds the product to them.
     Add,
 }
 
-/// Whether a product may use all threads or is itself one thread's part of something.
+/// Whether a product may use all threads, or is itself a part of the work of one thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::ops) enum Threads {
     One,
     All,
 }
 
-/// `scale · lhs · rhs`, into `out`.
+/// Computes `scale · lhs · rhs` into `out`.
 ///
 /// # Panics
-/// If the shapes do not fit.
+/// If the shapes do not match.
 pub(in crate::ops) fn product(
     out: MatMut<'_>,
     destination: Destination,
@@ -181,7 +181,7 @@ pub(in crate::ops) fn product(
             Parallelism::Rayon(0)
         }
     };
-    // A slice is no longer than `isize::MAX` bytes, and no stride of more than one element longer than its slice.
+    // A slice has at most `isize::MAX` bytes, and a stride between two elements is no longer than its slice.
     let strides = |shape: Shape| (shape.col_stride as isize, shape.row_stride as isize);
     let (out_cs, out_rs) = strides(out.shape);
     let (lhs_cs, lhs_rs) = strides(lhs.shape);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "in 5 numbers")]
+    #[should_panic(expected = "exceeds 5 elements")]
     fn a_view_beyond_its_slice_cannot_be_made() {
         let _ = MatRef::new(&[0.0; 5], 2, 3);
     }
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "numbers")]
+    #[should_panic(expected = "exceeds 6 elements")]
     fn a_size_that_overflows_cannot_be_made() {
         let _ = MatRef::strided(&[0.0; 6], usize::MAX, 2, usize::MAX);
     }

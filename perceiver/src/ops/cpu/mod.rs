@@ -1,10 +1,10 @@
-//! What the kernels for dfdx's `Cpu` in `f32` share.
+//! Code shared by the kernels for dfdx's `Cpu` in `f32`.
 //!
-//! dfdx 0.13 shows nobody a view of a tensor's numbers: it copies them out ([`read`]) and takes a `Vec` in without
-//! copying. A pointer to a tensor's first number, which it does show, would reach the others, but Rust does not yet
-//! promise that it may, so what a kernel reads is copied, into memory that is used again. That costs about 70 µs for a
-//! million numbers, which the product behind it partly gets back by finding them in the cache: about 5 % of a forward
-//! pass, where every weight is read once. Gradients are views ([`gradient`]).
+//! dfdx 0.13 does not expose a tensor's elements as a slice: it copies them out ([`read`]), and takes a `Vec` without
+//! copying. It does expose a pointer to the first element, through which the others could be reached, but Rust does not
+//! yet guarantee that this is sound, so kernels copy what they read, into reused memory. That costs about 70 µs per
+//! million elements, some of which the product that follows recovers by finding them in the cache: about 5 % of a
+//! forward pass, where every weight is read once. Gradients are views ([`gradient`]).
 
 #[cfg(test)]
 pub(crate) mod compare;
@@ -21,17 +21,17 @@ use super::record::with_tape;
 pub(super) use scratch::Scratch;
 pub(super) use threads::parts;
 
-/// A tensor of the device the kernels are for.
+/// A tensor on the device these kernels are for.
 pub(super) type Array<S, T = NoneTape> = Tensor<S, f32, Cpu, T>;
 
-/// The numbers of a contiguous tensor, row by row.
+/// Copies the elements of a contiguous tensor, row by row.
 pub(super) fn read<S: Shape, T>(tensor: &Array<S, T>) -> Scratch {
     let mut numbers = Scratch::new(tensor.shape().num_elements());
     tensor.copy_into(&mut numbers);
     numbers
 }
 
-/// The numbers of two contiguous tensors, copied at once if that is worth a second thread.
+/// Copies the elements of two contiguous tensors, in parallel if that is worth a second thread.
 pub(super) fn read_both<S1: Shape, S2: Shape>(
     first: &Array<S1>,
     second: &Array<S2>,
@@ -40,14 +40,14 @@ pub(super) fn read_both<S1: Shape, S2: Shape>(
     if parts(numbers) == 1 {
         return (read(first), read(second));
     }
-    // Made here, since memory goes back to the thread that it is dropped on.
+    // Allocated here, since memory goes back to the thread that drops it.
     let mut copies =
         (Scratch::new(first.shape().num_elements()), Scratch::new(second.shape().num_elements()));
     rayon::join(|| first.copy_into(&mut copies.0), || second.copy_into(&mut copies.1));
     copies
 }
 
-/// A tensor whose numbers lie row by row: `tensor` itself, unless it was permuted or broadcast.
+/// Returns a contiguous tensor: `tensor` itself, unless it was permuted or broadcast.
 pub(super) fn contiguous<S: Shape>(
     record: &mut Record<f32, Cpu>,
     tensor: &Array<S>,
@@ -58,7 +58,7 @@ pub(super) fn contiguous<S: Shape>(
     with_tape!(record, plain(tensor.clone()))
 }
 
-/// The gradient of a tensor, to be added to.
+/// Returns the gradient of a tensor, to be added to.
 pub(super) fn gradient<'g, S: Shape>(
     gradients: &'g mut Gradients<f32, Cpu>,
     tensor: &Array<S>,
@@ -66,7 +66,7 @@ pub(super) fn gradient<'g, S: Shape>(
     Ok(gradients.get_or_alloc_mut(tensor)?)
 }
 
-/// Calls `backward` with the gradient of `output` beside all others.
+/// Calls `backward` with the gradient of `output` and all other gradients.
 pub(super) fn with_gradient_of<S: Shape>(
     gradients: &mut Gradients<f32, Cpu>,
     output: &Array<S>,

@@ -1,22 +1,23 @@
-//! Memory that is used again.
+//! Reusable scratch memory.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// How many numbers the buffers that a thread keeps may hold in all, 128 MiB: more than the weights that kernels of usual
-/// models have at once, less than a large input.
+/// The total capacity, in elements, of the buffers that a thread keeps, 128 MiB: more than the weights that the kernels
+/// of typical models use at once, less than a large input.
 const KEPT: usize = 1 << 25;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer whose memory goes to the next one of this thread. Fresh memory would cost a page fault for each 4 KiB.
+/// A buffer whose memory is reused by the next one on the same thread. Fresh memory would cost a page fault for every 4
+/// KiB.
 #[derive(Debug)]
 pub(in crate::ops) struct Scratch(Vec<f32>);
 
 impl Scratch {
-    /// `len` numbers, of any value.
+    /// A buffer of `len` elements with unspecified values.
     pub(in crate::ops) fn new(len: usize) -> Self {
         let mut buffer = FREE.with_borrow_mut(|free| {
             let fits = |buffer: &&Vec<f32>| buffer.capacity() >= len;
@@ -28,7 +29,7 @@ impl Scratch {
         Self(buffer)
     }
 
-    /// `len` zeros.
+    /// A buffer of `len` zeros.
     pub(in crate::ops) fn zeros(len: usize) -> Self {
         let mut buffer = Self::new(len);
         buffer.fill(0.0);
@@ -42,7 +43,7 @@ impl Drop for Scratch {
         if buffer.capacity() == 0 {
             return;
         }
-        // A thread that ends has nothing to keep it for.
+        // A thread that is exiting keeps nothing.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
             let kept: usize = free.iter().map(Vec::capacity).sum();

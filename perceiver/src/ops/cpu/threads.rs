@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Below this many elementary operations a second thread costs more than it gives.
+/// Below this many elementary operations, a second thread costs more than it saves.
 const PARALLEL: usize = 1 << 17;
 
-/// Into how many parts work of `operations` should be cut, of which each part has its own thread.
+/// The number of parts, each for one thread, that work of `operations` should be split into.
 pub(in crate::ops) fn parts(operations: usize) -> usize {
     if operations < PARALLEL {
         return 1;
@@ -16,12 +16,12 @@ pub(in crate::ops) fn parts(operations: usize) -> usize {
     rayon::current_num_threads()
 }
 
-/// Makes the thread that calls one of those that work.
+/// Makes the calling thread a worker of a rayon pool.
 ///
-/// A thread that is not one of rayon's hands its work over and sleeps. That wakes two threads where one would do, for
-/// each of some hundred operations, and leaves the system one thread more than there are cores. So the first
-/// thread that computes something gets a pool that it is part of itself. Others, and threads of a pool that somebody
-/// else made, go on as they are.
+/// A thread outside rayon hands its work over and sleeps. That wakes two threads where one would do, for each of
+/// several hundred operations, and leaves the system with one thread more than there are cores. So the first thread
+/// that computes something joins a pool of its own. Other threads, and threads that are already in a pool, are left
+/// alone.
 pub(super) fn take_part() {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     if rayon::current_thread_index().is_some() {

@@ -1,25 +1,19 @@
-//! The kernel: two products, with bias and gate in one pass between them.
+//! The kernel: two products, with bias and activation in one pass between them.
 
 use dfdx::prelude::*;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::FeedForwardParameters;
-use crate::ops::cpu::math::{normal, update, update_all};
+use crate::ops::cpu::math::{normal, sigmoid, update, update_all};
 use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
 use crate::ops::cpu::{Scratch, contiguous, gradient, parts, read, read_both, with_gradient_of};
 use crate::ops::linear::add_column_sums;
-use crate::ops::{Record, Rows};
+use crate::ops::{Record, Rows, Vector};
+use crate::spec::Activation;
 
-/// How many rows go through both products at once, which bounds the memory for what lies between them.
+/// The number of rows that go through both products at once, which bounds the memory for intermediate results.
 const BLOCK: usize = 512;
-
-/// What the kernel is called with, row by row.
-struct Sizes {
-    rows: usize,
-    width: usize,
-    hidden: usize,
-}
 
 pub(super) fn forward(
     record: &mut Record<f32, Cpu>,
@@ -28,59 +22,68 @@ pub(super) fn forward(
 ) -> Result<Rows<f32, Cpu>, CpuError> {
     let x = contiguous(record, &x)?;
     let expand = contiguous(record, parameters.expand)?;
-    let expand_bias = contiguous(record, parameters.expand_bias)?;
     let contract = contiguous(record, parameters.contract)?;
-    let contract_bias = contiguous(record, parameters.contract_bias)?;
+    let mut bias =
+        |bias: Option<&Vector<f32, Cpu>>| bias.map(|bias| contiguous(record, bias)).transpose();
+    let (expand_bias, contract_bias) =
+        (bias(parameters.expand_bias)?, bias(parameters.contract_bias)?);
+    let activation = parameters.activation;
 
-    let (batch, tokens, input) = *x.shape();
-    let sizes = Sizes { rows: batch * tokens, width: input, hidden: contract.shape().1.size() };
-    let (width, hidden) = (sizes.width, sizes.hidden);
+    let (batch, tokens, width) = *x.shape();
+    let (all_rows, hidden) = (batch * tokens, contract.shape().1.size());
+    let expanded = activation.inputs() * hidden;
+    let numbers = |bias: &Option<Vector<f32, Cpu>>, size: usize| match bias {
+        Some(bias) => read(bias).to_vec(),
+        None => vec![0.0; size],
+    };
 
-    let mut y = read(&contract_bias).repeat(sizes.rows);
-    // Values and gates before the bias, of each block: kept for the backward pass, since to make them again would be
-    // a third of it.
+    let mut y = numbers(&contract_bias, width).repeat(all_rows);
+    // The result of the first product for each block, without the bias: kept for the backward pass, since recomputing
+    // it would take a third of that pass.
     let mut kept = Vec::new();
     {
         let x = read(&x);
-        let bias = read(&expand_bias);
+        let bias = numbers(&expand_bias, expanded);
         let (expand, contract) = read_both(&expand, &contract);
         let blocks = x.chunks(BLOCK * width).zip(y.chunks_mut(BLOCK * width));
         for (x, y) in blocks {
             let rows = x.len() / width;
-            let mut gated = Scratch::new(rows * 2 * hidden);
+            let mut before = Scratch::new(rows * expanded);
             product(
-                MatMut::new(&mut gated, rows, 2 * hidden),
+                MatMut::new(&mut before, rows, expanded),
                 Destination::Overwrite,
                 1.0,
                 MatRef::new(x, rows, width),
-                MatRef::new(&expand, 2 * hidden, width).t(),
+                MatRef::new(&expand, expanded, width).t(),
                 Threads::All,
             );
-            let mut gate = Scratch::new(rows * hidden);
-            gate_rows(&mut gate, &gated, &bias, hidden);
+            let mut after = Scratch::new(rows * hidden);
+            activate_rows(&mut after, &before, &bias, activation);
             product(
                 MatMut::new(y, rows, width),
                 Destination::Add,
                 1.0,
-                MatRef::new(&gate, rows, hidden),
+                MatRef::new(&after, rows, hidden),
                 MatRef::new(&contract, width, hidden).t(),
                 Threads::All,
             );
             if record.is_on() {
-                kept.push(gated);
+                kept.push(before);
             }
         }
     }
-    let y = x.device().try_tensor_from_vec(y, (batch, tokens, input))?;
+    let y = x.device().try_tensor_from_vec(y, (batch, tokens, width))?;
 
     let result = y.clone();
     record.add(move |gradients| {
         with_gradient_of(gradients, &y, |dy, gradients| {
-            let (x_numbers, bias) = (read(&x), read(&expand_bias));
+            let (x_numbers, bias) = (read(&x), numbers(&expand_bias, expanded));
             let (expand_numbers, contract_numbers) = read_both(&expand, &contract);
-            let dy_rows = MatRef::new(dy, sizes.rows, width);
-            add_column_sums(gradient(gradients, &contract_bias)?, dy_rows, sizes.rows);
-            for (block, mut gated) in kept.into_iter().enumerate() {
+            if let Some(bias) = &contract_bias {
+                let dy = MatRef::new(dy, all_rows, width);
+                add_column_sums(gradient(gradients, bias)?, dy, all_rows);
+            }
+            for (block, mut before) in kept.into_iter().enumerate() {
                 let start = block * BLOCK * width;
                 let end = (start + BLOCK * width).min(dy.len());
                 let (dy, x_block) = (&dy[start..end], &x_numbers[start..end]);
@@ -96,8 +99,8 @@ pub(super) fn forward(
                     MatRef::new(&contract_numbers, width, hidden),
                     Threads::All,
                 );
-                // Afterwards `gated` is its own gradient, and `d_hidden` the hidden values.
-                ungate_rows(&mut gated, &mut d_hidden, &bias, hidden);
+                // Afterwards, `before` holds its own gradient, and `d_hidden` the hidden values.
+                backward_rows(&mut before, &mut d_hidden, &bias, activation);
                 product(
                     MatMut::new(gradient(gradients, &contract)?, width, hidden),
                     Destination::Add,
@@ -106,22 +109,24 @@ pub(super) fn forward(
                     MatRef::new(&d_hidden, rows, hidden),
                     Threads::All,
                 );
-                let d_gated = MatRef::new(&gated, rows, 2 * hidden);
+                let d_before = MatRef::new(&before, rows, expanded);
                 product(
-                    MatMut::new(gradient(gradients, &expand)?, 2 * hidden, width),
+                    MatMut::new(gradient(gradients, &expand)?, expanded, width),
                     Destination::Add,
                     1.0,
-                    d_gated.t(),
+                    d_before.t(),
                     MatRef::new(x_block, rows, width),
                     Threads::All,
                 );
-                add_column_sums(gradient(gradients, &expand_bias)?, d_gated, rows);
+                if let Some(bias) = &expand_bias {
+                    add_column_sums(gradient(gradients, bias)?, d_before, rows);
+                }
                 product(
                     MatMut::new(&mut gradient(gradients, &x)?[start..end], rows, width),
                     Destination::Add,
                     1.0,
-                    d_gated,
-                    MatRef::new(&expand_numbers, 2 * hidden, width),
+                    d_before,
+                    MatRef::new(&expand_numbers, expanded, width),
                     Threads::All,
                 );
             }
@@ -131,31 +136,41 @@ pub(super) fn forward(
     Ok(result)
 }
 
-/// How many rows one thread takes; a hidden value takes about 40 operations.
+/// The number of rows per thread; a hidden value takes about 40 operations.
 fn rows_of_part(rows: usize, hidden: usize) -> usize {
     rows.div_ceil(parts(40 * rows * hidden)).max(1)
 }
 
-/// `out = value · gelu(gate)`.
-fn gate_rows(out: &mut [f32], gated: &[f32], bias: &[f32], hidden: usize) {
-    let rows = rows_of_part(out.len() / hidden, hidden);
-    out.par_chunks_mut(rows * hidden)
-        .zip(gated.par_chunks(rows * 2 * hidden))
-        .for_each(|(out, gated)| Arch::new().dispatch(Gate { out, gated, bias }));
+/// `after = activation(before + bias)`.
+fn activate_rows(after: &mut [f32], before: &[f32], bias: &[f32], activation: Activation) {
+    let (expanded, hidden) = (bias.len(), bias.len() / activation.inputs());
+    let rows = rows_of_part(after.len() / hidden, hidden);
+    after.par_chunks_mut(rows * hidden).zip(before.par_chunks(rows * expanded)).for_each(
+        |(after, before)| match activation {
+            Activation::Geglu => Arch::new().dispatch(Gate { after, before, bias }),
+            activation => Arch::new().dispatch(Activate { after, before, bias, activation }),
+        },
+    );
 }
 
-/// Makes of values and gates, and the gradient of what they give, the gradient of both and what they give.
-fn ungate_rows(gated: &mut [f32], d_out: &mut [f32], bias: &[f32], hidden: usize) {
-    let rows = rows_of_part(d_out.len() / hidden, hidden);
-    gated
-        .par_chunks_mut(rows * 2 * hidden)
-        .zip(d_out.par_chunks_mut(rows * hidden))
-        .for_each(|(gated, d_out)| Arch::new().dispatch(Ungate { gated, d_out, bias }));
+/// Replaces the values before the activation by their gradient, and the gradient of the values after it by those
+/// values.
+fn backward_rows(before: &mut [f32], d_after: &mut [f32], bias: &[f32], activation: Activation) {
+    let (expanded, hidden) = (bias.len(), bias.len() / activation.inputs());
+    let rows = rows_of_part(d_after.len() / hidden, hidden);
+    before.par_chunks_mut(rows * expanded).zip(d_after.par_chunks_mut(rows * hidden)).for_each(
+        |(before, d_after)| match activation {
+            Activation::Geglu => Arch::new().dispatch(GateBackward { before, d_after, bias }),
+            activation => {
+                Arch::new().dispatch(ActivateBackward { before, d_after, bias, activation });
+            }
+        },
+    );
 }
 
 struct Gate<'a> {
-    out: &'a mut [f32],
-    gated: &'a [f32],
+    after: &'a mut [f32],
+    before: &'a [f32],
     bias: &'a [f32],
 }
 
@@ -166,13 +181,13 @@ impl WithSimd for Gate<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let hidden = self.bias.len() / 2;
         let (value_bias, gate_bias) = self.bias.split_at(hidden);
-        let rows = self.out.chunks_exact_mut(hidden);
-        for (out, gated) in rows.zip(self.gated.chunks_exact(2 * hidden)) {
-            let (value, gate) = gated.split_at(hidden);
+        let rows = self.after.chunks_exact_mut(hidden);
+        for (after, before) in rows.zip(self.before.chunks_exact(2 * hidden)) {
+            let (value, gate) = before.split_at(hidden);
             let slices = [value, gate, value_bias, gate_bias];
             update(
                 simd,
-                out,
+                after,
                 slices,
                 #[inline(always)]
                 |_, [value, gate, value_bias, gate_bias]| {
@@ -186,41 +201,129 @@ impl WithSimd for Gate<'_> {
     }
 }
 
-struct Ungate<'a> {
-    gated: &'a mut [f32],
-    d_out: &'a mut [f32],
+struct GateBackward<'a> {
+    before: &'a mut [f32],
+    d_after: &'a mut [f32],
     bias: &'a [f32],
 }
 
-impl WithSimd for Ungate<'_> {
+impl WithSimd for GateBackward<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let hidden = self.bias.len() / 2;
         let (value_bias, gate_bias) = self.bias.split_at(hidden);
-        let rows = self.gated.chunks_exact_mut(2 * hidden);
-        for (gated, d_out) in rows.zip(self.d_out.chunks_exact_mut(hidden)) {
-            let (value, gate) = gated.split_at_mut(hidden);
+        let rows = self.before.chunks_exact_mut(2 * hidden);
+        for (before, d_after) in rows.zip(self.d_after.chunks_exact_mut(hidden)) {
+            let (value, gate) = before.split_at_mut(hidden);
             let biases = [value_bias, gate_bias];
             update_all(
                 simd,
-                [value, gate, d_out],
+                [value, gate, d_after],
                 biases,
                 #[inline(always)]
-                |[value, gate, d_out], biases| {
+                |[value, gate, d_after], biases| {
                     let value = simd.add_f32s(value, biases[0]);
                     let gate = simd.add_f32s(gate, biases[1]);
                     let (cdf, density) = normal(simd, gate);
                     let gelu = simd.mul_f32s(gate, cdf);
                     let slope = simd.mul_add_f32s(gate, density, cdf);
                     [
-                        simd.mul_f32s(d_out, gelu),
-                        simd.mul_f32s(d_out, simd.mul_f32s(value, slope)),
+                        simd.mul_f32s(d_after, gelu),
+                        simd.mul_f32s(d_after, simd.mul_f32s(value, slope)),
                         simd.mul_f32s(value, gelu),
                     ]
                 },
             );
+        }
+    }
+}
+
+struct Activate<'a> {
+    after: &'a mut [f32],
+    before: &'a [f32],
+    bias: &'a [f32],
+    activation: Activation,
+}
+
+impl WithSimd for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { after, before, bias, activation } = self;
+        let rows = after.chunks_exact_mut(bias.len()).zip(before.chunks_exact(bias.len()));
+        for (after, before) in rows {
+            update(
+                simd,
+                after,
+                [before, bias],
+                #[inline(always)]
+                |_, [before, bias]| {
+                    value_and_slope(simd, simd.add_f32s(before, bias), activation).0
+                },
+            );
+        }
+    }
+}
+
+struct ActivateBackward<'a> {
+    before: &'a mut [f32],
+    d_after: &'a mut [f32],
+    bias: &'a [f32],
+    activation: Activation,
+}
+
+impl WithSimd for ActivateBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { before, d_after, bias, activation } = self;
+        let rows = before.chunks_exact_mut(bias.len()).zip(d_after.chunks_exact_mut(bias.len()));
+        for (before, d_after) in rows {
+            update_all(
+                simd,
+                [before, d_after],
+                [bias],
+                #[inline(always)]
+                |[before, d_after], [bias]| {
+                    let x = simd.add_f32s(before, bias);
+                    let (value, slope) = value_and_slope(simd, x, activation);
+                    [simd.mul_f32s(d_after, slope), value]
+                },
+            );
+        }
+    }
+}
+
+/// An activation without a gate, and its derivative.
+#[inline(always)]
+fn value_and_slope<S: Simd>(simd: S, x: S::f32s, activation: Activation) -> (S::f32s, S::f32s) {
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    match activation {
+        Activation::Geglu | Activation::Gelu => {
+            let (cdf, density) = normal(simd, x);
+            (simd.mul_f32s(x, cdf), simd.mul_add_f32s(x, density, cdf))
+        }
+        Activation::TanhGelu => {
+            // (1 + tanh(u)) / 2 is the sigmoid of 2u = x · (a + b · x²).
+            let (a, b) = (simd.splat_f32s(1.595_769), simd.splat_f32s(0.071_354_81));
+            let square = simd.mul_f32s(x, x);
+            let sigmoid = sigmoid(simd, simd.mul_f32s(x, simd.mul_add_f32s(b, square, a)));
+            let value = simd.mul_f32s(x, sigmoid);
+            let inner = simd.mul_add_f32s(simd.mul_f32s(simd.splat_f32s(3.0), b), square, a);
+            let rest = simd.sub_f32s(one, sigmoid);
+            (value, simd.mul_add_f32s(simd.mul_f32s(value, rest), inner, sigmoid))
+        }
+        Activation::Relu | Activation::SquaredRelu => {
+            let value = simd.max_f32s(x, zero);
+            let positive = simd.less_than_f32s(zero, x);
+            match activation {
+                Activation::Relu => (value, simd.select_f32s(positive, one, zero)),
+                _ => (simd.mul_f32s(value, value), simd.add_f32s(value, value)),
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
-//! The exact gelu, `x · Φ(x)`, with its exact derivative.
+//! The exact GELU, `x · Φ(x)`, with its exact derivative.
 
 use std::f64::consts::{PI, SQRT_2};
 
 use dfdx::prelude::*;
 
-/// `x · Φ(x)`, where Φ is the standard normal distribution function.
+/// `x · Φ(x)`, where Φ is the standard normal cumulative distribution function.
 ///
-/// dfdx 0.13 computes `accurate_gelu` right, but its derivative as `Φ(x) + √2 · x · φ(x)` where it is
-/// `Φ(x) + x · φ(x)`, on both devices. The derivative of φ(x) is `-x · φ(x)`, so a term that is zero and
-/// whose derivative is that of `(√2 - 1) · φ(x)` puts it right.
+/// dfdx 0.13 computes `accurate_gelu` correctly, but its derivative as `Φ(x) + √2 · x · φ(x)` instead of
+/// `Φ(x) + x · φ(x)`, on both devices. The derivative of φ(x) is `-x · φ(x)`, so adding a term that is zero and has the
+/// derivative of `(√2 - 1) · φ(x)` corrects it.
 pub(crate) fn try_gelu<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
     x: Tensor<S, E, D, T>,
 ) -> Result<Tensor<S, E, D, T>, D::Err> {

@@ -1,4 +1,4 @@
-//! The feed-forward with a gate: `contract(value · gelu(gate))`, where `(value, gate)` are the halves of `expand(x)`.
+//! The feed-forward layer: `contract(activation(expand(x)))`.
 
 mod cpu;
 mod gelu;
@@ -7,14 +7,15 @@ use dfdx::prelude::*;
 
 use super::record::with_tape;
 use super::{KernelDevice, Matrix, Record, Rows, Vector, check, linear, plain_on_dfdx_devices};
+use crate::spec::Activation;
 
-/// A feed-forward.
+/// A feed-forward layer.
 pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
-    /// `contract(value · gelu(gate))`, where `(value, gate)` are the halves of `expand(x)`: GEGLU, with the exact gelu.
-    /// Returns the shape of `x`.
+    /// Computes `contract(activation(expand(x)))`; the result has the shape of `x`. With [`Activation::Geglu`],
+    /// `expand` returns values and then gates.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     fn try_feed_forward(
         record: &mut Record<E, Self>,
         x: Rows<E, Self>,
@@ -38,45 +39,55 @@ impl FeedForwardKernel<f32> for Cpu {
     }
 }
 
-/// The parameters of a feed-forward of rows of `width` numbers with `hidden` hidden ones.
+/// The parameters of a feed-forward layer for rows of width `width`, with hidden width `hidden`.
 #[derive(Debug)]
 pub struct FeedForwardParameters<'a, E: Dtype, D: Storage<E>> {
-    /// `(2 · hidden, width)`: the values' rows, then the gates'.
+    /// `(hidden, width)`; with a gate, `(2 · hidden, width)`: rows for values, then for gates.
     pub expand: &'a Matrix<E, D>,
-    /// `(2 · hidden,)`.
-    pub expand_bias: &'a Vector<E, D>,
+    /// One number for each row of `expand`.
+    pub expand_bias: Option<&'a Vector<E, D>>,
     /// `(width, hidden)`.
     pub contract: &'a Matrix<E, D>,
     /// `(width,)`.
-    pub contract_bias: &'a Vector<E, D>,
+    pub contract_bias: Option<&'a Vector<E, D>>,
+    /// The activation between the two maps.
+    pub activation: Activation,
 }
 
 impl<E: Dtype, D: KernelDevice<E>> FeedForwardParameters<'_, E, D> {
     fn check(&self, x: &Rows<E, D>) -> Result<(), D::Err> {
-        let (gated, input) = *self.expand.shape();
+        let (expanded, input) = *self.expand.shape();
         let (output, hidden) = *self.contract.shape();
         check(
-            gated.size() == 2 * hidden.size()
-                && *self.expand_bias.shape() == (gated,)
-                && *self.contract_bias.shape() == (output,)
+            expanded.size() == self.activation.inputs() * hidden.size()
+                && self.expand_bias.is_none_or(|bias| *bias.shape() == (expanded,))
+                && self.contract_bias.is_none_or(|bias| *bias.shape() == (output,))
                 && (input.size(), output.size()) == (x.shape().2, x.shape().2),
         )
     }
 }
 
-/// The operation in dfdx's own.
+/// The reference implementation, in dfdx's own operations.
 pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     x: Rows<E, D, T>,
     parameters: &FeedForwardParameters<'_, E, D>,
 ) -> Result<Rows<E, D, T>, D::Err> {
-    let gated = linear::plain(x, parameters.expand, Some(parameters.expand_bias))?;
-    // Each half is sliced once: dfdx's `slice` overwrites the gradient of what it slices.
-    let (batch, rows, _) = *gated.shape();
+    let expanded = linear::plain(x, parameters.expand, parameters.expand_bias)?;
+    let (batch, rows, _) = *expanded.shape();
     let hidden = parameters.contract.shape().1.size();
-    let value = gated.with_empty_tape().try_slice((.., .., ..hidden))?;
-    let gate = gated.try_slice((.., .., hidden..))?;
-    let hidden = gelu::try_gelu(gate)?.try_mul(value)?.try_reshape_like(&(batch, rows, hidden))?;
-    linear::plain(hidden, parameters.contract, Some(parameters.contract_bias))
+    let hidden = match parameters.activation {
+        Activation::Geglu => {
+            // Each half is sliced once, since dfdx's `slice` overwrites the gradient of its input.
+            let value = expanded.with_empty_tape().try_slice((.., .., ..hidden))?;
+            let gate = expanded.try_slice((.., .., hidden..))?;
+            gelu::try_gelu(gate)?.try_mul(value)?.try_reshape_like(&(batch, rows, hidden))?
+        }
+        Activation::Gelu => gelu::try_gelu(expanded)?,
+        Activation::TanhGelu => expanded.try_fast_gelu()?,
+        Activation::Relu => expanded.try_relu()?,
+        Activation::SquaredRelu => expanded.try_relu()?.try_square()?,
+    };
+    linear::plain(hidden, parameters.contract, parameters.contract_bias)
 }
 
 #[cfg(test)]
@@ -98,9 +109,10 @@ mod tests {
             let zeros = |count| vec![0.0; count];
             let parameters = FeedForwardParameters {
                 expand: &matrix(gated, 3, &zeros(3 * gated)),
-                expand_bias: &vector(&zeros(gated)),
+                expand_bias: Some(&vector(&zeros(gated))),
                 contract: &matrix(3, hidden, &zeros(3 * hidden)),
-                contract_bias: &vector(&zeros(bias)),
+                contract_bias: Some(&vector(&zeros(bias))),
+                activation: Activation::Geglu,
             };
             let x = tensor::<_, E>((1, 2, 3), &zeros(6));
             Cpu::try_feed_forward(&mut Record::new(), x, &parameters).is_ok()
@@ -113,48 +125,79 @@ mod tests {
         }
     }
 
-    fn run<E: Dtype>(seed: u64, (b, l, i, h): (usize, usize, usize, usize), size: f64) -> Outcome
+    const ACTIVATIONS: [Activation; 5] = [
+        Activation::Geglu,
+        Activation::Gelu,
+        Activation::TanhGelu,
+        Activation::Relu,
+        Activation::SquaredRelu,
+    ];
+
+    /// There are two kinds of each activation: with biases (even) and without (odd).
+    fn run<E: Dtype>(
+        seed: u64,
+        (b, l, i, h): (usize, usize, usize, usize),
+        size: f64,
+        kind: usize,
+    ) -> Outcome
     where
         Cpu: Device<E>,
     {
+        let activation = ACTIVATIONS[kind / 2];
+        let has_bias = kind.is_multiple_of(2);
+        let expanded = activation.inputs() * h;
         let x: Vec<f64> = samples(seed, b * l * i).into_iter().map(|x| size * x).collect();
         let x = tensor::<_, E>((b, l, i), &x);
-        let expand = matrix(2 * h, i, &samples(seed + 1, 2 * h * i));
-        let expand_bias = vector(&samples(seed + 2, 2 * h));
+        let expand = matrix(expanded, i, &samples(seed + 1, expanded * i));
+        let expand_bias = vector(&samples(seed + 2, expanded));
         let contract = matrix(i, h, &samples(seed + 3, i * h));
         let contract_bias = vector(&samples(seed + 4, i));
         let parameters = FeedForwardParameters {
             expand: &expand,
-            expand_bias: &expand_bias,
+            expand_bias: has_bias.then_some(&expand_bias),
             contract: &contract,
-            contract_bias: &contract_bias,
+            contract_bias: has_bias.then_some(&contract_bias),
+            activation,
         };
         let mut record = Record::new();
         let y = Cpu::try_feed_forward(&mut record, x.clone(), &parameters).unwrap();
         let (y, gradients) = backward(record, y);
-        vec![
+        let mut outcome = vec![
             y,
             numbers(&gradients.get(&x)),
             numbers(&gradients.get(&expand)),
-            numbers(&gradients.get(&expand_bias)),
             numbers(&gradients.get(&contract)),
-            numbers(&gradients.get(&contract_bias)),
-        ]
+        ];
+        if has_bias {
+            outcome.push(numbers(&gradients.get(&expand_bias)));
+            outcome.push(numbers(&gradients.get(&contract_bias)));
+        }
+        outcome
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn kernel_matches_reference(seed: u32, sizes in (1..4_usize, 1..30_usize, 1..20_usize, 1..50_usize)) {
+        fn kernel_matches_reference(
+            seed: u32,
+            sizes in (1..4_usize, 1..30_usize, 1..20_usize, 1..50_usize),
+            kind in 0..10_usize,
+        ) {
             let seed = u64::from(seed);
-            assert_close(&run::<f32>(seed, sizes, 1.0), &run::<f64>(seed, sizes, 1.0), 2e-5);
+            let found = run::<f32>(seed, sizes, 1.0, kind);
+            assert_close(&found, &run::<f64>(seed, sizes, 1.0, kind), 2e-5);
         }
     }
 
     #[test]
     fn many_rows_are_cut_into_blocks_and_large_numbers_stay_finite() {
-        let sizes = (3, 400, 7, 21);
-        assert_close(&run::<f32>(5, sizes, 1.0), &run::<f64>(5, sizes, 1.0), 5e-5);
-        assert_close(&run::<f32>(5, (1, 9, 4, 8), 1e4), &run::<f64>(5, (1, 9, 4, 8), 1e4), 2e-5);
+        for kind in 0..10 {
+            let check = |sizes, size, tolerance| {
+                let found = run::<f32>(5, sizes, size, kind);
+                assert_close(&found, &run::<f64>(5, sizes, size, kind), tolerance);
+            };
+            check((3, 400, 7, 21), 1.0, 5e-5);
+            check((1, 9, 4, 8), 1e4, 2e-5);
+        }
     }
 }

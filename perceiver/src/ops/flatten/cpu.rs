@@ -1,4 +1,4 @@
-//! The kernels: reshaping is right for every view on dfdx's `Cpu`, and masked tokens are cleared in one pass.
+//! The kernels: reshaping is correct for every view on dfdx's `Cpu`, and masked tokens are cleared in one pass.
 
 use dfdx::prelude::*;
 

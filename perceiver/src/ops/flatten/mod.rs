@@ -1,4 +1,4 @@
-//! A caller's tensor as rows: views become numbers side by side, and axes one run of tokens.
+//! Conversion of a caller's tensor to rows: views become contiguous, and axes are flattened into tokens.
 
 mod cpu;
 
@@ -9,7 +9,7 @@ use super::{KernelDevice, Record, Rows, check, plain_on_dfdx_devices};
 use crate::ForwardError;
 use cpu::flatten;
 
-/// A tensor of two to six axes.
+/// A tensor with two to six axes.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum AnyRank<E, D: Storage<E>> {
@@ -46,7 +46,7 @@ impl<E, D: Storage<E>> AnyRank<E, D> {
         sizes.split_off(1)
     }
 
-    /// An error if the batch or an axis is empty.
+    /// Returns an error if the batch or an axis is empty.
     pub(crate) fn check_not_empty(&self) -> Result<(), ForwardError<D::Err>> {
         let mut shape = self.sizes();
         shape.pop();
@@ -57,9 +57,9 @@ impl<E, D: Storage<E>> AnyRank<E, D> {
     }
 }
 
-/// Turns a caller's tensors into rows.
+/// Converts a caller's tensors to rows.
 pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
-    /// `(batch, axis 1, .., width)` to `(batch, rows, width)`, of any view: broadcast, permuted or sliced.
+    /// Reshapes `(batch, axis 1, .., width)` to `(batch, rows, width)`, for any view: broadcast, permuted or sliced.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -70,15 +70,15 @@ pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
         with_tensor!(grid, x => with_tape!(record, plain(x)))
     }
 
-    /// `(batch, 1, width)` without the axis of one row, of numbers side by side: the same tensor to gradients.
+    /// Removes the row axis of a contiguous `(batch, 1, width)`; the result shares its gradient.
     ///
     /// # Errors
-    /// If there are more rows.
+    /// If there is more than one row.
     fn try_squeeze(x: Rows<E, Self>) -> Result<Tensor<(usize, usize), E, Self>, Self::Err> {
         squeeze(x)
     }
 
-    /// A mask `(batch, axis 1, ..)` as `(batch, rows)`.
+    /// Reshapes a mask `(batch, axis 1, ..)` to `(batch, rows)`.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -88,9 +88,8 @@ pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
         with_tensor!(mask, mask => plain_mask::<_, E, _>(mask))
     }
 
-    /// Takes masked tokens out of the way: whatever they hold, they are zeros, and their gradients too. Of an item whose
-    /// tokens are all masked, all are attended to equally, as in PyTorch: of those only numbers that are not finite become
-    /// zeros.
+    /// Sets masked tokens to zero, whatever they hold, and their gradients too. If all tokens of an item are masked,
+    /// attention to them is uniform, as in PyTorch; then only values that are not finite are set to zero.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -106,7 +105,7 @@ pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
 plain_on_dfdx_devices!(FlattenKernel);
 
 impl FlattenKernel<f32> for Cpu {
-    // The same, written out so that it is compiled in this crate.
+    // Same as the default, repeated so that it is compiled in this crate.
     fn try_flatten(
         record: &mut Record<f32, Self>,
         grid: AnyRank<f32, Self>,
@@ -133,10 +132,10 @@ impl FlattenKernel<f32> for Cpu {
     }
 }
 
-/// The numbers of a view side by side, with the right gradients.
+/// Makes a view contiguous, with correct gradients.
 ///
-/// dfdx 0.13's `contiguous` and `reshape` sum up only the first copy's gradients of a broadcast tensor on `Cuda`
-/// (`reshape_to/cuda_kernel.rs` goes by the length of its memory); the gradients of a sum are right.
+/// On `Cuda`, dfdx 0.13's `contiguous` and `reshape` only sum the gradients of the first copy of a broadcast tensor
+/// (`reshape_to/cuda_kernel.rs` goes by the length of its memory); the gradients of an addition are correct.
 pub(super) fn owned<S: Shape, E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     view: Tensor<S, E, D, T>,
 ) -> Result<Tensor<S, E, D, T>, D::Err> {
@@ -173,7 +172,8 @@ fn plain_mask<S: Shape, E: Dtype, D: KernelDevice<E>>(
     let shape = *mask.shape();
     let sizes: Vec<usize> = shape.concrete().into();
     let device = mask.device().clone();
-    // As numbers, since dfdx cannot reshape `bool`s; made on the device, where `ones_like` copies them from the host.
+    // As numbers, since dfdx cannot reshape `bool`s; created on the device, whereas `ones_like` copies them from the
+    // host.
     let zeros = || -> Result<Tensor<S, E, D>, D::Err> { device.try_zeros_like(&shape) };
     let numbers = mask.try_choose(zeros()?.try_add(E::ONE)?, zeros()?)?;
     let tokens = sizes[1..].iter().product();
@@ -189,7 +189,7 @@ fn plain_clear<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     let device = rows.device().clone();
     let zeros = || -> Result<Rows<E, D>, D::Err> { device.try_zeros_like(&shape) };
 
-    // Of items with nothing to attend to, what is finite.
+    // The finite values of items with nothing to attend to.
     let flat: Tensor<(usize, usize), E, D> = device.try_zeros_like(&(batch, tokens))?;
     let any = mask
         .clone()
@@ -211,7 +211,8 @@ mod tests {
     use crate::ops::Device;
     use crate::ops::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
 
-    /// Broadcast and permuted views have the numbers and gradients that they mean, by kernel and plain form.
+    /// Broadcast and permuted views have the right values and gradients, in the kernel and in the reference
+    /// implementation.
     #[test]
     fn views_are_read_as_they_are_meant() {
         fn run<E: Dtype>(with_kernel: bool) -> Outcome
@@ -257,7 +258,7 @@ mod tests {
         }
     }
 
-    /// Masked tokens with numbers that are not finite, in an item with others and in one without.
+    /// Masked tokens with values that are not finite, in an item with unmasked tokens and in one without.
     #[test]
     fn masked_tokens_are_out_of_the_way() {
         fn run<E: Dtype>() -> Outcome

@@ -1,4 +1,4 @@
-//! Half precision on dfdx's `Cpu`: the kernels for `f32`.
+//! Half precision on dfdx's `Cpu`, with the kernels for `f32`.
 
 use dfdx::prelude::{Cpu, CpuError};
 
@@ -64,11 +64,17 @@ where
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
         let x = upcast.input(record, &x)?;
+        let mut bias = |bias: Option<&Vector<E, Self>>| {
+            bias.map(|bias| upcast.input(record, bias)).transpose()
+        };
+        let (expand_bias, contract_bias) =
+            (bias(parameters.expand_bias)?, bias(parameters.contract_bias)?);
         let parameters = FeedForwardParameters {
             expand: &upcast.input(record, parameters.expand)?,
-            expand_bias: &upcast.input(record, parameters.expand_bias)?,
+            expand_bias: expand_bias.as_ref(),
             contract: &upcast.input(record, parameters.contract)?,
-            contract_bias: &upcast.input(record, parameters.contract_bias)?,
+            contract_bias: contract_bias.as_ref(),
+            activation: parameters.activation,
         };
         let y =
             <Self as FeedForwardKernel<f32>>::try_feed_forward(&mut upcast.record, x, &parameters)?;

@@ -1,8 +1,9 @@
-//! Devices for numbers of half precision, `f16` and `AMP<f16>`.
+//! Half precision on all devices: `f16` and `AMP<f16>`.
 //!
-//! A `Cpu` computes in `f32`, with its kernels, and stores in half precision: that takes half the memory for parameters,
-//! and more time than `f32`. A `Cuda` multiplies in half precision, which it is fast at, and computes softmax, norms and
-//! means in `f32`; gradients of biases, and whatever several operations add to one gradient, are sums of dfdx's.
+//! A `Cpu` computes in `f32`, with its kernels, and stores in half precision: parameters take half the memory, and
+//! computation takes longer than in `f32`. A `Cuda` multiplies in half precision, at which it is fast, and computes
+//! softmax, norms and means in `f32`; the gradients of biases, and gradients to which several operations contribute,
+//! are summed by dfdx.
 
 mod cpu;
 mod upcast;
@@ -13,7 +14,7 @@ use dfdx::prelude::*;
 use super::{InF32, InF32Kernel};
 pub(crate) use upcast::set_gradient;
 
-/// A number of half precision.
+/// A half-precision data type.
 pub trait Half: Dtype {}
 
 impl Half for f16 {}

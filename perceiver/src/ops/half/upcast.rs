@@ -1,9 +1,9 @@
-//! An operation on half precision, run in `f32`.
+//! Half-precision operations, run in `f32`.
 //!
-//! An `f16` ends at 65,504 and has three digits: a sum of squares leaves its range, and a sum of ones stops growing at
-//! 2,048. So numbers of half precision become `f32` before they are summed, and the result becomes half precision
-//! again. dfdx has no operation for that which gradients go through; here the operation has a record of its own, whose
-//! gradients are handed over to that of the caller.
+//! An `f16` has a maximum of 65,504 and three digits: a sum of squares overflows, and a sum of ones stops growing at
+//! 2,048. So half-precision values are converted to `f32` before they are summed, and the result is converted back.
+//! dfdx has no such conversion through which gradients flow; here the operation has its own record, whose gradients are
+//! passed on to the caller's.
 
 use dfdx::prelude::*;
 use dfdx::tensor_ops::Device as TensorDevice;
@@ -12,26 +12,26 @@ use crate::ops::record::Operations;
 use crate::ops::record::with_tape;
 use crate::ops::{InF32, Record};
 
-/// Hands an input its part of the gradients.
+/// Passes on the gradient of an input.
 type GradientBridge<E, D> =
     Box<dyn FnOnce(&mut Gradients<f32, D>, &mut Gradients<E, D>) -> Result<(), <D as HasErr>::Err>>;
 
 /// An operation in `f32` on tensors of `E`.
 pub(super) struct Upcast<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> {
-    /// What the operation records.
+    /// The operation's own record.
     pub record: Record<f32, D>,
     inputs: Vec<GradientBridge<E, D>>,
 }
 
 impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> Upcast<E, D> {
-    /// For an operation that is recorded in `outer`.
+    /// Starts an operation that is recorded in `outer`.
     pub(super) fn new(outer: &Record<E, D>) -> Self {
         let record = if outer.is_on() { Record::new() } else { Record::for_tape::<NoneTape>() };
         let inputs = Vec::new();
         Self { record, inputs }
     }
 
-    /// An input of the operation; its gradients go to `outer`.
+    /// Converts an input of the operation; its gradients go to `outer`.
     pub(super) fn input<S: Shape>(
         &mut self,
         outer: &mut Record<E, D>,
@@ -42,7 +42,7 @@ impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> Upcast<E, D> {
         ) -> Result<Tensor<S, E, D, T>, D::Err> {
             x.try_contiguous()
         }
-        // A view's gradient would be handed over once for each copy of a number.
+        // The gradient of a view would be passed on once for each copy of an element.
         let x = with_tape!(outer, contiguous(x.clone()))?;
         let upcast = x.clone().try_to_dtype::<f32>()?;
         if self.record.is_on() {
@@ -58,7 +58,7 @@ impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> Upcast<E, D> {
         Ok(upcast)
     }
 
-    /// The result of the operation; its gradients go to `outer`.
+    /// Converts the result of the operation; its gradients go to `outer`.
     pub(super) fn output<S: Shape>(
         self,
         outer: &mut Record<E, D>,
@@ -84,7 +84,7 @@ impl<E: Dtype, D: TensorDevice<E> + TensorDevice<f32>> Upcast<E, D> {
     }
 }
 
-/// Runs an operation on `f32` in place of `E`.
+/// Runs an operation in `f32` instead of `E`.
 pub(super) fn try_in_f32<S, Op, E, D, T>(
     x: Tensor<S, E, D, T>,
     op: Op,
@@ -114,8 +114,8 @@ where
     Ok(y.put_tape(tape))
 }
 
-/// Replaces the gradient of `x`. dfdx makes no gradient of a tensor, but the gradient of the sum of `x · gradient` is a
-/// given tensor.
+/// Replaces the gradient of `x`. dfdx cannot turn a tensor into a gradient, but the gradient of the sum of
+/// `x · gradient` is `gradient`.
 pub(crate) fn set_gradient<S: Shape, E: Dtype, D: TensorDevice<E>>(
     gradients: &mut Gradients<E, D>,
     x: &Tensor<S, E, D>,

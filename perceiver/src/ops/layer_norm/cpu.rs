@@ -1,4 +1,4 @@
-//! The kernel: each row is read once while it is in the cache.
+//! The kernel: each row is processed completely while it is in the cache.
 
 use dfdx::prelude::*;
 use pulp::{Arch, Simd, WithSimd};
@@ -61,10 +61,10 @@ pub(super) fn forward(
     Ok(result)
 }
 
-/// How many numbers of whole rows one thread takes.
+/// The number of elements per thread, in whole rows.
 fn chunk(numbers: usize, width: usize) -> usize {
     let rows = numbers / width.max(1);
-    // A number takes about ten operations.
+    // An element takes about ten operations.
     (rows.div_ceil(parts(10 * numbers)) * width).max(1)
 }
 
@@ -74,11 +74,11 @@ fn add(sums: &mut [f32], terms: &[f32]) {
     }
 }
 
-/// How a row is normalised.
+/// The statistics with which a row is normalised.
 #[derive(Clone, Copy)]
 struct Normal<S: Simd> {
     mean: S::f32s,
-    /// One over the standard deviation.
+    /// The inverse of the standard deviation.
     inverse: S::f32s,
 }
 
@@ -92,8 +92,8 @@ impl<S: Simd> Normal<S> {
             #[inline(always)]
             |sum, [x]| simd.add_f32s(sum, x),
         ) / count;
-        // From the mean, since the difference of large squares would have no digits left. The last numbers by themselves:
-        // what fills up their vector has a deviation too.
+        // Deviations from the mean, since a difference of large squares would have no digits left. The tail is handled
+        // separately: the padding of its vector would have a deviation too.
         let mean_vector = simd.splat_f32s(mean);
         let (head, tail) = row.split_at(row.len() - row.len() % S::F32_LANES);
         let squares = sum(

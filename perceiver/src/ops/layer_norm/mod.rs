@@ -8,16 +8,16 @@ use super::in_f32::Normalize;
 use super::record::with_tape;
 use super::{KernelDevice, Record, Rows, Vector, check, plain_on_dfdx_devices, vector};
 
-/// What is added to the variance, as in PyTorch.
+/// The number added to the variance, as in PyTorch.
 pub(super) const EPSILON: f64 = 1e-5;
 
 /// Normalises rows.
 pub trait LayerNormKernel<E: Dtype>: KernelDevice<E> {
-    /// `(x - mean) / √(variance + 1e-5) · weight + bias` over the last axis, with the biased variance. Returns the shape
-    /// of `x`, whose width `weight` and `bias` must have.
+    /// Computes `(x - mean) / √(variance + 1e-5) · weight + bias` over the last axis, with the biased variance. The
+    /// result has the shape of `x`; `weight` and `bias` must have the width of `x`.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     fn try_layer_norm(
         record: &mut Record<E, Self>,
         x: Rows<E, Self>,
@@ -51,7 +51,7 @@ fn fits<E: Dtype, D: KernelDevice<E>>(
     check(weight.shape() == bias.shape() && x.shape().2 == weight.shape().0.size())
 }
 
-/// The operation in dfdx's own.
+/// The reference implementation, in dfdx's own operations.
 pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     x: Rows<E, D, T>,
     weight: &Vector<E, D>,

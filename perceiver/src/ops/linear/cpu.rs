@@ -72,7 +72,7 @@ pub(super) fn forward(
     Ok(result)
 }
 
-/// Adds the sum of each column of `matrix`.
+/// Adds the sum of each column of `matrix` to `sums`.
 pub(in crate::ops) fn add_column_sums(sums: &mut [f32], matrix: MatRef<'_>, rows: usize) {
     let ones = vec![1.0; rows];
     let cols = sums.len();

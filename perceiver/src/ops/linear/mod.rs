@@ -12,11 +12,11 @@ pub(super) use cpu::add_column_sums;
 
 /// A linear map of rows.
 pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
-    /// `x · weightᵀ + bias`: `(batch, rows, inputs)` to `(batch, rows, outputs)`, with a weight `(outputs, inputs)` and a
-    /// bias `(outputs,)`.
+    /// Computes `x · weightᵀ + bias`, from `(batch, rows, inputs)` to `(batch, rows, outputs)`, with a weight
+    /// `(outputs, inputs)` and a bias `(outputs,)`.
     ///
     /// # Errors
-    /// If the sizes do not fit together, or the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     fn try_linear(
         record: &mut Record<E, Self>,
         x: Rows<E, Self>,
@@ -52,13 +52,13 @@ fn fits<E: Dtype, D: KernelDevice<E>>(
     check(bias_fits && x.shape().2 == inputs.size())
 }
 
-/// The operation in dfdx's own.
+/// The reference implementation, in dfdx's own operations.
 pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     x: Rows<E, D, T>,
     weight: &Matrix<E, D>,
     bias: Option<&Vector<E, D>>,
 ) -> Result<Rows<E, D, T>, D::Err> {
-    // Batch and rows are the rows of one product: dfdx runs a batch of products one after the other.
+    // Batch and rows are the rows of one product, since dfdx runs a batch of products one after another.
     let (batch, rows, inputs) = *x.shape();
     let weight = matrix(weight);
     let shape = (batch, rows, weight.shape().0);

@@ -8,7 +8,7 @@ use super::{KernelDevice, Record, Rows, plain_on_dfdx_devices};
 
 /// The mean of rows.
 pub trait MeanKernel<E: Dtype>: KernelDevice<E> {
-    /// `(batch, rows, width)` to `(batch, 1, width)`.
+    /// Averages `(batch, rows, width)` over rows, to `(batch, 1, width)`.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -23,7 +23,7 @@ pub trait MeanKernel<E: Dtype>: KernelDevice<E> {
 plain_on_dfdx_devices!(MeanKernel);
 
 impl MeanKernel<f32> for Cpu {
-    // The same, written out so that it is compiled in this crate.
+    // Same as the default, repeated so that it is compiled in this crate.
     fn try_mean(
         record: &mut Record<f32, Self>,
         x: Rows<f32, Self>,

@@ -1,4 +1,4 @@
-//! A copy of some rows for each item of a batch.
+//! Copies of rows for each item of a batch.
 
 use dfdx::prelude::*;
 
@@ -7,7 +7,7 @@ use super::{KernelDevice, Record, Rows, plain_on_dfdx_devices};
 
 /// Copies rows for each item of a batch.
 pub trait RepeatKernel<E: Dtype>: KernelDevice<E> {
-    /// `(rows, width)` to `(batch, rows, width)`.
+    /// Repeats `(rows, width)` to `(batch, rows, width)`.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -23,7 +23,7 @@ pub trait RepeatKernel<E: Dtype>: KernelDevice<E> {
 plain_on_dfdx_devices!(RepeatKernel);
 
 impl RepeatKernel<f32> for Cpu {
-    // The same, written out so that it is compiled in this crate.
+    // Same as the default, repeated so that it is compiled in this crate.
     fn try_repeat(
         record: &mut Record<f32, Self>,
         x: Tensor<(usize, usize), f32, Self>,

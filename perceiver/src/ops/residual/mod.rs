@@ -1,4 +1,4 @@
-//! What a block adds to its input.
+//! Residual connections.
 
 use dfdx::prelude::*;
 
@@ -7,7 +7,7 @@ use super::{KernelDevice, Record, Rows, check, plain_on_dfdx_devices};
 
 /// A residual connection.
 pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
-    /// `x + dropout(branch)`, which have one shape. Nothing is dropped where no gradients are tracked.
+    /// Computes `x + dropout(branch)`, for tensors of the same shape. Nothing is dropped if gradients are not tracked.
     ///
     /// # Errors
     /// If the shapes differ, or the device runs out of memory.
@@ -25,7 +25,7 @@ pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
 plain_on_dfdx_devices!(ResidualKernel);
 
 impl ResidualKernel<f32> for Cpu {
-    // The same, written out so that it is compiled in this crate.
+    // Same as the default, repeated so that it is compiled in this crate.
     fn try_residual(
         record: &mut Record<f32, Self>,
         x: Rows<f32, Self>,

@@ -1,4 +1,4 @@
-//! The backward pass: weights are made again from the saved sums, for all queries in a few rows at a time.
+//! The backward pass: attention weights are recomputed from the saved sums, for all queries and a few rows at a time.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::{BLOCK, LOG2_E, Separable, Sums, Tables, with_channels};
 use crate::ops::cpu::math::exp2;
 use crate::ops::cpu::{Scratch, parts};
 
-/// What the forward pass was called with and gave, and the gradient of that.
+/// The inputs and results of the forward pass, and the gradient of its output.
 pub(super) struct Saved<'a> {
     pub query: &'a [f32],
     pub queries: usize,
@@ -18,7 +18,7 @@ pub(super) struct Saved<'a> {
     pub d_out: &'a [f32],
 }
 
-/// Adds the gradients of the queries and the channels.
+/// Accumulates the gradients of the queries and the channels.
 pub(super) fn run(
     context: &Separable,
     saved: &Saved<'_>,
@@ -90,7 +90,7 @@ fn run_item<const CHANNELS: usize>(
             pass.sums
         })
         .collect();
-    // Scores that are not the queries' have no gradient.
+    // Uniform scores do not depend on the queries and have no gradient.
     if !uniform {
         let mut sums = sums.into_iter();
         if let Some(mut total) = sums.next() {
@@ -100,40 +100,40 @@ fn run_item<const CHANNELS: usize>(
     }
 }
 
-/// What is known of a query and of the gradient of what it gave.
+/// The factors from a query and from the gradient of its output.
 struct Factors<const CHANNELS: usize> {
     query: [f32; CHANNELS],
-    /// Over the whole width.
+    /// The sum over the whole width.
     query_sum: f32,
     d_out: [f32; CHANNELS],
-    /// Over the whole width.
+    /// The sum over the whole width.
     d_out_sum: f32,
     log_sum: f32,
-    /// The sum of the gradient times what was given.
+    /// The sum of the gradient times the output.
     delta: f32,
 }
 
-/// All queries of an item, with some of its rows.
+/// All queries of an item, for some of its rows.
 struct Pass<'a, const CHANNELS: usize> {
     context: &'a Separable,
     item: usize,
     rows: Range<usize>,
     scores: &'a Tables,
-    /// The same of the gradient of what was given: what a weight's gradient is made of.
+    /// The same for the gradient of the output, from which the gradients of the weights are computed.
     weights: &'a Tables,
     factors: &'a [Factors<CHANNELS>],
-    /// Of the gradients of the scores.
+    /// The sums of the gradients of the scores.
     sums: Sums,
-    /// Of the tokens of these rows.
+    /// The gradients of the tokens of these rows.
     d_channels: &'a mut [f32],
 }
 
-/// The sums over queries that a token's gradient is made of, for some rows.
+/// The sums over queries from which the gradients of tokens are computed, for some rows.
 ///
-/// With g the gradient of the normalised token x̂, that of the token is `(g - mean(g) - x̂ · mean(g · x̂)) / σ`, and
-/// only a token's channels have one.
+/// With g the gradient of the normalised token x̂, that of the token is `(g - mean(g) - x̂ · mean(g · x̂)) / σ`; only
+/// the channels of a token have a gradient.
 struct TokenSums<const CHANNELS: usize> {
-    /// g, of each channel.
+    /// g for each channel.
     channels: [Scratch; CHANNELS],
     /// The sum of g.
     sum: Scratch,
@@ -256,7 +256,7 @@ impl<const CHANNELS: usize> Pass<'_, CHANNELS> {
         }
     }
 
-    /// Adds the gradients of the tokens of some rows.
+    /// Accumulates the gradients of the tokens of some rows.
     fn write_tokens(&mut self, rows: Range<usize>, tokens: &TokenSums<CHANNELS>) {
         let planes = &self.context.planes;
         let (columns, used) = (planes.columns(), planes.used());

@@ -1,4 +1,4 @@
-//! The forward pass: each query goes through all rows with a running maximum.
+//! The forward pass: each query passes over all rows with a running maximum.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -7,14 +7,15 @@ use super::{BLOCK, LOG2_E, Separable, Sums, Tables, with_channels};
 use crate::ops::cpu::math::exp2;
 use crate::ops::cpu::{Scratch, parts};
 
-/// How many queries one thread takes at once.
+/// The number of queries that a thread processes at once.
 const QUERIES: usize = 32;
 
-/// By how much a score, to be raised from 2, may be above the reference before there is a new one: far from what
-/// overflows, even summed up over all tokens.
+/// How far a score, as a base-2 exponent, may exceed the reference before the reference is replaced: far from overflow,
+/// even when summed over all tokens.
 const SLACK: f32 = 16.0;
 
-/// Writes `(batch, queries, width)` to `out`, and the binary logarithm of the sum of `2^score` for each query.
+/// Writes `(batch, queries, width)` to `out`, and the binary logarithm of the sum of `2^score` for each query to
+/// `log_sums`.
 pub(super) fn run(
     context: &Separable,
     query: &[f32],
@@ -51,7 +52,7 @@ fn attend_block<const CHANNELS: usize>(
     out: &mut [f32],
     log_sums: &mut [f32],
 ) {
-    // Where nothing may be attended to, all scores are 0.
+    // If everything is masked, all scores are 0.
     let scale = if context.uniform[item] { 0.0 } else { LOG2_E };
     let count = log_sums.len();
     let width = context.width();
@@ -75,16 +76,16 @@ fn attend_block<const CHANNELS: usize>(
     }
 }
 
-/// Some queries of an item, with all its tokens.
+/// Some queries of an item, for all of its tokens.
 struct Pass<'a, const CHANNELS: usize> {
     context: &'a Separable,
     item: usize,
     tables: Tables,
-    /// The queries' factors of the channels.
+    /// The factors of the channels, for each query.
     channels: Vec<[f32; CHANNELS]>,
-    /// What a query's weights are relative to: a score it has had.
+    /// For each query, the score that its weights are relative to: one that the query has had.
     reference: &'a mut [f32],
-    /// The sums of weights.
+    /// The sum of weights, for each query.
     weights: Vec<f64>,
     sums: Sums,
 }

@@ -1,17 +1,18 @@
-//! `softmax(query · x̂ᵀ) · x̂` without x̂, where x̂ are tokens with position features.
+//! `softmax(query · x̂ᵀ) · x̂` without materialising x̂, the normalised tokens with position features.
 //!
 //! A token is `[channels.., features of axis 1.., features of axis 2.., ..]`, and the features of an axis depend only
-//! on the index along it. With μ and σ the token's mean and deviation, and its channels normalised, a score is
+//! on the index along it. With μ and σ the mean and standard deviation of the token, and its channels normalised, a
+//! score is
 //!
 //! ```text
 //! Σ query · channel  +  (Σ over axes of table[axis][index] - μ · Σ query of features) / σ
 //! ```
 //!
-//! where `table[axis] = query of that axis · its featuresᵀ` is small. For what comes out, only sums of weights along
-//! each axis are needed, and are multiplied by the features at the end. So the work for a query and a token does not
-//! depend on how many bands there are, and encoded tokens are never made.
+//! where `table[axis] = query of that axis · its featuresᵀ` is small. The result only needs the sums of weights along
+//! each axis, which are multiplied by the features at the end. So the work for a query and a token does not depend on
+//! the number of bands, and encoded tokens are never materialised.
 //!
-//! All axes but the last are one run of rows here, and a row goes along the last axis.
+//! All axes but the last are flattened into rows here; a row runs along the last axis.
 
 mod backward;
 mod forward;
@@ -25,10 +26,10 @@ use crate::ops::cpu::{Scratch, contiguous, gradient, read, with_gradient_of};
 use crate::ops::{Record, Rows};
 use planes::Planes;
 
-/// Up to how many channels the kernels are made for: more are better off in a matrix product.
+/// The largest number of channels that the kernels are compiled for: with more, a matrix product is better.
 const MAX_CHANNELS: usize = 4;
 
-/// How many bytes of planes are gone through for each query before the next: half the first level of a cache.
+/// The number of bytes of planes to process for one query before the next: half of an L1 cache.
 const BLOCK: usize = 16 * 1024;
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -47,14 +48,14 @@ macro_rules! with_channels {
 }
 use with_channels;
 
-/// Tokens in parts.
+/// Tokens, separated into channels and the features of each axis.
 #[derive(Debug)]
 pub struct Separable {
-    /// `(batch, tokens, channels)`, whose gradient this is about.
+    /// `(batch, tokens, channels)`, which gradients are computed for.
     channels: Rows<f32, Cpu>,
     axes: Vec<Axis>,
     planes: Planes,
-    /// For each item, whether nothing of it may be attended to: all of it is then attended to equally.
+    /// For each item, whether all of its tokens are masked: attention to them is then uniform.
     uniform: Vec<bool>,
 }
 
@@ -65,14 +66,14 @@ struct Axis {
     /// `(size, width)`.
     features: Vec<f32>,
     width: usize,
-    /// Its first column in a token.
+    /// The column of its first feature in a token.
     column: usize,
-    /// How many rows there are for each step along it; the last axis is the row, 0.
+    /// The number of rows for each step along the axis; unused for the last axis, which runs along a row.
     stride: usize,
 }
 
 impl Axis {
-    /// Which of its positions a row has.
+    /// The position of a row along the axis.
     fn index(&self, row: usize) -> usize {
         (row / self.stride) % self.size
     }
@@ -82,7 +83,7 @@ impl Axis {
     }
 }
 
-/// Whether this is the way to do it: with one axis there is nothing to separate.
+/// Whether these kernels apply: with one axis, there is nothing to separate.
 pub(super) fn applies(tokens: &Positioned<f32, Cpu>) -> bool {
     tokens.features.len() >= 2 && (1..=MAX_CHANNELS).contains(&tokens.channels.shape().2)
 }
@@ -128,7 +129,7 @@ impl Separable {
         self.channel_count() + self.axes.iter().map(|axis| axis.width).sum::<usize>()
     }
 
-    /// All axes but the last, and it.
+    /// All axes but the last, and the last axis.
     fn split_axes(&self) -> (&[Axis], &Axis) {
         match self.axes.split_last() {
             Some((last, outer)) => (outer, last),
@@ -136,22 +137,22 @@ impl Separable {
         }
     }
 
-    /// How many operations an item takes with so many queries, roughly.
+    /// The approximate number of operations for one item and this many queries.
     fn operations(&self, queries: usize) -> usize {
         4 * queries * self.planes.row_count() * self.planes.columns()
     }
 }
 
-/// For each query, its product with the channels, the features of each position, and their sum.
+/// For each query, its products with the features of each position, and the sum of its factors.
 struct Tables {
-    /// For each axis, `(queries, size)`; the last has rows as long as a plane's.
+    /// For each axis, `(queries, size)`; for the last axis, with rows as long as those of a plane.
     axes: Vec<Scratch>,
-    /// The sum of the factors of all features.
+    /// The sum of the factors of all features, for each query.
     features: Vec<f32>,
 }
 
 impl Tables {
-    /// `rows` are `(queries, width)`, and all is multiplied by `scale`.
+    /// Computes the tables of `rows`, `(queries, width)`, with everything multiplied by `scale`.
     fn new(context: &Separable, rows: &[f32], scale: f32) -> Self {
         let width = context.width();
         let count = rows.len() / width;
@@ -179,7 +180,7 @@ impl Tables {
         }
     }
 
-    /// What the axes but the last add up to for a query in a row.
+    /// The sum over all axes but the last, for one query and row.
     #[inline(always)]
     fn outer(&self, outer: &[Axis], query: usize, row: usize) -> f32 {
         outer
@@ -190,13 +191,13 @@ impl Tables {
     }
 }
 
-/// Sums over tokens, for each query: what [`Tables`] are the other way round.
+/// Sums over tokens, for each query: the inverse direction of [`Tables`].
 struct Sums {
-    /// For each axis, of what a token weighs over σ; laid out as tables are.
+    /// For each axis, the sums of weight / σ, laid out like the tables.
     axes: Vec<Scratch>,
-    /// Of what a token weighs times μ / σ.
+    /// The sums of weight · μ / σ.
     means: Vec<f64>,
-    /// Of what a token weighs times each channel, `(queries, channels)`.
+    /// The sums of weight · channel, `(queries, channels)`.
     channels: Vec<f64>,
 }
 
@@ -214,7 +215,7 @@ impl Sums {
         }
     }
 
-    /// Adds what they come to, `(queries, width)`, each query's times its factor.
+    /// Adds the resulting rows, `(queries, width)`, to `out`, each multiplied by its query's factor.
     fn add_to(&self, context: &Separable, out: &mut [f32], factors: impl Fn(usize) -> f64) {
         let (width, channels) = (context.width(), context.channel_count());
         let count = self.means.len();
@@ -242,7 +243,7 @@ impl Sums {
         }
     }
 
-    /// Multiplies all that has been summed up for a query.
+    /// Multiplies all sums of a query by `factor`.
     #[cold]
     fn rescale(&mut self, query: usize, factor: f32) {
         let count = self.means.len();
@@ -259,7 +260,7 @@ impl Sums {
         }
     }
 
-    /// Adds those of another part of the tokens.
+    /// Adds the sums over another part of the tokens.
     fn add(&mut self, other: &Self) {
         for (sums, terms) in self.axes.iter_mut().zip(&other.axes) {
             for (sum, term) in sums.iter_mut().zip(&**terms) {
@@ -275,7 +276,7 @@ impl Sums {
     }
 }
 
-/// `(batch, queries, width)` to the same.
+/// Maps `(batch, queries, width)` to the same shape.
 pub(super) fn attend(
     record: &mut Record<f32, Cpu>,
     query: Rows<f32, Cpu>,

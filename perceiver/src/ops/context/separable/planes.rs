@@ -1,4 +1,4 @@
-//! What the kernels read of each token, laid out for vectors.
+//! The data that the kernels read of each token, laid out for SIMD.
 
 use dfdx::prelude::*;
 use rayon::prelude::*;
@@ -7,20 +7,20 @@ use crate::ops::context::Positioned;
 use crate::ops::cpu::flash::MASKED;
 use crate::ops::layer_norm::EPSILON;
 
-/// Rows are filled up to a multiple of this: no vector has more numbers.
+/// Rows are padded to a multiple of this: no SIMD vector has more lanes.
 const LANES: usize = 16;
 
-/// The planes before the channels.
+/// The number of planes before the channels.
 const FIXED: usize = 3;
 
-/// For each item and row, one over each token's deviation, its mean over that, what is added to its score, and each of
-/// its channels, normalised.
+/// For each item and row, the planes 1 / σ, μ / σ, score bias and each normalised channel, where μ and σ are the mean
+/// and standard deviation of each token.
 #[derive(Debug)]
 pub(super) struct Planes {
     data: Vec<f32>,
     rows: usize,
     columns: usize,
-    /// How many columns are tokens; the others have a score that gives no weight.
+    /// The number of columns that are tokens; the others are padding with weight 0.
     used: usize,
     channels: usize,
 }
@@ -35,7 +35,7 @@ pub(super) struct Row<'a, const CHANNELS: usize> {
 }
 
 impl Planes {
-    /// Of `numbers`, the tokens' channels.
+    /// Computes the planes from `numbers`, the channels of the tokens.
     pub(super) fn new(
         numbers: &[f32],
         tokens: &Positioned<f32, Cpu>,
@@ -54,7 +54,7 @@ impl Planes {
         let mut data = vec![0.0; batch * rows * row_length];
         data.par_chunks_mut(row_length).enumerate().for_each(|(i, planes)| {
             let (item, row) = (i / rows, i % rows);
-            // What the features of all axes but the last add up to.
+            // The sums over the features of all axes but the last.
             let mut position = row;
             let mut outer = (0.0, 0.0);
             for (sums, &size) in statistics.iter().zip(&tokens.axes).rev().skip(1) {
@@ -99,7 +99,7 @@ impl Planes {
         self.used
     }
 
-    /// How many rows are gone through at once, so that their planes are in `bytes`.
+    /// The number of rows whose planes fit in `bytes`, at least 1.
     pub(super) fn rows_in(&self, bytes: usize) -> usize {
         (bytes / ((FIXED + self.channels) * self.columns * size_of::<f32>())).max(1)
     }
@@ -128,7 +128,8 @@ fn sums(tokens: &Positioned<f32, Cpu>, axis: usize) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// A token's mean and one over its deviation. In f64, where the difference of squares has digits to spare.
+/// Returns the mean of a token and the inverse of its standard deviation. In f64, where the difference of squares has
+/// digits to spare.
 fn normalisation(channels: &[f32], features: (f64, f64), width: usize) -> (f64, f64) {
     let (mut sum, mut squares) = features;
     for &x in channels {

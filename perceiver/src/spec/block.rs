@@ -1,0 +1,120 @@
+//! The shape of a block: its heads, biases and feed-forward layer.
+
+/// The sizes of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockShape {
+    /// The dimension of the rows that the block updates.
+    pub dim: usize,
+    /// The dimension of the context. `None` for self attention.
+    pub context: Option<usize>,
+    /// The heads of the attention layer.
+    pub heads: Heads,
+    /// Which linear maps of the attention layer have a bias.
+    pub bias: AttentionBias,
+    /// The feed-forward layer.
+    pub mlp: Mlp,
+}
+
+/// The heads of an attention layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// The number of heads.
+    pub count: usize,
+    /// The dimension of the queries and keys of each head.
+    pub dim: usize,
+    /// The dimension of the values of each head.
+    pub value_dim: usize,
+}
+
+impl Heads {
+    /// `count` heads whose queries, keys and values have the same dimension.
+    #[must_use]
+    pub const fn new(count: usize, dim: usize) -> Self {
+        Self { count, dim, value_dim: dim }
+    }
+
+    /// The width of the queries or keys of all heads together.
+    #[must_use]
+    pub const fn width(self) -> usize {
+        self.count.saturating_mul(self.dim)
+    }
+
+    /// The width of the values of all heads together.
+    #[must_use]
+    pub const fn value_width(self) -> usize {
+        self.count.saturating_mul(self.value_dim)
+    }
+
+    /// The width of keys and values of all heads together.
+    #[must_use]
+    pub const fn key_value_width(self) -> usize {
+        self.width().saturating_add(self.value_width())
+    }
+
+    /// The factor that scores are scaled by: `1 / √dim`.
+    #[must_use]
+    pub fn scale(self) -> f64 {
+        (self.dim as f64).powf(-0.5)
+    }
+}
+
+/// Which linear maps of an attention layer have a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionBias {
+    /// Whether the maps to queries, keys and values have a bias.
+    pub input: bool,
+    /// Whether the map back from the heads has a bias.
+    pub output: bool,
+}
+
+impl AttentionBias {
+    /// Only the map back from the heads has a bias, as in perceiver-pytorch.
+    pub const OUTPUT: Self = Self { input: false, output: true };
+    /// All maps have a bias, as in Hugging Face's Transformers.
+    pub const ALL: Self = Self { input: true, output: true };
+    /// No map has a bias.
+    pub const NONE: Self = Self { input: false, output: false };
+}
+
+/// The feed-forward layer of a block: `contract(activation(expand(x)))`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mlp {
+    /// The activation between the two linear maps.
+    pub activation: Activation,
+    /// The width of the hidden layer, as a multiple of the input's.
+    pub mult: usize,
+    /// Whether the linear maps have biases.
+    pub bias: bool,
+}
+
+impl Mlp {
+    /// A gated hidden layer, four times as wide as the input, as in perceiver-pytorch.
+    pub const GEGLU: Self = Self { activation: Activation::Geglu, mult: 4, bias: true };
+}
+
+/// An activation function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `value · gelu(gate)`, where `(value, gate)` are the halves of what `expand` returns, and the GELU is exact
+    /// (arXiv 2002.05202).
+    Geglu,
+    /// The exact GELU, `x · Φ(x)`.
+    Gelu,
+    /// The GELU approximation `x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2`.
+    TanhGelu,
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0)²`.
+    SquaredRelu,
+}
+
+impl Activation {
+    /// The number of values that `expand` returns for each hidden value.
+    #[must_use]
+    pub const fn inputs(self) -> usize {
+        match self {
+            Self::Geglu => 2,
+            Self::Gelu | Self::TanhGelu | Self::Relu | Self::SquaredRelu => 1,
+        }
+    }
+}
