@@ -196,6 +196,7 @@ pub fn example(variant: &Variant) -> String {
     match variant.form {
         Form::Unit => name.into(),
         Form::Value(key) => format!("{name}({})", key.name),
+        Form::ValueOrKeys(keys) => format!("{name}({})", keys[0].name),
         Form::Keys(keys) => format!("{name} {{ {}: .., .. }}", keys[0].name),
     }
 }

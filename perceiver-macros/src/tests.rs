@@ -19,7 +19,7 @@ fn all_keys(keys: &'static [&'static Key]) -> Vec<&'static Key> {
     let inner = inner.flat_map(|variant| match variant.form {
         Form::Unit => Vec::new(),
         Form::Value(key) => vec![key],
-        Form::Keys(keys) => all_keys(keys),
+        Form::Keys(keys) | Form::ValueOrKeys(keys) => all_keys(keys),
     });
     keys.iter().copied().chain(inner).collect()
 }
@@ -43,7 +43,7 @@ fn keys_are_distinct_and_their_defaults_are_in_range() {
             continue;
         };
         match key.kind {
-            Kind::Count { max } => assert!((1..=max).contains(&value.parse().unwrap())),
+            Kind::Count { min, max } => assert!((min..=max).contains(&value.parse().unwrap())),
             Kind::Rate => assert!((0.0..1.0).contains(&value.parse::<f64>().unwrap())),
             Kind::Flag { .. } => assert!(value.parse::<bool>().is_ok()),
             Kind::Choice(variants) => assert!(variants.iter().any(|variant| variant.name == value)),

@@ -97,7 +97,9 @@ pub mod __private {
     pub use crate::input::Grid;
     pub use crate::model::{ClassQuery, Latents as LatentsOutput, MeanPool, Perceiver};
     pub use crate::position::{Fourier, MaxFreq, Position};
-    pub use crate::spec::{Dropout, Heads, Share, Softmax, Spec};
+    pub use crate::spec::{
+        Activation, AttentionBias, Dropout, Family, Heads, Mlp, Share, Softmax, Spec,
+    };
     pub use crate::{Device, ForwardError};
 }
 

@@ -1,11 +1,11 @@
 //! The constants: one for each key that says something about the model, and those that follow from them.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Attribute;
 
 use super::is_text;
-use crate::model::{Extent, MaxFreq, Model, Output, Scalar, Setting};
+use crate::model::{Extent, Family, MaxFreq, Model, Scalar, Setting, Share};
 use crate::schema::{self, Key, Kind};
 
 /// One constant for each key. These are outside the block of implementations, so that a value sees just the
@@ -42,6 +42,8 @@ enum Constant<'a> {
     Axes(usize),
     Shape(&'static str, &'a [Attribute], &'a [Scalar]),
     PerAxis(&'a [Attribute], &'a [Scalar]),
+    /// A key whose value follows from others.
+    Derived(&'static Key, TokenStream),
     Absent(&'static Key),
 }
 
@@ -49,6 +51,7 @@ enum Constant<'a> {
 fn all(model: &Model) -> Vec<Constant<'_>> {
     use Constant::{Absent, Axes, Channels, Has, PerAxis, Setting as Is, Shape};
     let mut constants = vec![Is(&model.depth)];
+    let has_qk = model.qk_channels.is_some();
     let position = &model.input.position;
     let max_freq = match &position.max_freq {
         MaxFreq::Same(setting) => Is(setting),
@@ -70,19 +73,47 @@ fn all(model: &Model) -> Vec<Constant<'_>> {
         Is(&model.latent_dim),
         Is(&model.cross_heads),
         Is(&model.latent_heads),
-        Is(&model.cross_dim_head),
-        Is(&model.latent_dim_head),
+        head_dim(
+            &model.cross_dim_head,
+            &schema::CROSS_DIM_HEAD,
+            has_qk,
+            ["INPUT_DIM", "CROSS_HEADS"],
+        ),
+        head_dim(
+            &model.latent_dim_head,
+            &schema::LATENT_DIM_HEAD,
+            has_qk,
+            ["LATENT_DIM", "LATENT_HEADS"],
+        ),
         Is(&model.attn_dropout),
         Is(&model.ff_dropout),
-        Is(&model.weight_tie_layers),
+        match &model.share {
+            Share::Tied(tied) => Is(tied),
+            Share::Variant(share) => Has(&schema::WEIGHT_TIE_LAYERS, *share == "AllButFirst"),
+        },
         Is(&model.self_per_cross_attn),
         Is(&model.inverted_cross_attn),
-        Has(&schema::FINAL_CLASSIFIER_HEAD, matches!(model.output, Output::MeanPool(_))),
+        Has(&schema::FINAL_CLASSIFIER_HEAD, model.output.classes().is_some()),
     ]);
-    if let Output::MeanPool(classes) = &model.output {
-        constants.push(Is(classes));
-    }
+    constants.extend(model.output.classes().map(Is));
+    let others = [&model.cross_attends, &model.qk_channels, &model.v_channels, &model.attn_bias];
+    constants.extend(others.into_iter().flatten().map(Is));
     constants
+}
+
+/// The dimension of a head, or the constant that follows from the width of all heads together.
+fn head_dim<'a>(
+    setting: &'a Option<Setting>,
+    key: &'static Key,
+    has_qk: bool,
+    [width, heads]: [&str; 2],
+) -> Constant<'a> {
+    let Some(setting) = setting else {
+        let width = format_ident!("{}", if has_qk { "QK_CHANNELS" } else { width });
+        let heads = format_ident!("{heads}");
+        return Constant::Derived(key, quote!(Self::#width / Self::#heads));
+    };
+    Constant::Setting(setting)
 }
 
 struct Writer<'a> {
@@ -113,6 +144,7 @@ impl Writer<'_> {
                     _ => self.write(key, docs, &f64, tokens),
                 }
             }
+            Constant::Derived(key, value) => self.write(key, &[], &usize, &value),
             Constant::Has(key, has) => self.write(key, &[], &bool, &has.to_token_stream()),
             Constant::Axes(axes) => self.write(&schema::INPUT_AXIS, &[], &usize, &number(axes)),
             Constant::Channels(sizes) => {
@@ -225,6 +257,9 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
             _ => {}
         }
     }
+    if error.is_none() {
+        checks.extend(widths(name, model));
+    }
     quote_spanned! {span=>
         #(#checks)*
 
@@ -237,6 +272,48 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
     }
 }
 
+/// That widths can be divided among heads, and that what is added has the same width.
+fn widths(name: &Ident, model: &Model) -> Vec<TokenStream> {
+    let span = name.span();
+    let mut checks = Vec::new();
+    let mut heads = |what: &str, width: TokenStream, heads: &Setting| {
+        let (key, constant) =
+            (format!("`{}`", heads.name), format_ident!("{}", heads.key.name.to_uppercase()));
+        checks.push(quote_spanned! {span=>
+            const _: () = __::check::heads(#what, #width, #key, #name::#constant);
+        });
+    };
+    let widths = [
+        (
+            &model.cross_dim_head,
+            &model.cross_heads,
+            "the token dimension",
+            quote!(#name::INPUT_DIM),
+        ),
+        (&model.latent_dim_head, &model.latent_heads, "`latent_dim`", quote!(#name::LATENT_DIM)),
+    ];
+    for (dim, count, what, width) in widths {
+        match (&model.qk_channels, dim) {
+            (Some(_), _) => heads("`qk_channels`", quote!(#name::QK_CHANNELS), count),
+            (None, None) => heads(what, width, count),
+            (None, Some(_)) => {}
+        }
+        if model.v_channels.is_some() {
+            heads("`v_channels`", quote!(#name::V_CHANNELS), count);
+        }
+    }
+    let value = match (model.family, &model.v_channels, &model.qk_channels) {
+        (Family::Transformers, Some(value), _) | (Family::Transformers, None, Some(value)) => value,
+        _ => return checks,
+    };
+    let (what, constant) =
+        (format!("`{}`", value.name), format_ident!("{}", value.key.name.to_uppercase()));
+    checks.push(quote_spanned! {span=>
+        const _: () = __::check::equal(#what, "`latent_dim`", #name::LATENT_DIM, #name::#constant);
+    });
+    checks
+}
+
 /// A call that panics while the program is compiled if `value` is out of range, shown at `written`. On its own, and not
 /// in the constant, so that nothing that uses the constant has a note about it.
 fn check(
@@ -246,16 +323,16 @@ fn check(
     value: &TokenStream,
 ) -> Option<TokenStream> {
     let (begin, end) = ends(written);
-    let (function, max) = match kind {
-        Kind::Count { max } => ("count", Some(Literal::u64_unsuffixed(max))),
-        Kind::Positive | Kind::PerAxis => ("positive", None),
-        Kind::Base => ("base", None),
-        Kind::Rate => ("rate", None),
+    let (function, limits) = match kind {
+        Kind::Count { min, max } => ("count", vec![min, max]),
+        Kind::Positive | Kind::PerAxis => ("positive", Vec::new()),
+        Kind::Base => ("base", Vec::new()),
+        Kind::Rate => ("rate", Vec::new()),
         Kind::Flag { .. } | Kind::Shape | Kind::Choice(_) => return None,
     };
     let function = Ident::new(function, begin);
-    let max = max.into_iter();
-    let call = quote_spanned!(end=> (#what, #(#max,)* #value));
+    let limits = limits.into_iter().map(Literal::u64_unsuffixed);
+    let call = quote_spanned!(end=> (#what, #(#limits,)* #value));
     Some(quote_spanned!(begin=> const _: () = __::check::#function #call;))
 }
 

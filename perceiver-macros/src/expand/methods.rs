@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote_spanned};
 
-use crate::model::{Extent, Model, Output, Scalar};
+use crate::model::{Extent, Model, Scalar};
 
 /// What an input `I` must be: each bound has a message of its own.
 struct Bounds {
@@ -75,13 +75,13 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     let span = name.span();
     let Bounds { input, rest } = bounds(name, model, is_wrong);
     let latents = quote_spanned!(span=> I::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>);
-    let (output, returns, typed) = match model.output {
-        Output::MeanPool(_) => (
+    let (output, returns, typed) = match model.output.classes() {
+        Some(_) => (
             quote_spanned!(span=> I::Logits<{ #name::NUM_CLASSES }>),
             " Returns the logits, `(batch, NUM_CLASSES)`, without dropout.",
             quote_spanned!(span=> I::logits),
         ),
-        Output::Latents => (
+        None => (
             latents.clone(),
             " Returns the latents, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.",
             quote_spanned!(span=> I::latents),

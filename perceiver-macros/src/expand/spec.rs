@@ -3,14 +3,14 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
 
-use crate::model::{MaxFreq, Model, Output};
+use crate::model::{Family, FeedForward, MaxFreq, Model, Output, Share};
 
 pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     let span = name.span();
+    let classes = quote_spanned!(span=> __::Const<{ #name::NUM_CLASSES }>);
     let output = match model.output {
-        Output::MeanPool(_) => {
-            quote_spanned!(span=> __::MeanPool<__::Const<{ #name::NUM_CLASSES }>>)
-        }
+        Output::MeanPool(_) => quote_spanned!(span=> __::MeanPool<#classes>),
+        Output::ClassQuery(_) => quote_spanned!(span=> __::ClassQuery<#classes>),
         Output::Latents => quote_spanned!(span=> __::LatentsOutput),
     };
     let max_freq = match &model.input.position.max_freq {
@@ -28,6 +28,37 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     } else {
         quote_spanned!(span=> __::Position::None)
     };
+    let values =
+        model.v_channels.as_ref().map(|_| quote_spanned!(span=> .with_values(#name::V_CHANNELS)));
+    let share = match model.share {
+        Share::Tied(_) => quote_spanned!(span=> __::Share::tied(#name::WEIGHT_TIE_LAYERS)),
+        Share::Variant(share) => {
+            let share = Ident::new(share, span);
+            quote_spanned!(span=> __::Share::#share)
+        }
+    };
+    // What is not here has the default.
+    let family = (model.family == Family::Transformers)
+        .then(|| quote_spanned!(span=> const FAMILY: __::Family = __::Family::Transformers;));
+    let cross_attends = model
+        .cross_attends
+        .as_ref()
+        .map(|_| quote_spanned!(span=> const CROSS_ATTENDS: __::usize = #name::CROSS_ATTENDS;));
+    let attn_bias = match (&model.attn_bias, model.family) {
+        (Some(_), _) => Some(quote_spanned!(span=> __::AttentionBias::all(#name::ATTN_BIAS))),
+        (None, Family::Transformers) => Some(quote_spanned!(span=> __::AttentionBias::ALL)),
+        (None, Family::PerceiverPytorch) => None,
+    };
+    let attn_bias =
+        attn_bias.map(|bias| quote_spanned!(span=> const ATTN_BIAS: __::AttentionBias = #bias;));
+    let feed_forward = model.feed_forward.as_ref().map(|FeedForward { activation, mult, bias }| {
+        let activation = Ident::new(activation, span);
+        let (mult, bias) = (&mult.tokens, &bias.tokens);
+        quote_spanned! {span=>
+            const FEED_FORWARD: __::Mlp =
+                __::Mlp { activation: __::Activation::#activation, mult: #mult, bias: #bias };
+        }
+    });
     quote_spanned! {span=>
         impl __::Spec for #name {
             const NAME: &'static __::str = ::core::stringify!(#name);
@@ -36,11 +67,15 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
             type LatentDim = __::Const<{ #name::LATENT_DIM }>;
             type Output = #output;
             const POSITION: __::Position = #position;
+            #family
             const DEPTH: __::usize = #name::DEPTH;
+            #cross_attends
             const SELF_PER_CROSS_ATTN: __::usize = #name::SELF_PER_CROSS_ATTN;
-            const CROSS_HEADS: __::Heads = __::Heads::new(#name::CROSS_HEADS, #name::CROSS_DIM_HEAD);
-            const LATENT_HEADS: __::Heads = __::Heads::new(#name::LATENT_HEADS, #name::LATENT_DIM_HEAD);
-            const SHARE: __::Share = __::Share::tied(#name::WEIGHT_TIE_LAYERS);
+            const CROSS_HEADS: __::Heads = __::Heads::new(#name::CROSS_HEADS, #name::CROSS_DIM_HEAD)#values;
+            const LATENT_HEADS: __::Heads = __::Heads::new(#name::LATENT_HEADS, #name::LATENT_DIM_HEAD)#values;
+            #attn_bias
+            #feed_forward
+            const SHARE: __::Share = #share;
             const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(#name::INVERTED_CROSS_ATTN);
             const DROPOUT: __::Dropout =
                 __::Dropout { attention: #name::ATTN_DROPOUT, feed_forward: #name::FF_DROPOUT };

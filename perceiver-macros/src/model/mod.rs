@@ -19,20 +19,47 @@ use value::Read;
 
 /// What is declared. What was wrong has a value with which the rest can still be expanded.
 pub struct Model {
+    pub family: Family,
     pub input: Input,
     pub output: Output,
     pub depth: Setting,
     pub num_latents: Setting,
     pub latent_dim: Setting,
     pub cross_heads: Setting,
-    pub cross_dim_head: Setting,
+    /// `None`: it follows from the width of all heads together.
+    pub cross_dim_head: Option<Setting>,
     pub latent_heads: Setting,
-    pub latent_dim_head: Setting,
+    pub latent_dim_head: Option<Setting>,
     pub self_per_cross_attn: Setting,
     pub attn_dropout: Setting,
     pub ff_dropout: Setting,
-    pub weight_tie_layers: Setting,
+    pub share: Share,
     pub inverted_cross_attn: Setting,
+    pub cross_attends: Option<Setting>,
+    pub qk_channels: Option<Setting>,
+    pub v_channels: Option<Setting>,
+    pub attn_bias: Option<Setting>,
+    pub feed_forward: Option<FeedForward>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Family {
+    PerceiverPytorch,
+    Transformers,
+}
+
+pub enum Share {
+    /// As `weight_tie_layers` says.
+    Tied(Setting),
+    /// A variant of the library's `Share`.
+    Variant(&'static str),
+}
+
+pub struct FeedForward {
+    /// A variant of the library's `Activation`.
+    pub activation: &'static str,
+    pub mult: Scalar,
+    pub bias: Scalar,
 }
 
 /// A tensor `(batch, axis 1, .., channels)`.
@@ -71,7 +98,19 @@ pub enum MaxFreq {
 pub enum Output {
     /// Logits.
     MeanPool(Setting),
+    /// Logits, too.
+    ClassQuery(Setting),
     Latents,
+}
+
+impl Output {
+    /// The number of classes, of a classifier.
+    pub fn classes(&self) -> Option<&Setting> {
+        match self {
+            Self::MeanPool(classes) | Self::ClassQuery(classes) => Some(classes),
+            Self::Latents => None,
+        }
+    }
 }
 
 /// The keys of an input, in one of the two forms in which they can be given.
@@ -123,23 +162,64 @@ impl Model {
         };
         let setting = |key| root.setting(key, key);
         root.require(&schema::DEPTH, name, report);
+        let family = match root.choice(&schema::FAMILY) {
+            Some((variant, ..)) if variant.name == "Transformers" => Family::Transformers,
+            _ => Family::PerceiverPytorch,
+        };
+        let in_transformers = |default| (family == Family::Transformers).then_some(default);
         let input = Input::new(&root, name, report);
         let output = Output::new(&root, report);
+        if root.is_given(&schema::SHARE) {
+            exclude(&root, &schema::SHARE, &[&schema::WEIGHT_TIE_LAYERS], report);
+        }
+        let share = match root.choice(&schema::SHARE) {
+            Some((variant, ..)) => Share::Variant(variant.name),
+            None if family == Family::Transformers
+                && !root.is_given(&schema::WEIGHT_TIE_LAYERS) =>
+            {
+                Share::Variant("All")
+            }
+            None => Share::Tied(setting(&schema::WEIGHT_TIE_LAYERS)),
+        };
+        let mut cross_attends = root.optional(&schema::CROSS_ATTENDS);
+        if family == Family::Transformers {
+            let default =
+                || Setting { value: Scalar::literal("1"), ..setting(&schema::CROSS_ATTENDS) };
+            cross_attends = cross_attends.or_else(|| Some(default()));
+        }
+        let qk_channels = root.optional(&schema::QK_CHANNELS);
+        // Heads share a width, and do not have one of their own, where it is given or the family has it so.
+        let has_width = qk_channels.is_some() || family == Family::Transformers;
+        let head_dim = |key| match root.is_given(key) {
+            false if has_width => None,
+            _ => Some(setting(key)),
+        };
+        for key in [&schema::CROSS_DIM_HEAD, &schema::LATENT_DIM_HEAD] {
+            if qk_channels.is_some() && root.is_given(key) {
+                exclude(&root, &schema::QK_CHANNELS, &[key], report);
+            }
+        }
         let mut model = Self {
+            family,
             input,
             output,
             depth: setting(&schema::DEPTH),
             num_latents: setting(&schema::NUM_LATENTS),
             latent_dim: setting(&schema::LATENT_DIM),
-            cross_heads: setting(&schema::CROSS_HEADS),
-            cross_dim_head: setting(&schema::CROSS_DIM_HEAD),
+            cross_heads: root.setting_or(&schema::CROSS_HEADS, in_transformers("8")),
+            cross_dim_head: head_dim(&schema::CROSS_DIM_HEAD),
             latent_heads: setting(&schema::LATENT_HEADS),
-            latent_dim_head: setting(&schema::LATENT_DIM_HEAD),
+            latent_dim_head: head_dim(&schema::LATENT_DIM_HEAD),
             self_per_cross_attn: setting(&schema::SELF_PER_CROSS_ATTN),
-            attn_dropout: setting(&schema::ATTN_DROPOUT),
+            attn_dropout: root.setting_or(&schema::ATTN_DROPOUT, in_transformers("0.1")),
             ff_dropout: setting(&schema::FF_DROPOUT),
-            weight_tie_layers: setting(&schema::WEIGHT_TIE_LAYERS),
+            share,
             inverted_cross_attn: setting(&schema::INVERTED_CROSS_ATTN),
+            cross_attends,
+            qk_channels,
+            v_channels: root.optional(&schema::V_CHANNELS),
+            attn_bias: root.optional(&schema::ATTN_BIAS),
+            feed_forward: FeedForward::new(&root, family, name, report),
         };
         cycles::break_cycles(&declaration.name, &mut model.settings(), report);
         model
@@ -152,13 +232,10 @@ impl Model {
             &mut self.num_latents,
             &mut self.latent_dim,
             &mut self.cross_heads,
-            &mut self.cross_dim_head,
             &mut self.latent_heads,
-            &mut self.latent_dim_head,
             &mut self.self_per_cross_attn,
             &mut self.attn_dropout,
             &mut self.ff_dropout,
-            &mut self.weight_tie_layers,
             &mut self.inverted_cross_attn,
             &mut self.input.position.bands,
         ];
@@ -169,7 +246,16 @@ impl Model {
             settings.push(max_freq);
         }
         settings.extend(&mut self.input.position.base);
-        if let Output::MeanPool(classes) = &mut self.output {
+        settings.extend(&mut self.cross_dim_head);
+        settings.extend(&mut self.latent_dim_head);
+        settings.extend(&mut self.cross_attends);
+        settings.extend(&mut self.qk_channels);
+        settings.extend(&mut self.v_channels);
+        settings.extend(&mut self.attn_bias);
+        if let Share::Tied(tied) = &mut self.share {
+            settings.push(tied);
+        }
+        if let Output::MeanPool(classes) | Output::ClassQuery(classes) = &mut self.output {
             settings.push(classes);
         }
         settings
@@ -334,12 +420,39 @@ impl Output {
             value,
         };
         match root.choice(&schema::OUTPUT) {
+            Some((variant, Some(count), _)) if variant.name == "ClassQuery" => {
+                Self::ClassQuery(classes(count.clone()))
+            }
             Some((_, Some(count), _)) => Self::MeanPool(classes(count.clone())),
             Some(_) => Self::Latents,
             None if root.is_on(&schema::FINAL_CLASSIFIER_HEAD) => {
                 Self::MeanPool(root.setting(&schema::NUM_CLASSES, &schema::NUM_CLASSES))
             }
             None => Self::Latents,
+        }
+    }
+}
+
+impl FeedForward {
+    /// `None`: the library's default.
+    fn new(root: &Section, family: Family, name: &Ident, report: &mut Report) -> Option<Self> {
+        let literal = Scalar::literal;
+        match root.choice(&schema::FEED_FORWARD) {
+            Some((variant, Some(mult), _)) => {
+                Some(Self { activation: variant.name, mult: mult.clone(), bias: literal("true") })
+            }
+            Some((variant, _, Some(section))) => {
+                section.require(&schema::MULT, name, report);
+                Some(Self {
+                    activation: variant.name,
+                    mult: section.setting(&schema::MULT, &schema::MULT).value,
+                    bias: section.setting(&schema::BIAS, &schema::BIAS).value,
+                })
+            }
+            _ if family == Family::Transformers => {
+                Some(Self { activation: "Gelu", mult: literal("1"), bias: literal("true") })
+            }
+            _ => None,
         }
     }
 }

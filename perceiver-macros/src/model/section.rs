@@ -130,6 +130,20 @@ impl Section {
         }
     }
 
+    /// The number or flag of `key`, if it is given.
+    pub fn optional(&self, key: &'static Key) -> Option<Setting> {
+        self.is_given(key).then(|| self.setting(key, key))
+    }
+
+    /// The number or flag of `key`, or a default of the family's.
+    pub fn setting_or(&self, key: &'static Key, default: Option<&str>) -> Setting {
+        let mut setting = self.setting(key, key);
+        if let Some(default) = default.filter(|_| !self.is_given(key)) {
+            setting.value = Scalar::literal(default);
+        }
+        setting
+    }
+
     /// Whether the literal flag `key` is `true`. Where it is wrong or misspelt, nobody knows.
     pub fn is_on(&self, key: &'static Key) -> bool {
         let is_wrong = self.field(key).is_some_and(|field| field.read.is_none());

@@ -169,14 +169,16 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Scalar, Wrong> {
         (Kind::Flag { .. }, Lit::Bool(flag)) => {
             literal(lit.to_token_stream(), Known::Flag(flag.value))
         }
-        (Kind::Count { max }, Lit::Int(int)) => match (int.suffix(), int.base10_parse::<u64>()) {
-            ("" | "usize", Ok(0)) if !negative => wrong(expr, Hint::Zero),
-            ("" | "usize", Ok(count)) if !negative && count <= max => {
-                literal(lit.to_token_stream(), Known::Count(count))
+        (Kind::Count { min, max }, Lit::Int(int)) => {
+            match (int.suffix(), int.base10_parse::<u64>()) {
+                ("" | "usize", Ok(count)) if !negative && (min..=max).contains(&count) => {
+                    literal(lit.to_token_stream(), Known::Count(count))
+                }
+                ("" | "usize", Ok(0)) if !negative => wrong(expr, Hint::Zero),
+                ("" | "usize", _) => wrong(expr, Hint::None),
+                (suffix, _) => wrong(expr, suffix_hint(suffix)),
             }
-            ("" | "usize", _) => wrong(expr, Hint::None),
-            (suffix, _) => wrong(expr, suffix_hint(suffix)),
-        },
+        }
         (Kind::Positive | Kind::Base | Kind::Rate, Lit::Int(_) | Lit::Float(_)) => {
             let (digits, suffix) = match lit {
                 Lit::Int(int) => (int.base10_digits(), int.suffix()),
@@ -343,14 +345,21 @@ fn choice(
     };
     match (variant.form, value, expr) {
         (Form::Unit, _, Some(Expr::Path(_))) => Some(Read::Unit(variant)),
-        (Form::Value(key), _, Some(Expr::Call(call))) if call.args.len() == 1 => {
+        (Form::Value(_) | Form::ValueOrKeys(_), _, Some(Expr::Call(call)))
+            if call.args.len() == 1 =>
+        {
+            let key = match variant.form {
+                Form::ValueOrKeys(keys) => keys[0],
+                Form::Value(key) => key,
+                Form::Unit | Form::Keys(_) => return wrong(),
+            };
             let read = read(key, &Value::Expr(call.args[0].clone()), report);
             match read? {
                 Read::Scalar(scalar) => Some(Read::Value(variant, scalar)),
                 _ => None,
             }
         }
-        (Form::Keys(keys), Value::Struct(_, entries, _), _) => {
+        (Form::Keys(keys) | Form::ValueOrKeys(keys), Value::Struct(_, entries, _), _) => {
             let section = Section::read(Some((&name, variant.name)), keys, entries, report);
             Some(Read::Keys(variant, section))
         }

@@ -62,6 +62,10 @@ fn written(variant: &Variant) -> String {
     match variant.form {
         Form::Unit => variant.name.into(),
         Form::Value(key) => format!("{}({})", variant.name, key.name),
+        Form::ValueOrKeys(keys) => {
+            let names: Vec<_> = keys.iter().map(|key| key.name).collect();
+            format!("{0}({1})`, `{0} {{ {2} }}", variant.name, names[0], names.join(", "))
+        }
         Form::Keys(keys) => {
             let keys: Vec<_> = keys.iter().map(|key| key.name).collect();
             format!("{} {{ {} }}", variant.name, keys.join(", "))
@@ -95,7 +99,7 @@ fn structure(name: &str, doc: &str, keys: &[&Key], module: &mut String) {
             continue;
         };
         for variant in variants {
-            if let Form::Keys(keys) = variant.form {
+            if let Form::Keys(keys) | Form::ValueOrKeys(keys) = variant.form {
                 let doc = format!("The keys of `{}`: {}", variant.name, variant.doc);
                 structure(variant.name, &doc, keys, module);
             }

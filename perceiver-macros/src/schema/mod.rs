@@ -22,8 +22,8 @@ pub struct Key {
 /// What a key's value must be.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// An integer from 1 to `max`; `usize`.
-    Count { max: u64 },
+    /// An integer from `min` to `max`; `usize`.
+    Count { min: u64, max: u64 },
     /// A number above 0; `f64`.
     Positive,
     /// A number above 0, or `[number, ..]` with one for each axis.
@@ -77,6 +77,8 @@ pub enum Form {
     Value(&'static Key),
     /// `Name { key: value, .. }`.
     Keys(&'static [&'static Key]),
+    /// `Name(value)` or `Name { key: value, .. }`, whose first key is the value's.
+    ValueOrKeys(&'static [&'static Key]),
 }
 
 const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
@@ -101,7 +103,7 @@ impl Kind {
     /// What a value of this kind is, to complete "... must be".
     pub fn expected(self) -> String {
         match self {
-            Self::Count { max } => format!("an integer from 1 to {max}"),
+            Self::Count { min, max } => format!("an integer from {min} to {max}"),
             Self::Positive => "a number above 0".into(),
             Self::PerAxis => "a number above 0, or an array of one for each axis".into(),
             Self::Base => "a number above 0 other than 1".into(),

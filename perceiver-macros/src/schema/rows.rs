@@ -4,8 +4,10 @@ use super::Default::{Absent, Required, RequiredUnless, Value};
 use super::{Form, Key, Kind, Variant, key};
 
 /// Bounds that no real model comes near, but a slip of the finger does.
-pub const WIDTH: Kind = Kind::Count { max: 1 << 20 };
-const REPEATS: Kind = Kind::Count { max: 1 << 12 };
+pub const WIDTH: Kind = Kind::Count { min: 1, max: 1 << 20 };
+const REPEATS: Kind = Kind::Count { min: 1, max: 1 << 12 };
+/// For what there may be none of.
+const REPEATS_OR_NONE: Kind = Kind::Count { min: 0, max: 1 << 12 };
 const FLAG: Kind = Kind::Flag { literal: false };
 const LITERAL_FLAG: Kind = Kind::Flag { literal: true };
 const ENCODED: super::Default = RequiredUnless("`input` is given or `fourier_encode_data: false`");
@@ -36,6 +38,12 @@ pub static ROOT: &[&Key] = &[
     &FAMILY,
     &INPUT,
     &OUTPUT,
+    &CROSS_ATTENDS,
+    &SHARE,
+    &QK_CHANNELS,
+    &V_CHANNELS,
+    &ATTN_BIAS,
+    &FEED_FORWARD,
 ];
 
 /// What `input` says too.
@@ -62,7 +70,7 @@ mod root {
     pub static MAX_FREQ: Key = key("max_freq", Kind::PerAxis, ENCODED, "sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist)");
     pub static INPUT_CHANNELS: Key = key("input_channels", WIDTH, Value("3"), "number of input channels")
         .also(&["channels", "in_channels", "num_channels", "in_chans", "input_dim"]);
-    pub static INPUT_AXIS: Key = key("input_axis", Kind::Count { max: 4 }, Value("2"), "number of input axes: 1 for a sequence, 2 for an image, 3 for a video; at most 4")
+    pub static INPUT_AXIS: Key = key("input_axis", Kind::Count { min: 1, max: 4 }, Value("2"), "number of input axes: 1 for a sequence, 2 for an image, 3 for a video; at most 4")
         .also(&["axes", "num_axes", "num_axis", "ndim"]);
     pub static INPUT_SHAPE: Key = key("input_shape", Kind::Shape, Absent(""), "sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `input_axis` and `input_channels`")
         .also(&["image_size", "img_size", "image_shape", "input_size", "shape"]);
@@ -78,7 +86,7 @@ mod root {
         .also(&["head_dim", "dim_heads"]);
     pub static LATENT_DIM_HEAD: Key = key("latent_dim_head", WIDTH, Value("64"), "dimension of each self-attention head")
         .also(&["head_dim", "dim_heads"]);
-    pub static NUM_CLASSES: Key = key("num_classes", Kind::Count { max: 1 << 28 }, Value("1000"), "number of logits")
+    pub static NUM_CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Value("1000"), "number of logits")
         .also(&["n_classes", "num_labels", "num_outputs", "out_features", "vocab_size"]);
     pub static ATTN_DROPOUT: Key = key("attn_dropout", Kind::Rate, Value("0.0"), "dropout rate of attention weights");
     pub static FF_DROPOUT: Key = key("ff_dropout", Kind::Rate, Value("0.0"), "dropout rate of feed-forward outputs");
@@ -88,7 +96,7 @@ mod root {
         .also(&["tie_weights", "tied_weights", "weight_tying", "share_weights"]);
     pub static FOURIER_ENCODE_DATA: Key = key("fourier_encode_data", LITERAL_FLAG, Value("true"), "whether the position encoding is appended to the input channels")
         .also(&["fourier_encode", "encode_data", "position_encoding", "pos_encoding", "position"]);
-    pub static SELF_PER_CROSS_ATTN: Key = key("self_per_cross_attn", REPEATS, Value("1"), "number of self attentions after each cross attention")
+    pub static SELF_PER_CROSS_ATTN: Key = key("self_per_cross_attn", REPEATS_OR_NONE, Value("1"), "number of self attentions in each layer, after its cross attention if it has one")
         .also(&["self_attn", "self_attns", "num_self_attns"]);
     pub static FINAL_CLASSIFIER_HEAD: Key = key("final_classifier_head", LITERAL_FLAG, Value("true"), "whether `forward` returns logits; otherwise it returns the latents")
         .also(&["final_head", "classifier_head"]);
@@ -97,14 +105,42 @@ mod root {
         .also(&["kind", "model_type", "variant"]);
     pub static INPUT: Key = key("input", Kind::Choice(INPUTS), Absent("the keys above"), "input, in place of the keys from `input_channels` to `input_shape` and those of the position encoding");
     pub static OUTPUT: Key = key("output", Kind::Choice(OUTPUTS), Absent("the keys above"), "output, in place of `num_classes` and `final_classifier_head`");
+    pub static CROSS_ATTENDS: Key = key("cross_attends", REPEATS, Absent("all layers; 1 in the family `Transformers`"), "number of layers that begin with a cross attention");
+    pub static SHARE: Key = key("share", Kind::Choice(SHARES), Absent("`None`; `All` in the family `Transformers`"), "layers that share their weights, in place of `weight_tie_layers`");
+    pub static QK_CHANNELS: Key = key("qk_channels", WIDTH, Absent("heads × dimension of a head; in the family `Transformers` that of what is attended to"), "width of the queries and keys of all heads together");
+    pub static V_CHANNELS: Key = key("v_channels", WIDTH, Absent("that of queries and keys"), "width of the values of all heads together");
+    pub static ATTN_BIAS: Key = key("attn_bias", FLAG, Absent("after the heads only; everywhere in the family `Transformers`"), "whether the linear layers of the attentions have biases");
+    pub static FEED_FORWARD: Key = key("feed_forward", Kind::Choice(FEED_FORWARDS), Absent("`Geglu(4)`; `Gelu(1)` in the family `Transformers`"), "feed-forward of each block");
 }
 pub use root::*;
 
-pub static FAMILIES: &[Variant] = &[Variant {
-    name: "PerceiverPytorch",
-    form: Form::Unit,
-    doc: "lucidrains' perceiver-pytorch 0.11",
-}];
+pub static FAMILIES: &[Variant] = &[
+    Variant { name: "PerceiverPytorch", form: Form::Unit, doc: "perceiver-pytorch 0.11" },
+    Variant {
+        name: "Transformers",
+        form: Form::Unit,
+        doc: "Hugging Face's Transformers: the published checkpoints of Perceiver IO",
+    },
+];
+
+pub static SHARES: &[Variant] = &[
+    Variant { name: "None", form: Form::Unit, doc: "every layer has its own weights" },
+    Variant {
+        name: "AllButFirst",
+        form: Form::Unit,
+        doc: "all layers after the first share one set of weights",
+    },
+    Variant { name: "All", form: Form::Unit, doc: "all layers share one set of weights" },
+];
+
+pub static FEED_FORWARDS: &[Variant] = &[
+    Variant { name: "Geglu", form: MLP, doc: "gelu with a gate" },
+    Variant { name: "Gelu", form: MLP, doc: "the exact gelu" },
+    Variant { name: "TanhGelu", form: MLP, doc: "gelu by way of tanh" },
+    Variant { name: "Relu", form: MLP, doc: "relu" },
+    Variant { name: "SquaredRelu", form: MLP, doc: "relu, squared" },
+];
+const MLP: Form = Form::ValueOrKeys(&[&MULT, &BIAS]);
 
 pub static INPUTS: &[Variant] = &[
     Variant {
@@ -134,6 +170,11 @@ pub static OUTPUTS: &[Variant] = &[
         form: Form::Value(&CLASSES),
         doc: "logits, from the mean of the latents",
     },
+    Variant {
+        name: "ClassQuery",
+        form: Form::Value(&CLASSES),
+        doc: "logits, from a learned query that attends to the latents",
+    },
     Variant { name: "Latents", form: Form::Unit, doc: "the latents" },
 ];
 
@@ -143,7 +184,7 @@ mod nested {
 
     pub static SHAPE: Key = key("shape", Kind::Shape, Absent(""), "sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `axes` and `channels`")
         .also(&["input_shape", "image_size", "img_size", "size", "sizes"]);
-    pub static AXES: Key = key("axes", Kind::Count { max: 4 }, RequiredUnless("`shape` is given"), "number of axes of inputs of any size: 1 for a sequence, 2 for an image, 3 for a video; at most 4")
+    pub static AXES: Key = key("axes", Kind::Count { min: 1, max: 4 }, RequiredUnless("`shape` is given"), "number of axes of inputs of any size: 1 for a sequence, 2 for an image, 3 for a video; at most 4")
         .also(&["input_axis", "axis", "num_axes", "ndim"]);
     pub static CHANNELS: Key = key("channels", WIDTH, RequiredUnless("`shape` is given"), "number of input channels")
         .also(&["input_channels", "in_channels", "num_channels", "dim", "input_dim"]);
@@ -156,6 +197,8 @@ mod nested {
     pub static BASE: Key = key("base", Kind::Base, Absent("bands are spaced linearly, as in the paper"), "base of logarithmically spaced frequency bands, as in the TensorFlow package")
         .also(&["freq_base", "log_base"]);
     pub static TOKEN_DIM: Key = key("dim", WIDTH, Required, "dimension of each token");
-    pub static CLASSES: Key = key("num_classes", Kind::Count { max: 1 << 28 }, Required, "number of logits");
+    pub static MULT: Key = key("mult", Kind::Count { min: 1, max: 64 }, Required, "width of the hidden layer, as a multiple of the input's");
+    pub static BIAS: Key = key("bias", FLAG, Value("true"), "whether the linear layers have biases");
+    pub static CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Required, "number of logits");
 }
 pub use nested::*;

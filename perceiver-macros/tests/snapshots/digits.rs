@@ -56,7 +56,7 @@ impl Digits {
     pub const FF_DROPOUT: ::core::primitive::f64 = 0.0;
     /// Whether all layers after the first share one set of weights.
     pub const WEIGHT_TIE_LAYERS: ::core::primitive::bool = false;
-    /// The number of self attentions after each cross attention.
+    /// The number of self attentions in each layer, after its cross attention if it has one.
     pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
     /// Whether the latents compete for each token (softmax over the latents).
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
@@ -69,7 +69,7 @@ impl Digits {
 }
 const _: () = {
     use perceiver::__private as __;
-    const _: () = __::check::count("`num_classes`", 268435456, Digits::NUM_CLASSES);
+    const _: () = __::check::count("`num_classes`", 1, 268435456, Digits::NUM_CLASSES);
     impl Digits {
         /// The dimension of each token: its channels and its position encoding.
         pub const INPUT_DIM: __::usize = __::token_dim::<Digits>();

@@ -68,7 +68,7 @@ impl Embedder {
     pub const FF_DROPOUT: ::core::primitive::f64 = 0.0;
     /// Whether all layers after the first share one set of weights.
     pub const WEIGHT_TIE_LAYERS: ::core::primitive::bool = false;
-    /// The number of self attentions after each cross attention.
+    /// The number of self attentions in each layer, after its cross attention if it has one.
     pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
     /// Whether the latents compete for each token (softmax over the latents).
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
@@ -79,6 +79,7 @@ const _: () = {
     use perceiver::__private as __;
     const _: () = __::check::count(
         "axis 2 of `shape`",
+        1,
         1048576,
         __::size_at(Embedder::INPUT_SHAPE, 1usize),
     );

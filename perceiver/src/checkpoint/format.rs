@@ -59,12 +59,12 @@ impl Format {
     }
 
     /// Arranges numbers as in files.
-    pub fn to_file<E: Copy>(&self, ours: &str, numbers: &mut [E]) {
+    pub fn file_order<E: Copy>(&self, ours: &str, numbers: &mut [E]) {
         self.arrange(ours, numbers, |row, place, before| row[place.1] = before[place.0]);
     }
 
     /// Arranges numbers of files as here.
-    pub fn from_file<E: Copy>(&self, ours: &str, numbers: &mut [E]) {
+    pub fn library_order<E: Copy>(&self, ours: &str, numbers: &mut [E]) {
         self.arrange(ours, numbers, |row, place, before| row[place.0] = before[place.1]);
     }
 

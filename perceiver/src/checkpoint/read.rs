@@ -136,7 +136,7 @@ impl<E: CheckpointDtype, D: Device<E>> TensorVisitor<E, D> for Fill<'_> {
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
         if let Some(views) = self.0.get(&name) {
             let mut numbers: Vec<E> = views.iter().flat_map(|view| E::read(view.data())).collect();
-            self.1.from_file(&name, &mut numbers);
+            self.1.library_order(&name, &mut numbers);
             tensor.copy_from(&numbers);
         }
         Ok(None)

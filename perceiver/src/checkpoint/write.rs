@@ -20,7 +20,7 @@ pub(crate) fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     let mut tensors = Vec::new();
     each_tensor(model, |name, shape, data: &dyn Fn() -> Vec<E>| {
         let (mut numbers, mut bytes) = (data(), Vec::new());
-        format.to_file(&name, &mut numbers);
+        format.file_order(&name, &mut numbers);
         E::write(&numbers, &mut bytes);
         tensors.push((name, shape, bytes));
     });

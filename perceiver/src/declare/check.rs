@@ -1,10 +1,10 @@
 //! Checks of constants that only the compiler can evaluate. Each panics with the value if it is out of range.
 
-/// Checks for an integer from 1 to `max`.
+/// Checks for an integer from `min` to `max`.
 #[track_caller]
-pub const fn count(what: &str, max: usize, value: usize) {
-    if value < 1 || value > max {
-        let message = Message::new(what, "an integer from 1 to ").integer(max);
+pub const fn count(what: &str, min: usize, max: usize, value: usize) {
+    if value < min || value > max {
+        let message = Message::new(what, "an integer from ").integer(min).text(" to ").integer(max);
         message.found().integer(value).panic();
     }
 }
@@ -41,6 +41,24 @@ pub const fn per_axis(what: &str, axes: usize, count: usize) {
     if axes != count {
         let message = Message::new(what, "an array of one number for each axis, ").integer(axes);
         message.found().integer(count).panic();
+    }
+}
+
+/// Checks that a width can be divided among heads.
+#[track_caller]
+pub const fn heads(what: &str, width: usize, heads: &str, count: usize) {
+    if count > 0 && width % count != 0 {
+        let message = Message::new(what, "a multiple of ").text(heads).text(" (").integer(count);
+        message.text(")").found().integer(width).panic();
+    }
+}
+
+/// Checks two widths that a residual connection adds.
+#[track_caller]
+pub const fn equal(what: &str, other: &str, expected: usize, width: usize) {
+    if width != expected {
+        let message = Message::new(what, "equal to ").text(other).text(" (").integer(expected);
+        message.text("), to which it is added").found().integer(width).panic();
     }
 }
 
@@ -160,16 +178,19 @@ mod tests {
     #[test]
     #[should_panic = "`depth` must be an integer from 1 to 4096, found `0`"]
     fn a_count_is_at_least_one() {
-        count("`depth`", 4096, 0);
+        count("`depth`", 1, 4096, 0);
     }
 
     #[test]
     fn what_is_in_range_is_accepted() {
-        count("", 4, 4);
+        count("", 0, 4, 0);
+        count("", 1, 4, 4);
         positive("", 1e-300);
         base("", None);
         base("", Some(2.0));
         rate("", 0.0);
         per_axis("", 2, 2);
+        heads("", 12, "", 4);
+        equal("", "", 4, 4);
     }
 }

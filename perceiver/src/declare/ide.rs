@@ -41,7 +41,7 @@ pub struct Keys {
     pub weight_tie_layers: (),
     /// Whether the position encoding is appended to the input channels.
     pub fourier_encode_data: (),
-    /// The number of self attentions after each cross attention.
+    /// The number of self attentions in each layer, after its cross attention if it has one.
     pub self_per_cross_attn: (),
     /// Whether `forward` returns logits; otherwise it returns the latents.
     pub final_classifier_head: (),
@@ -53,6 +53,18 @@ pub struct Keys {
     pub input: (),
     /// The output, in place of `num_classes` and `final_classifier_head`.
     pub output: (),
+    /// The number of layers that begin with a cross attention.
+    pub cross_attends: (),
+    /// The layers that share their weights, in place of `weight_tie_layers`.
+    pub share: (),
+    /// The width of the queries and keys of all heads together.
+    pub qk_channels: (),
+    /// The width of the values of all heads together.
+    pub v_channels: (),
+    /// Whether the linear layers of the attentions have biases.
+    pub attn_bias: (),
+    /// The feed-forward of each block.
+    pub feed_forward: (),
 }
 
 impl Keys {
@@ -82,6 +94,12 @@ impl Keys {
         family: (),
         input: (),
         output: (),
+        cross_attends: (),
+        share: (),
+        qk_channels: (),
+        v_channels: (),
+        attn_bias: (),
+        feed_forward: (),
     };
 }
 
@@ -125,5 +143,90 @@ impl Fourier {
         bands: (),
         max_freq: (),
         base: (),
+    };
+}
+
+/// The keys of `Geglu`: gelu with a gate.
+#[derive(Clone, Copy, Debug)]
+pub struct Geglu {
+    /// The width of the hidden layer, as a multiple of the input's.
+    pub mult: (),
+    /// Whether the linear layers have biases.
+    pub bias: (),
+}
+
+impl Geglu {
+    /// No key.
+    pub const NONE: Self = Self {
+        mult: (),
+        bias: (),
+    };
+}
+
+/// The keys of `Gelu`: the exact gelu.
+#[derive(Clone, Copy, Debug)]
+pub struct Gelu {
+    /// The width of the hidden layer, as a multiple of the input's.
+    pub mult: (),
+    /// Whether the linear layers have biases.
+    pub bias: (),
+}
+
+impl Gelu {
+    /// No key.
+    pub const NONE: Self = Self {
+        mult: (),
+        bias: (),
+    };
+}
+
+/// The keys of `TanhGelu`: gelu by way of tanh.
+#[derive(Clone, Copy, Debug)]
+pub struct TanhGelu {
+    /// The width of the hidden layer, as a multiple of the input's.
+    pub mult: (),
+    /// Whether the linear layers have biases.
+    pub bias: (),
+}
+
+impl TanhGelu {
+    /// No key.
+    pub const NONE: Self = Self {
+        mult: (),
+        bias: (),
+    };
+}
+
+/// The keys of `Relu`: relu.
+#[derive(Clone, Copy, Debug)]
+pub struct Relu {
+    /// The width of the hidden layer, as a multiple of the input's.
+    pub mult: (),
+    /// Whether the linear layers have biases.
+    pub bias: (),
+}
+
+impl Relu {
+    /// No key.
+    pub const NONE: Self = Self {
+        mult: (),
+        bias: (),
+    };
+}
+
+/// The keys of `SquaredRelu`: relu, squared.
+#[derive(Clone, Copy, Debug)]
+pub struct SquaredRelu {
+    /// The width of the hidden layer, as a multiple of the input's.
+    pub mult: (),
+    /// Whether the linear layers have biases.
+    pub bias: (),
+}
+
+impl SquaredRelu {
+    /// No key.
+    pub const NONE: Self = Self {
+        mult: (),
+        bias: (),
     };
 }

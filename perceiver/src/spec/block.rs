@@ -33,6 +33,13 @@ impl Heads {
         Self { count, dim, value_dim: dim }
     }
 
+    /// The same heads with values that are so wide together.
+    #[must_use]
+    pub const fn with_values(self, width: usize) -> Self {
+        let value_dim = if self.count == 0 { 0 } else { width / self.count };
+        Self { value_dim, ..self }
+    }
+
     /// The width of the queries or keys of all heads together.
     #[must_use]
     pub const fn width(self) -> usize {
@@ -74,6 +81,12 @@ impl AttentionBias {
     pub const ALL: Self = Self { input: true, output: true };
     /// No map has a bias.
     pub const NONE: Self = Self { input: false, output: false };
+
+    /// Converts the value of `attn_bias`.
+    #[must_use]
+    pub const fn all(attn_bias: bool) -> Self {
+        if attn_bias { Self::ALL } else { Self::NONE }
+    }
 }
 
 /// The feed-forward layer of a block: `contract(activation(expand(x)))`.
