@@ -35,7 +35,7 @@ where
     let gradients = logits.mean().backward();
     assert_no_nan("latents", &gradients.get(&model.latents));
     assert_no_nan("images", &gradients.get(&images));
-    let to_q = model.layers.view()[0].cross.attention.to_q.weight;
+    let to_q = model.layers.view()[0].cross.as_ref().unwrap().attention.to_q.weight;
     assert_no_nan("to_q", &gradients.get(to_q));
 }
 
@@ -56,7 +56,7 @@ where
     });
     let key_value = gpu.tensor_from_vec(rows.map(number).collect(), (1, TOKENS, 2 * DIM));
     let mut record = Record::for_tape::<OwnedTape<E, Cuda>>();
-    let (heads, attend) = (Heads { count: 1, dim: DIM }, Attend::default());
+    let (heads, attend) = (Heads::new(1, DIM), Attend::default());
     let (q, kv) = (query.clone(), key_value.clone());
     let out = Cuda::try_attention(&mut record, q, kv, heads, &Mask::None, attend).unwrap();
     let found = numbers(&out);

@@ -54,7 +54,7 @@ fn cpu_and_gpu_agree_on_gradients() {
     ) -> [Vec<f64>; 3] {
         let loss = model.forward(images.leaky_trace()).square().sum();
         let gradients = loss.backward();
-        let last = model.layers.view()[5].cross.attention.to_kv.weight;
+        let last = model.layers.view()[5].cross.as_ref().unwrap().attention.to_kv.weight;
         [
             numbers(&gradients.get(&model.latents)),
             numbers(&gradients.get(&images)),

@@ -47,7 +47,7 @@ pub const fn per_axis(what: &str, axes: usize, count: usize) {
 /// Checks that a width can be divided among heads.
 #[track_caller]
 pub const fn heads(what: &str, width: usize, heads: &str, count: usize) {
-    if count > 0 && width % count != 0 {
+    if count > 0 && !width.is_multiple_of(count) {
         let message = Message::new(what, "a multiple of ").text(heads).text(" (").integer(count);
         message.text(")").found().integer(width).panic();
     }

@@ -36,7 +36,10 @@ impl Heads {
     /// The same heads with values that are so wide together.
     #[must_use]
     pub const fn with_values(self, width: usize) -> Self {
-        let value_dim = if self.count == 0 { 0 } else { width / self.count };
+        let value_dim = match width.checked_div(self.count) {
+            Some(dim) => dim,
+            None => 0,
+        };
         Self { value_dim, ..self }
     }
 
