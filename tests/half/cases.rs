@@ -61,15 +61,15 @@ where
     let loss = model.forward(image.leaky_trace()).square().mean();
     let gradients = loss.backward();
     let layers = model.layers.view();
-    let cross = &layers[0].cross;
+    let cross = layers[0].cross.as_ref().unwrap();
     let norm_context = cross.norm_context.as_ref().unwrap();
     vec![
         ("latents", wide(&gradients.get(&model.latents))),
         ("to_q", wide(&gradients.get(cross.attention.to_q.weight))),
         ("to_kv", wide(&gradients.get(cross.attention.to_kv.weight))),
         ("norm_context", wide(&gradients.get(norm_context.weight))),
-        ("feed_forward", wide(&gradients.get(cross.feed_forward.expand))),
-        ("bias", wide(&gradients.get(cross.feed_forward.expand_bias))),
+        ("feed_forward", wide(&gradients.get(cross.feed_forward.expand.weight))),
+        ("bias", wide(&gradients.get(cross.feed_forward.expand.bias.unwrap()))),
         ("norm", wide(&gradients.get(model.output.view().norm.weight))),
         ("image", wide(&gradients.get(image))),
     ]
@@ -101,7 +101,7 @@ fn extreme(mask: bool) {
     let dev = Cpu::seed_from_u64(2);
     let mut model = dev.build_module::<Small, f32>();
     for layer in model.layers.view_mut() {
-        for block in [Some(layer.cross), layer.latent.into_iter().next()] {
+        for block in [layer.cross, layer.latent.into_iter().next()] {
             let attention = block.unwrap().attention;
             for weight in [attention.to_q.weight, attention.to_kv.weight] {
                 *weight = weight.clone() * 150.0;
@@ -117,7 +117,7 @@ fn extreme(mask: bool) {
     assert_finite("logits", &wide(&logits.with_empty_tape().split_tape().0));
     let gradients = logits.square().mean().backward();
     assert_finite("the image's gradient", &wide(&gradients.get(&image)));
-    let weight = model.layers.view()[0].cross.attention.to_kv.weight;
+    let weight = model.layers.view()[0].cross.as_ref().unwrap().attention.to_kv.weight;
     assert_finite("a weight's gradient", &wide(&gradients.get(weight)));
 }
 
@@ -147,7 +147,7 @@ fn scores_of_ten_thousand_choose_a_token() {
         &mut Record::for_tape::<NoneTape>(),
         query,
         key_value,
-        Heads { count: 1, dim: 64 },
+        Heads::new(1, 64),
         &Mask::None,
         Attend::default(),
     );
