@@ -132,3 +132,90 @@ case!(
     },
     (2, 6, 7, Const::<3>)
 );
+
+/// The tensors of a published model are those of its checkpoint, which is not here.
+fn assert_published(model: &str, saved: &std::path::Path) {
+    let published: BTreeMap<String, BTreeMap<String, Vec<usize>>> =
+        serde_json::from_str(include_str!("family/published.json")).unwrap();
+    let saved = std::fs::read(saved).unwrap();
+    assert_eq!(shapes(&saved), published[model]);
+}
+
+#[test]
+fn vision_fourier_is_the_published_model() {
+    use perceiver::presets::VisionFourier;
+    assert_eq!(VisionFourier::PARAMETERS, 48_440_627);
+    let model = Cpu::default().build_module::<VisionFourier, f32>();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    model.save_checkpoint(file.path()).unwrap();
+    assert_published("vision-perceiver-fourier", file.path());
+}
+
+/// Weights start from N(0, 0.02²) and biases from 0.
+#[test]
+fn a_model_of_transformers_starts_as_theirs() {
+    let deviation = |numbers: &[f32]| {
+        let squares = numbers.iter().map(|x| f64::from(x * x)).sum::<f64>();
+        (squares / numbers.len() as f64).sqrt()
+    };
+    perceiver! {
+        struct Model {
+            family: Transformers, input: Tokens(64), num_latents: 64, latent_dim: 64, cross_heads: 1, depth: 2,
+            self_per_cross_attn: 1, output: ClassQuery(64),
+        }
+    }
+    let mut model = Cpu::seed_from_u64(3).build_module::<Model, f32>();
+    for _ in 0..2 {
+        let (layers, output) = (model.layers.view(), model.output.view());
+        let cross = layers[0].cross.as_ref().unwrap();
+        let weights = [
+            model.latents.as_vec(),
+            cross.attention.to_kv.weight.as_vec(),
+            layers[0].latent[0].feed_forward.expand.weight.as_vec(),
+            output.linear.weight.as_vec(),
+        ];
+        for weights in weights {
+            assert!((deviation(&weights) / 0.02 - 1.0).abs() < 0.1);
+        }
+        assert!(deviation(&output.query.as_vec()) < 0.04);
+        let biases =
+            [cross.attention.to_kv.bias, cross.feed_forward.contract.bias, output.linear.bias];
+        for bias in biases {
+            assert_eq!(deviation(&bias.unwrap().as_vec()), 0.0);
+        }
+        model.reset_params();
+    }
+}
+
+/// What the constants of a model say of its heads, and which layers there are.
+#[test]
+fn widths_and_layers_are_as_declared() {
+    perceiver! {
+        struct Wide {
+            family: Transformers, input: Tokens(6), num_latents: 4, latent_dim: 12, cross_heads: 2, latent_heads: 3,
+            qk_channels: 6, v_channels: 12, depth: 3, self_per_cross_attn: 1, output: Latents,
+        }
+
+        struct Resampler {
+            input: Tokens(6), num_latents: 4, latent_dim: 8, cross_dim_head: 4, depth: 3, self_per_cross_attn: 0,
+            feed_forward: Gelu { mult: 2, bias: false }, attn_bias: false, share: All, cross_attends: 2,
+            output: Latents,
+        }
+    }
+    let dev = Cpu::default();
+    let (wide, resampler) = (dev.build_module::<Wide, f32>(), dev.build_module::<Resampler, f32>());
+    assert_eq!((Wide::CROSS_DIM_HEAD, Wide::LATENT_DIM_HEAD, Wide::CROSS_ATTENDS), (3, 2, 1));
+    assert_eq!(wide.num_trainable_params(), Wide::PARAMETERS);
+    let layers = wide.layers.view();
+    assert_eq!((layers.len(), layers[0].latent.len()), (1, 1));
+    assert_eq!(layers[0].cross.as_ref().unwrap().attention.to_kv.weight.as_vec().len(), 18 * 6);
+
+    assert_eq!(resampler.num_trainable_params(), Resampler::PARAMETERS);
+    let layers = resampler.layers.view();
+    let cross = layers[0].cross.as_ref().unwrap();
+    assert!(layers.len() == 1 && layers[0].latent.is_empty());
+    assert!(cross.attention.to_out.bias.is_none() && cross.feed_forward.expand.bias.is_none());
+    assert_eq!(cross.feed_forward.expand.weight.as_vec().len(), 16 * 8);
+    let tokens: Tensor<Rank3<2, 5, 6>, f32, _> = dev.sample_normal();
+    assert_eq!(resampler.forward(tokens).as_vec().len(), 2 * 4 * 8);
+}

@@ -32,6 +32,7 @@
 //! - [`ops`] contains the operations, each with a trait that devices with their own kernel implement.
 //! - `mixed` (feature `f16`) is for training in mixed precision.
 //! - `cuda` (feature `cuda`) returns a GPU device, or an error that says what is missing.
+//! - [`presets`] contains published models.
 //! - [`checkpoint`] contains the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;
@@ -46,6 +47,7 @@ pub mod model;
 pub mod nn;
 pub mod ops;
 pub mod position;
+pub mod presets;
 pub mod spec;
 mod summary;
 

@@ -274,14 +274,12 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
 
 /// That widths can be divided among heads, and that what is added has the same width.
 fn widths(name: &Ident, model: &Model) -> Vec<TokenStream> {
-    let span = name.span();
     let mut checks = Vec::new();
     let mut heads = |what: &str, width: TokenStream, heads: &Setting| {
-        let (key, constant) =
-            (format!("`{}`", heads.name), format_ident!("{}", heads.key.name.to_uppercase()));
-        checks.push(quote_spanned! {span=>
-            const _: () = __::check::heads(#what, #width, #key, #name::#constant);
-        });
+        let constant = format_ident!("{}", heads.key.name.to_uppercase());
+        let key = format!("`{}`", heads.name);
+        let place = if heads.is_given { heads.value.tokens.clone() } else { quote!(#name) };
+        checks.push(call("heads", &place, &quote!(#what, #width, #key, #name::#constant)));
     };
     let widths = [
         (
@@ -306,11 +304,10 @@ fn widths(name: &Ident, model: &Model) -> Vec<TokenStream> {
         (Family::Transformers, Some(value), _) | (Family::Transformers, None, Some(value)) => value,
         _ => return checks,
     };
-    let (what, constant) =
-        (format!("`{}`", value.name), format_ident!("{}", value.key.name.to_uppercase()));
-    checks.push(quote_spanned! {span=>
-        const _: () = __::check::equal(#what, "`latent_dim`", #name::LATENT_DIM, #name::#constant);
-    });
+    let what = format!("`{}`", value.name);
+    let constant = format_ident!("{}", value.key.name.to_uppercase());
+    let arguments = quote!(#what, "`latent_dim`", #name::LATENT_DIM, #name::#constant);
+    checks.push(call("equal", &value.value.tokens, &arguments));
     checks
 }
 
@@ -322,7 +319,6 @@ fn check(
     written: &TokenStream,
     value: &TokenStream,
 ) -> Option<TokenStream> {
-    let (begin, end) = ends(written);
     let (function, limits) = match kind {
         Kind::Count { min, max } => ("count", vec![min, max]),
         Kind::Positive | Kind::PerAxis => ("positive", Vec::new()),
@@ -330,10 +326,16 @@ fn check(
         Kind::Rate => ("rate", Vec::new()),
         Kind::Flag { .. } | Kind::Shape | Kind::Choice(_) => return None,
     };
-    let function = Ident::new(function, begin);
     let limits = limits.into_iter().map(Literal::u64_unsuffixed);
-    let call = quote_spanned!(end=> (#what, #(#limits,)* #value));
-    Some(quote_spanned!(begin=> const _: () = __::check::#function #call;))
+    Some(call(function, written, &quote!(#what, #(#limits,)* #value)))
+}
+
+/// A call of one of the library's checks, shown at `written`.
+fn call(function: &str, written: &TokenStream, arguments: &TokenStream) -> TokenStream {
+    let (begin, end) = ends(written);
+    let function = Ident::new(function, begin);
+    let arguments = quote_spanned!(end=> (#arguments));
+    quote_spanned!(begin=> const _: () = __::check::#function #arguments;)
 }
 
 /// Where `tokens` begin and end, but without making what is there the user's code that lints look at.

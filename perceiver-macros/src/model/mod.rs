@@ -298,8 +298,13 @@ impl Input {
     }
 
     fn tokens(dim: Scalar) -> Self {
-        let setting =
-            |key, value| Setting { key, name: schema::TOKEN_DIM.name, docs: Vec::new(), value };
+        let setting = |key, value| Setting {
+            key,
+            name: schema::TOKEN_DIM.name,
+            is_given: true,
+            docs: Vec::new(),
+            value,
+        };
         let axes = setting(&schema::INPUT_AXIS, Scalar::literal("1"));
         let channels = setting(&schema::INPUT_CHANNELS, dim);
         let position = Position::none();
@@ -386,8 +391,13 @@ impl Position {
     }
 
     fn none() -> Self {
-        let zero =
-            |key, zero| Setting { key, name: "", docs: Vec::new(), value: Scalar::literal(zero) };
+        let zero = |key, zero| Setting {
+            key,
+            name: "",
+            is_given: false,
+            docs: Vec::new(),
+            value: Scalar::literal(zero),
+        };
         Self {
             is_encoded: false,
             bands: zero(&schema::NUM_FREQ_BANDS, "0"),
@@ -416,6 +426,7 @@ impl Output {
         let classes = |value: Scalar| Setting {
             key: &schema::NUM_CLASSES,
             name: schema::CLASSES.name,
+            is_given: true,
             docs: Vec::new(),
             value,
         };

@@ -38,6 +38,8 @@ pub struct Setting {
     pub key: &'static Key,
     /// What it is called where it is given.
     pub name: &'static str,
+    /// Whether it is given, and no default.
+    pub is_given: bool,
     pub docs: Vec<Attribute>,
     pub value: Scalar,
 }
@@ -125,6 +127,7 @@ impl Section {
         Setting {
             key: constant,
             name: key.name,
+            is_given: field.is_some(),
             docs: field.map(|field| field.docs.clone()).unwrap_or_default(),
             value,
         }

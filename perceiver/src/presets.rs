@@ -1,0 +1,35 @@
+//! Published models, declared: each loads its checkpoint with `load_checkpoint`, unchanged.
+//!
+//! ```no_run
+//! use perceiver::prelude::*;
+//! use perceiver::presets::VisionFourier;
+//!
+//! let dev = Cpu::default();
+//! let mut model = dev.build_module::<VisionFourier, f32>();
+//! // From <https://huggingface.co/deepmind/vision-perceiver-fourier>, revision `refs/pr/1`.
+//! model.load_checkpoint("model.safetensors")?;
+//!
+//! let images: Tensor<Rank4<1, 224, 224, 3>, f32, _> = dev.sample_normal();
+//! let logits: Tensor<Rank2<1, 1000>, f32, _> = model.forward(images);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::perceiver;
+
+perceiver! {
+    /// `deepmind/vision-perceiver-fourier`: classifies images of 224 × 224 pixels into the 1,000 classes of ImageNet, from
+    /// pixels and Fourier features; 48,440,627 parameters (Perceiver IO, arXiv 2107.14795, table 7).
+    ///
+    /// Pixels are expected as `PerceiverImageProcessor` makes them: in `[0, 1]`, minus `(0.485, 0.456, 0.406)`, divided by
+    /// `(0.229, 0.224, 0.225)`.
+    pub struct VisionFourier {
+        family: Transformers,
+        input: Grid { shape: [224, 224, 3], position: Fourier { bands: 64, max_freq: [224.0, 224.0] } },
+        num_latents: 512,
+        latent_dim: 1024,
+        cross_heads: 1,
+        depth: 8,
+        self_per_cross_attn: 6,
+        output: ClassQuery(1000),
+    }
+}
