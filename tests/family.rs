@@ -21,6 +21,20 @@ impl File {
         chunks.iter().map(|x| f64::from(f32::from_le_bytes(*x))).collect()
     }
 
+    fn mask<S: Shape>(&self, shape: S) -> Tensor<S, bool, Cpu> {
+        let file = SafeTensors::deserialize(self.0).unwrap();
+        let mask = file.tensor("mask").unwrap().data().iter().map(|x| *x != 0).collect();
+        Cpu::default().tensor_from_vec(mask, shape)
+    }
+
+    fn ids<S: Shape>(&self, shape: S) -> Tensor<S, usize, Cpu> {
+        let file = SafeTensors::deserialize(self.0).unwrap();
+        let ids = file.tensor("x").unwrap();
+        let (chunks, _) = ids.data().as_chunks();
+        let ids = chunks.iter().map(|id| i64::from_le_bytes(*id) as usize).collect();
+        Cpu::default().tensor_from_vec(ids, shape)
+    }
+
     fn tensor<S: Shape, E: Dtype>(&self, name: &str, shape: S) -> Tensor<S, E, Cpu> {
         let numbers = self.numbers(name, &shape).into_iter();
         let numbers = numbers.map(|x| E::from_f64(x).unwrap()).collect();
@@ -50,9 +64,13 @@ fn assert_close<S: Shape, E: Dtype>(
     compare::assert_close(name, &found, &expected, tolerance);
 }
 
-/// A case: its number of parameters, its declaration, and the shape of its input.
+/// A case: its number of parameters, its declaration, its input, and what is made of it for `forward`: as it is, and with a
+/// tape.
 macro_rules! case {
-    ($name:ident, $parameters:literal, { $($declaration:tt)* }, $input:expr) => {
+    (
+        $name:ident, $parameters:literal, { $($declaration:tt)* },
+        $input:expr, |$x:ident| $given:expr, $traced:expr $(, $gradient:ident)?
+    ) => {
         mod $name {
             use super::*;
 
@@ -82,16 +100,20 @@ macro_rules! case {
             where
                 Cpu: Device<E>,
             {
-                let input = IO.tensor::<_, E>("x", $input);
-                let out = model.forward(input.clone());
+                let input = $input;
+                let $x = input.clone();
+                let out: Tensor<_, E, _, _> = model.forward($given);
                 assert_close(&IO, "out", &out, forward);
                 let weight = IO.tensor::<_, E>("weight", *out.shape());
-                let loss = (model.forward(input.leaky_trace()) * weight).mean();
+                let $x = input.clone();
+                let loss = (model.forward($traced) * weight).mean();
                 let gradients = loss.backward();
-                assert_close(&IO, "d_x", &gradients.get(&input), gradient);
+                $(assert_close(&IO, stringify!($gradient), &gradients.get(&input), gradient);)?
+                _ = gradient;
                 let config = SgdConfig { lr: 0.1, momentum: None, weight_decay: None };
                 Sgd::new(&model, config).update(&mut model, &gradients).unwrap();
-                assert_close(&IO, "out_after_sgd", &model.forward(input), step);
+                let $x = input;
+                assert_close(&IO, "out_after_sgd", &model.forward($given), step);
             }
 
             #[test]
@@ -130,7 +152,22 @@ case!(
         num_latents: 6, latent_dim: 16, cross_heads: 1, latent_heads: 2, depth: 2, self_per_cross_attn: 2,
         output: ClassQuery(5),
     },
-    (2, 6, 7, Const::<3>)
+    IO.tensor::<_, E>("x", (2, 6, 7, Const::<3>)),
+    |x| x,
+    x.leaky_trace(),
+    d_x
+);
+
+case!(
+    hf_text_class, 28_403,
+    {
+        family: Transformers, input: Text { vocab: 30, max_len: 11, dim: 16 }, num_latents: 6, latent_dim: 32,
+        cross_heads: 2, latent_heads: 4, qk_channels: 16, v_channels: 32, depth: 1, self_per_cross_attn: 3,
+        output: ClassQuery(3),
+    },
+    IO.ids((2, Const::<11>)),
+    |x| (x, IO.mask((2, Const::<11>))),
+    (x.leaky_trace(), IO.mask((2, Const::<11>)))
 );
 
 /// The tensors of a published model are those of its checkpoint, which is not here.

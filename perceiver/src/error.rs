@@ -29,6 +29,22 @@ pub enum ForwardError<Err: Debug + Display> {
         /// The sizes of the input's batch and axes.
         shape: Vec<usize>,
     },
+    /// An id is not in the vocabulary.
+    #[error("the id {id} is not in the vocabulary: ids must be below {vocab}")]
+    Id {
+        /// The id.
+        id: usize,
+        /// The size of the vocabulary.
+        vocab: usize,
+    },
+    /// There are more tokens than learned positions.
+    #[error("the input has {len} tokens, but the model was declared with `max_len: {max_len}`")]
+    TooLong {
+        /// The number of tokens.
+        len: usize,
+        /// The number of positions.
+        max_len: usize,
+    },
     /// The device failed: it ran out of memory, or a parameter was replaced by one of a different size.
     #[error("the device failed: {0}")]
     Device(Err),
@@ -46,7 +62,10 @@ impl<Err: WrongSize> ForwardError<Err> {
     pub fn into_device_error(self) -> Err {
         match self {
             Self::Device(error) => error,
-            Self::MaskShape { .. } | Self::Empty { .. } => Err::wrong_size(),
+            Self::MaskShape { .. }
+            | Self::Empty { .. }
+            | Self::Id { .. }
+            | Self::TooLong { .. } => Err::wrong_size(),
         }
     }
 }

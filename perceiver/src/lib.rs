@@ -96,7 +96,7 @@ pub mod __private {
     pub use crate::__module as module;
     pub use crate::declare::accepts::*;
     pub use crate::declare::{Count, check, expect_forward, ide, size_at, token_dim};
-    pub use crate::input::Grid;
+    pub use crate::input::{Grid, Text};
     pub use crate::model::{ClassQuery, Latents as LatentsOutput, MeanPool, Perceiver};
     pub use crate::position::{Fourier, MaxFreq, Position};
     pub use crate::spec::{

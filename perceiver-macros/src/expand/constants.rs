@@ -63,6 +63,9 @@ fn all(model: &Model) -> Vec<Constant<'_>> {
         Extent::Axes { axes, channels } => {
             constants.extend([Is(channels), Is(axes), Absent(&schema::INPUT_SHAPE)]);
         }
+        Extent::Text { vocab, max_len, dim } => {
+            constants.extend([Is(vocab), Is(max_len), Is(dim), Axes(1)]);
+        }
         Extent::Shape { name, docs, sizes } => {
             constants.extend([Channels(sizes), Axes(sizes.len() - 1), Shape(name, docs, sizes)]);
         }

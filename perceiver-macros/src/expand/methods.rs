@@ -19,6 +19,10 @@ fn bounds(name: &Ident, model: &Model, is_wrong: bool) -> Bounds {
         _ => quote_spanned!(span=> { #constant }),
     };
     let extent = &model.input.extent;
+    let masked = quote_spanned!(span=> I::Positions: __::MaskedBy<I::Mask, Self, E, D>);
+    if let Extent::Text { .. } = extent {
+        return Bounds { input: quote_spanned!(span=> __::TextInput<Self, E, D>), rest: masked };
+    }
     let axes = known(extent.axes(), quote_spanned!(span=> #name::INPUT_AXIS));
     let sizes = match extent {
         Extent::Shape { sizes, .. } if !is_wrong => {
@@ -32,13 +36,13 @@ fn bounds(name: &Ident, model: &Model, is_wrong: bool) -> Bounds {
                 known(channels.value.count(), quote_spanned!(span=> #name::INPUT_CHANNELS));
             quote_spanned!(span=> I::Channels: __::Channels<#channels, Self>)
         }
-        Extent::Shape { .. } => {
+        _ => {
             quote_spanned!(span=> I::Channels: __::Channels<{ #name::INPUT_CHANNELS }, Self>)
         }
     };
     Bounds {
         input: quote_spanned!(span=> __::GridInput<Self, #axes, E, D>),
-        rest: quote_spanned!(span=> #sizes, I::Positions: __::MaskedBy<I::Mask, Self, E, D>),
+        rest: quote_spanned!(span=> #sizes, #masked),
     }
 }
 
@@ -55,6 +59,13 @@ fn takes(model: &Model) -> String {
             let axes =
                 axes.iter().enumerate().map(|(i, axis)| size(axis, &format!("INPUT_SHAPE[{i}]")));
             (axes.collect::<Vec<_>>(), channels)
+        }
+        Extent::Text { vocab, max_len, .. } => {
+            let (vocab, max_len) = (size(&vocab.value, "VOCAB"), size(&max_len.value, "MAX_LEN"));
+            return format!(
+                " Takes ids below {vocab}, a tensor `(batch, tokens)` with at most {max_len} tokens, or a pair of one and a \
+                 `bool` mask `(batch, tokens)` that is true where a token may be attended to."
+            );
         }
         Extent::Axes { axes, channels } => {
             let axes = match axes.value.count() {

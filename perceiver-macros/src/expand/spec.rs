@@ -3,10 +3,16 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
 
-use crate::model::{Family, FeedForward, MaxFreq, Model, Output, Share};
+use crate::model::{Extent, Family, FeedForward, MaxFreq, Model, Output, Share};
 
 pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     let span = name.span();
+    let input = match model.input.extent {
+        Extent::Text { .. } => {
+            quote_spanned!(span=> __::Text<{ #name::VOCAB }, { #name::MAX_LEN }, { #name::INPUT_CHANNELS }>)
+        }
+        _ => quote_spanned!(span=> __::Grid<{ #name::INPUT_AXIS }, { #name::INPUT_CHANNELS }>),
+    };
     let classes = quote_spanned!(span=> __::Const<{ #name::NUM_CLASSES }>);
     let output = match model.output {
         Output::MeanPool(_) => quote_spanned!(span=> __::MeanPool<#classes>),
@@ -62,7 +68,7 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     quote_spanned! {span=>
         impl __::Spec for #name {
             const NAME: &'static __::str = ::core::stringify!(#name);
-            type Input = __::Grid<{ #name::INPUT_AXIS }, { #name::INPUT_CHANNELS }>;
+            type Input = #input;
             type NumLatents = __::Const<{ #name::NUM_LATENTS }>;
             type LatentDim = __::Const<{ #name::LATENT_DIM }>;
             type Output = #output;

@@ -71,6 +71,8 @@ pub struct Input {
 pub enum Extent {
     /// Axes of any size.
     Axes { axes: Setting, channels: Setting },
+    /// Ids.
+    Text { vocab: Setting, max_len: Setting, dim: Setting },
     /// Axes of these sizes; the last is that of the channels.
     Shape {
         /// What its key is called where it is given.
@@ -146,6 +148,7 @@ impl Extent {
     pub fn axes(&self) -> Option<u64> {
         match self {
             Self::Axes { axes, .. } => axes.value.count(),
+            Self::Text { .. } => Some(1),
             Self::Shape { sizes, .. } => Some(sizes.len() as u64 - 1),
         }
     }
@@ -239,8 +242,10 @@ impl Model {
             &mut self.inverted_cross_attn,
             &mut self.input.position.bands,
         ];
-        if let Extent::Axes { axes, channels } = &mut self.input.extent {
-            settings.extend([axes, channels]);
+        match &mut self.input.extent {
+            Extent::Axes { axes, channels } => settings.extend([axes, channels]),
+            Extent::Text { vocab, max_len, dim } => settings.extend([vocab, max_len, dim]),
+            Extent::Shape { .. } => {}
         }
         if let MaxFreq::Same(max_freq) = &mut self.input.position.max_freq {
             settings.push(max_freq);
@@ -279,6 +284,15 @@ impl Input {
         }
         match root.choice(&schema::INPUT) {
             Some((_, Some(dim), _)) => Self::tokens(dim.clone()),
+            Some((variant, _, Some(text))) if variant.name == "Text" => {
+                for key in [&schema::VOCAB, &schema::MAX_LEN, &schema::TEXT_DIM] {
+                    text.require(key, name, report);
+                }
+                let vocab = text.setting(&schema::VOCAB, &schema::VOCAB);
+                let max_len = text.setting(&schema::MAX_LEN, &schema::MAX_LEN);
+                let dim = text.setting(&schema::TEXT_DIM, &schema::INPUT_CHANNELS);
+                Self { extent: Extent::Text { vocab, max_len, dim }, position: Position::none() }
+            }
             Some((_, _, Some(grid))) => Self::grid(grid, name, report),
             // What is wrong with it has been reported.
             _ if is_nested => Self::tokens(Scalar::literal("1")),

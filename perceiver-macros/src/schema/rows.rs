@@ -149,6 +149,11 @@ pub static INPUTS: &[Variant] = &[
         doc: "a tensor `(batch, axis 1, .., channels)` with one to four axes: a sequence, an image, a video",
     },
     Variant {
+        name: "Text",
+        form: Form::Keys(&[&VOCAB, &MAX_LEN, &TEXT_DIM]),
+        doc: "ids, a tensor `(batch, tokens)` of `usize`, embedded and with learned positions added",
+    },
+    Variant {
         name: "Tokens",
         form: Form::Value(&TOKEN_DIM),
         doc: "a tensor `(batch, tokens, dim)`, used as it is",
@@ -197,6 +202,12 @@ mod nested {
     pub static BASE: Key = key("base", Kind::Base, Absent("bands are spaced linearly, as in the paper"), "base of logarithmically spaced frequency bands, as in the TensorFlow package")
         .also(&["freq_base", "log_base"]);
     pub static TOKEN_DIM: Key = key("dim", WIDTH, Required, "dimension of each token");
+    pub static VOCAB: Key = key("vocab", Kind::Count { min: 1, max: 1 << 28 }, Required, "size of the vocabulary: ids are below it")
+        .also(&["vocab_size", "num_tokens", "num_embeddings"]);
+    pub static MAX_LEN: Key = key("max_len", WIDTH, Required, "largest number of tokens")
+        .also(&["max_seq_len", "max_length", "len", "max_position_embeddings"]);
+    pub static TEXT_DIM: Key = key("dim", WIDTH, Required, "dimension of the embedding")
+        .also(&["d_model", "embed_dim", "channels", "width"]);
     pub static MULT: Key = key("mult", Kind::Count { min: 1, max: 64 }, Required, "width of the hidden layer, as a multiple of the input's");
     pub static BIAS: Key = key("bias", FLAG, Value("true"), "whether the linear layers have biases");
     pub static CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Required, "number of logits");

@@ -6,7 +6,7 @@
 
 use dfdx::prelude::*;
 
-use crate::input::{Input, InputMask, Sizes, Tokens};
+use crate::input::{Ids, Input, InputMask, Sizes, Tokens};
 use crate::spec::Same;
 use crate::{Device, ForwardError};
 
@@ -66,76 +66,82 @@ impl<Positions, M: InputMask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Stora
 pub type Latents<B, const N: usize, const DIM: usize, E, D, T> =
     Tensor<(B, Const<N>, Const<DIM>), E, D, T>;
 
-/// A tensor with `AXES` axes between batch and channels, with or without a mask.
-#[diagnostic::on_unimplemented(
-    message = "`{Model}` cannot take this input: it was declared with `input_axis: {AXES}`, and runs in `{E}` on `{D}`",
-    label = "expected `Tensor<(batch, axes.., channels), {E}, {D}>` with {AXES} + 2 dimensions, found `{Self}`",
-    note = "to mask an input, pass `(input, mask)`"
-)]
-pub trait GridInput<Model: ?Sized, const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
-    /// Same as [`Input::Batch`].
-    type Batch: Dim;
-    /// Same as [`Input::Channels`].
-    type Channels: Dim;
-    /// Same as [`Input::Sizes`].
-    type Sizes: Sizes;
-    /// Same as [`Input::Positions`].
-    type Positions;
-    /// Same as [`Input::Mask`].
-    type Mask;
-    /// Same as [`Input::Tape`].
-    type Tape: Tape<E, D>;
-    /// The result of a classifier, `(batch, CLASSES)`.
-    type Logits<const CLASSES: usize>;
-    /// The result of `embed`, `(batch, N, DIM)`.
-    type Latents<const N: usize, const DIM: usize>;
-
-    /// Same as [`Input::into_tokens`].
-    ///
-    /// # Errors
-    /// Same as [`Input::into_tokens`].
-    fn try_tokens(self) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
-    where
-        D: Device<E>,
-        Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
-
-    /// Converts logits to `Self::Logits`.
-    fn logits<const CLASSES: usize>(
-        logits: Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>,
-    ) -> Self::Logits<CLASSES>;
-
-    /// Converts latents to `Self::Latents`.
-    fn latents<const N: usize, const DIM: usize>(
-        latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
-    ) -> Self::Latents<N, DIM>;
-}
-
 /// Never implemented.
 pub trait Never {}
 
 /// Wraps `I` in a type of this crate, so that rustc knows that it does not implement [`Never`].
 pub struct Any<I>(I);
 
+/// A trait of what a model takes, implemented for what the library's `$Input` is.
+///
 /// If only one implementation matches a type, rustc assumes that it applies when it looks up an associated type: the
 /// caret is then under `forward` instead of the argument, and each unsatisfied bound of the implementation is an error
 /// of its own. With two implementations, it checks the bounds first; the second one never applies. (`Model: ?Sized`
 /// leaves only one candidate inside the first.) `tests/ui/tensor` shows whether another version of rustc behaves
 /// differently.
-macro_rules! accept {
-    ([$($Model:tt)+] [$($never:tt)*]) => {
+macro_rules! model_input {
+    (
+        $(#[$meta:meta])*
+        $Trait:ident<$(const $SIZE:ident)?>: $Input:ident, $($(#[$own:meta])* $Own:ident: $Bound:ident,)*
+    ) => {
+        $(#[$meta])*
+        pub trait $Trait<Model: ?Sized, $(const $SIZE: usize,)? E: Dtype, D: Storage<E>>: Sized {
+            /// The dimension of the batch.
+            type Batch: Dim;
+            $($(#[$own])* type $Own: $Bound;)*
+            /// The dimensions of the batch and the axes.
+            type Positions;
+            /// The mask, which need not be one for this input.
+            type Mask;
+            /// The tape that the input carries.
+            type Tape: Tape<E, D>;
+            /// The type of a classifier's output, `(batch, CLASSES)`.
+            type Logits<const CLASSES: usize>;
+            /// The type of the output of `embed`, `(batch, N, DIM)`.
+            type Latents<const N: usize, const DIM: usize>;
+
+            /// Converts the input to tokens with their mask.
+            ///
+            /// # Errors
+            /// If the batch or an axis is empty, or the mask and the input differ in size.
+            fn try_tokens(
+                self,
+            ) -> Result<Tokens<Self::Batch, E, D, Self::Tape>, ForwardError<D::Err>>
+            where
+                D: Device<E>,
+                Self::Positions: MaskedBy<Self::Mask, Model, E, D>;
+
+            /// Converts logits to their type here.
+            fn logits<const CLASSES: usize>(
+                logits: Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>,
+            ) -> Self::Logits<CLASSES>;
+
+            /// Converts latents to their type here.
+            fn latents<const N: usize, const DIM: usize>(
+                latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
+            ) -> Self::Latents<N, DIM>;
+        }
+
+        model_input!(@ [Model] [] $Trait [$($SIZE)?] $Input [$($Own)*]);
+        model_input!(@ [Model: ?Sized] [Any<I>: Never] $Trait [$($SIZE)?] $Input [$($Own)*]);
+    };
+    (
+        @ [$($Model:tt)+] [$($never:tt)*] $Trait:ident [$($SIZE:ident)?] $Input:ident [$($Own:ident)*]
+    ) => {
         #[diagnostic::do_not_recommend]
-        impl<I, $($Model)+, const AXES: usize, E: Dtype, D: Storage<E>> GridInput<Model, AXES, E, D> for I
+        impl<I, $($Model)+, $(const $SIZE: usize,)? E: Dtype, D: Storage<E> + Storage<usize>>
+            $Trait<Model, $($SIZE,)? E, D> for I
         where
-            I: Input<AXES, E, D>,
+            I: $Input<$($SIZE,)? E, D>,
             $($never)*
         {
-            type Batch = <I as Input<AXES, E, D>>::Batch;
-            type Channels = <I as Input<AXES, E, D>>::Channels;
-            type Sizes = <I as Input<AXES, E, D>>::Sizes;
-            type Positions = <I as Input<AXES, E, D>>::Positions;
-            type Mask = <I as Input<AXES, E, D>>::Mask;
-            type Tape = <I as Input<AXES, E, D>>::Tape;
-            type Logits<const CLASSES: usize> = Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>;
+            type Batch = <I as $Input<$($SIZE,)? E, D>>::Batch;
+            $(type $Own = I::$Own;)*
+            type Positions = <I as $Input<$($SIZE,)? E, D>>::Positions;
+            type Mask = <I as $Input<$($SIZE,)? E, D>>::Mask;
+            type Tape = <I as $Input<$($SIZE,)? E, D>>::Tape;
+            type Logits<const CLASSES: usize> =
+                Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>;
             type Latents<const N: usize, const DIM: usize> =
                 Latents<Self::Batch, N, DIM, E, D, Self::Tape>;
 
@@ -164,5 +170,26 @@ macro_rules! accept {
     };
 }
 
-accept!([Model] []);
-accept!([Model: ?Sized] [Any<I>: Never]);
+model_input!(
+    /// A tensor with `AXES` axes between batch and channels, with or without a mask.
+    #[diagnostic::on_unimplemented(
+        message = "`{Model}` cannot take this input: it was declared with `input_axis: {AXES}`, and runs in `{E}` on `{D}`",
+        label = "expected `Tensor<(batch, axes.., channels), {E}, {D}>` with {AXES} + 2 dimensions, found `{Self}`",
+        note = "to mask an input, pass `(input, mask)`"
+    )]
+    GridInput<const AXES>: Input,
+    /// The dimension of the channels.
+    Channels: Dim,
+    /// The dimensions of the axes and the channels, as a tuple.
+    Sizes: Sizes,
+);
+
+model_input!(
+    /// Ids, with or without a mask.
+    #[diagnostic::on_unimplemented(
+        message = "`{Model}` cannot take this input: it was declared with `input: Text`, and runs on `{D}`",
+        label = "expected ids, `Tensor<(batch, tokens), usize, {D}>`, found `{Self}`",
+        note = "to mask an input, pass `(input, mask)`"
+    )]
+    TextInput<>: Ids,
+);

@@ -146,6 +146,26 @@ impl Fourier {
     };
 }
 
+/// The keys of `Text`: ids, a tensor `(batch, tokens)` of `usize`, embedded and with learned positions added.
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// The size of the vocabulary: ids are below it.
+    pub vocab: (),
+    /// The largest number of tokens.
+    pub max_len: (),
+    /// The dimension of the embedding.
+    pub dim: (),
+}
+
+impl Text {
+    /// No key.
+    pub const NONE: Self = Self {
+        vocab: (),
+        max_len: (),
+        dim: (),
+    };
+}
+
 /// The keys of `Geglu`: gelu with a gate.
 #[derive(Clone, Copy, Debug)]
 pub struct Geglu {

@@ -4,9 +4,11 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
-use super::{Accepts, Input, InputKind, InputMask, Sizes, Tokens, Unmasked};
-use crate::ForwardError;
-use crate::ops;
+use super::{Accepts, Input, InputKind, InputMask, Sizes, Source, Tokens, Unmasked};
+use crate::nn::{Context, Parameters};
+use crate::ops::{self, Attend, Record};
+use crate::spec::Spec;
+use crate::{ForwardError, WrongSize};
 
 /// An input with `AXES` axes and `CHANNELS` channels at each position: `(batch, axis 1, .., CHANNELS)`.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,20 @@ pub struct Grid<const AXES: usize, const CHANNELS: usize>;
 impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS> {
     const AXES: usize = AXES;
     const CHANNELS: usize = CHANNELS;
+    type Part<S: Spec> = ();
+
+    fn context<S: Spec, E: Dtype, D: crate::Device<E>>(
+        _: &Parameters<(), E, D>,
+        record: &mut Record<E, D>,
+        source: Source<E, D>,
+        mask: Option<ops::AnyRank<bool, D>>,
+        attend: Attend,
+    ) -> Result<Context<E, D>, D::Err> {
+        match source {
+            Source::Grid(grid) => Context::try_new(record, grid, mask, S::POSITION, attend),
+            Source::Ids(_) => Err(D::Err::wrong_size()),
+        }
+    }
 }
 
 impl<const AXES: usize, const CHANNELS: usize, I, E: Dtype, D: Storage<E>> Accepts<I, E, D>
@@ -82,7 +98,8 @@ macro_rules! input {
                 let (data, tape) = self.split_tape();
                 let grid = ops::AnyRank::$Variant(ops::untyped(data));
                 grid.check_not_empty()?;
-                Ok((Tokens { grid, mask: None, batch: PhantomData, tape }, Unmasked))
+                let source = Source::Grid(grid);
+                Ok((Tokens { source, mask: None, batch: PhantomData, tape }, Unmasked))
             }
         }
 

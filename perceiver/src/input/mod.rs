@@ -2,23 +2,75 @@
 
 mod grid;
 mod mask;
+mod text;
 
 pub use grid::Grid;
 pub use mask::{InputMask, Unmasked};
+pub use text::{Ids, Text, TextPart, TextView};
 
+use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use dfdx::prelude::*;
+// Imported one by one: with a glob, rust-analyzer resolves `Device` to dfdx's.
+use dfdx::prelude::{Dim, Dtype, HasShape, NoneTape, Storage, Tape, Tensor};
 
-use crate::ForwardError;
-use crate::ops;
+use crate::nn::{Context, Parameters, Part};
+use crate::ops::{self, Attend, Record};
+use crate::spec::Spec;
+use crate::{Device, ForwardError};
 
 /// The kind of input that a spec declares.
-pub trait InputKind: 'static {
+pub trait InputKind: Clone + Debug + 'static {
     /// The number of axes.
     const AXES: usize;
-    /// The number of channels at each position.
+    /// The number of channels at each position, before its encoding is appended.
     const CHANNELS: usize;
+    /// Its parameters in a model with this spec.
+    type Part<S: Spec>: Part;
+
+    /// Checks what only the values of an input show.
+    ///
+    /// # Errors
+    /// If an id is not in the vocabulary, or there are more than the model has positions for.
+    fn check<E: Dtype, D: Device<E>>(source: &Source<E, D>) -> Result<(), ForwardError<D::Err>> {
+        _ = source;
+        Ok(())
+    }
+
+    /// Prepares the tokens of an input, which the latents attend to.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn context<S: Spec, E: Dtype, D: Device<E>>(
+        parameters: &Parameters<Self::Part<S>, E, D>,
+        record: &mut Record<E, D>,
+        source: Source<E, D>,
+        mask: Option<ops::AnyRank<bool, D>>,
+        attend: Attend,
+    ) -> Result<Context<E, D>, D::Err>;
+}
+
+/// The data of an input.
+#[derive(Clone, Debug)]
+pub enum Source<E: Dtype, D: Storage<E> + Storage<usize>> {
+    /// Numbers, `(batch, axis 1, .., channels)`.
+    Grid(ops::AnyRank<E, D>),
+    /// Ids, `(batch, tokens)`.
+    Ids(Tensor<(usize, usize), usize, D>),
+}
+
+impl<E: Dtype, D: Storage<E> + Storage<usize>> Source<E, D> {
+    /// The sizes of the batch and the axes.
+    fn positions(&self) -> Vec<usize> {
+        match self {
+            Self::Grid(grid) => {
+                let mut sizes = grid.sizes();
+                sizes.pop();
+                sizes
+            }
+            Self::Ids(ids) => vec![ids.shape().0, ids.shape().1],
+        }
+    }
 }
 
 /// An input `I` that a model with this kind of input accepts.
@@ -39,8 +91,8 @@ pub trait Accepts<I, E: Dtype, D: Storage<E>>: InputKind {
 
 /// An input as a model processes it: only the batch keeps its type, the other dimensions are run-time sizes.
 #[derive(Clone, Debug)]
-pub struct Tokens<B: Dim, E: Dtype, D: Storage<E> + Storage<bool>, T = NoneTape> {
-    pub(crate) grid: ops::AnyRank<E, D>,
+pub struct Tokens<B: Dim, E: Dtype, D: Storage<E> + Storage<bool> + Storage<usize>, T = NoneTape> {
+    pub(crate) source: Source<E, D>,
     pub(crate) mask: Option<ops::AnyRank<bool, D>>,
     pub(crate) batch: PhantomData<B>,
     pub(crate) tape: T,
@@ -57,8 +109,7 @@ impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
     ) -> Result<Self, ForwardError<D::Err>> {
         let mask = mask.grid();
         if let Some(mask) = &mask {
-            let (mask, mut input) = (mask.sizes(), self.grid.sizes());
-            input.pop();
+            let (mask, input) = (mask.sizes(), self.source.positions());
             if mask != input {
                 return Err(ForwardError::MaskShape { mask, input });
             }

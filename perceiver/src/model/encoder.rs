@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 
 use crate::Device;
 use crate::nn::{BlockView, Context, ParameterSource, Part};
-use crate::ops::{AnyRank, Attend, Mask, Matrix, Record, Rows, Vector};
+use crate::ops::{Mask, Matrix, Record, Rows, Vector};
 use crate::spec::{Cost, Dropout, Numbers, Spec};
 
 /// The layers of a model, as a part of it.
@@ -75,17 +75,14 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
     numbers: &Numbers,
     latents: Tensor<(usize, usize), E, D>,
     layers: &[LayerView<&Matrix<E, D>, &Vector<E, D>>],
-    grid: AnyRank<E, D>,
-    mask: Option<AnyRank<bool, D>>,
+    context: &Context<E, D>,
     dropout: Dropout,
 ) -> Result<Rows<E, D>, D::Err> {
-    let attend = Attend { softmax: numbers.cross_softmax, dropout: dropout.attention };
-    let context = Context::try_new(record, grid, mask, numbers.position, attend)?;
     let mut x = D::try_repeat(record, latents, context.batch())?;
     let last = layers.len() - 1;
     for (i, layer) in (0..numbers.depth).map(|i| (i, &layers[i.min(last)])) {
         if let (Some(cross), true) = (&layer.cross, i < numbers.cross_attends) {
-            x = cross.try_cross(record, x, &context, dropout.feed_forward)?;
+            x = cross.try_cross(record, x, context, dropout.feed_forward)?;
         }
         for block in &layer.latent {
             x = block.try_self(record, x, &Mask::None, dropout)?;

@@ -16,9 +16,9 @@ pub use output::{
 
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
-use crate::input::{Accepts, InputKind, Tokens};
+use crate::input::{Accepts, InputKind, Source, Tokens};
 use crate::nn::{Parameters, init};
-use crate::ops::{self, Record, Rows};
+use crate::ops::{self, Attend, Record, Rows};
 use crate::spec::{Cost, Dropout, Family, Numbers, Spec};
 use crate::{Device, Summary};
 
@@ -87,6 +87,8 @@ type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 pub struct Perceiver<S: Spec, E: Dtype = f32, D: Storage<E> = Cpu> {
     /// The learned latents.
     pub latents: LatentArray<S, E, D>,
+    /// What makes tokens of the input.
+    pub input: Parameters<<S::Input as InputKind>::Part<S>, E, D>,
     /// The layers that have their own weights; with tied weights, the last one is also used for all that follow.
     pub layers: Parameters<Layers<S>, E, D>,
     /// The output, which computes the result from the latents.
@@ -151,10 +153,11 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         tokens: Tokens<B, E, D, T>,
         dropout: Dropout,
     ) -> Result<Outputs<S, B, E, D, T>, ForwardError<D::Err>> {
+        S::Input::check::<E, D>(&tokens.source)?;
         let mut tape = tokens.tape;
         let mut record = Record::for_tape::<T>();
         let rows = memory_is_an_error(|| {
-            let latents = self.encode(&mut record, tokens.grid, tokens.mask, dropout)?;
+            let latents = self.encode(&mut record, tokens.source, tokens.mask, dropout)?;
             S::Output::try_forward::<S, E, D>(&self.output, &mut record, latents, dropout)
         })?;
         record.put_on(&mut tape);
@@ -167,10 +170,11 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         &self,
         tokens: Tokens<B, E, D, T>,
     ) -> Result<Embeddings<S, B, E, D, T>, ForwardError<D::Err>> {
+        S::Input::check::<E, D>(&tokens.source)?;
         let mut tape = tokens.tape;
         let mut record = Record::for_tape::<T>();
         let latents = memory_is_an_error(|| {
-            self.encode(&mut record, tokens.grid, tokens.mask, Dropout::NONE)
+            self.encode(&mut record, tokens.source, tokens.mask, Dropout::NONE)
         })?;
         record.put_on(&mut tape);
         Ok(ops::typed(latents, tape)?)
@@ -184,7 +188,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     fn encode(
         &self,
         record: &mut Record<E, D>,
-        grid: ops::AnyRank<E, D>,
+        source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
@@ -193,7 +197,9 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         let dropout = if record.is_on() { dropout } else { Dropout::NONE };
         let latents = ops::untyped(self.latents.clone());
         let layers = self.layers.view();
-        encoder::run(record, &numbers, latents, &layers, grid, mask, dropout)
+        let attend = Attend { softmax: numbers.cross_softmax, dropout: dropout.attention };
+        let context = S::Input::context::<S, E, D>(&self.input, record, source, mask, attend)?;
+        encoder::run(record, &numbers, latents, &layers, &context, dropout)
     }
 
     /// Returns a printable table of the model's parts, shapes and parameter counts.
@@ -284,10 +290,11 @@ impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
                         Family::Transformers => init::small_normal,
                     }),
                 ),
+                M::module("input", |model| &get(model).input, |model| &mut get_mut(model).input),
                 M::module("layers", |model| &get(model).layers, |model| &mut get_mut(model).layers),
                 M::module("output", |model| &get(model).output, |model| &mut get_mut(model).output),
             ),
-            |(latents, layers, output)| wrap(Perceiver { latents, layers, output }),
+            |(latents, input, layers, output)| wrap(Perceiver { latents, input, layers, output }),
         )
     }
 }

@@ -185,7 +185,7 @@ impl<C: ConstDim> Output for ClassQuery<C> {
     ) -> Result<Rows<E, D>, D::Err> {
         let view = parameters.view();
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
-        let context = Context::of_rows(record, latents, attend)?;
+        let context = Context::of_rows(record, latents, None, attend)?;
         let query = D::try_repeat(record, ops::matrix(view.query), context.batch())?;
         let query = view.block.try_cross(record, query, &context, dropout.feed_forward)?;
         view.linear.try_forward(record, query)

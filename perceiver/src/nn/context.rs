@@ -27,15 +27,8 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
     ) -> Result<Self, D::Err> {
         let axes = grid.axes();
         let mut channels = D::try_flatten(record, grid)?;
-        let mask = match mask {
-            None => None,
-            Some(mask) => Some(D::try_flatten_mask(mask)?),
-        };
-        let (batch, tokens, _) = *channels.shape();
-        if let Some(mask) = &mask {
-            ops::check::<D::Err>(*mask.shape() == (batch, tokens))?;
-            channels = D::try_clear_masked(record, channels, mask)?;
-        }
+        let batch = channels.shape().0;
+        let mask = Self::clear(record, &mut channels, mask)?;
         let tokens = Positioned { channels, features: position.tables(&axes), axes, mask };
         let prepared = D::try_prepare(record, tokens, attend)?;
         Ok(Self { prepared, batch })
@@ -44,17 +37,33 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
     /// Prepares rows, `(batch, rows, dim)`, without positions.
     ///
     /// # Errors
-    /// If the device runs out of memory.
+    /// If the mask does not match the rows, or the device runs out of memory.
     pub fn of_rows(
         record: &mut Record<E, D>,
-        rows: Rows<E, D>,
+        mut rows: Rows<E, D>,
+        mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
     ) -> Result<Self, D::Err> {
         let (batch, count, _) = *rows.shape();
-        let tokens =
-            Positioned { channels: rows, features: Vec::new(), axes: vec![count], mask: None };
+        let mask = Self::clear(record, &mut rows, mask)?;
+        let tokens = Positioned { channels: rows, features: Vec::new(), axes: vec![count], mask };
         let prepared = D::try_prepare(record, tokens, attend)?;
         Ok(Self { prepared, batch })
+    }
+
+    /// Flattens a mask and clears what it masks.
+    fn clear(
+        record: &mut Record<E, D>,
+        rows: &mut Rows<E, D>,
+        mask: Option<ops::AnyRank<bool, D>>,
+    ) -> Result<Option<Tensor<(usize, usize), bool, D>>, D::Err> {
+        let Some(mask) = mask else {
+            return Ok(None);
+        };
+        let mask = D::try_flatten_mask(mask)?;
+        ops::check::<D::Err>(*mask.shape() == (rows.shape().0, rows.shape().1))?;
+        *rows = D::try_clear_masked(record, rows.clone(), &mask)?;
+        Ok(Some(mask))
     }
 
     /// The batch size.

@@ -28,6 +28,14 @@ pub trait Part: Clone + fmt::Debug + 'static {
     fn read<S: ParameterSource>(source: &mut S) -> Self::View<S::Matrix, S::Vector>;
 }
 
+/// No parameters.
+impl Part for () {
+    type View<M, V> = ();
+    const PARAMETERS: usize = 0;
+
+    fn read<S: ParameterSource>(_: &mut S) {}
+}
+
 /// A source that parameters are read from.
 pub trait ParameterSource {
     /// A matrix.

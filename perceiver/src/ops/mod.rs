@@ -21,6 +21,7 @@
 mod attention;
 mod context;
 pub(crate) mod cpu;
+mod embed;
 mod feed_forward;
 mod flatten;
 #[cfg(feature = "f16")]
@@ -36,6 +37,7 @@ mod residual;
 
 pub use attention::{Attend, AttentionKernel};
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
+pub(crate) use embed::embed;
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};
 pub use flatten::{AnyRank, FlattenKernel};
 #[cfg(feature = "f16")]

@@ -5,10 +5,10 @@ use std::f64::consts::PI;
 use dfdx::prelude::*;
 
 use super::Position;
-use crate::input::{Input, InputMask};
+use crate::input::{Input, InputMask, Source};
 use crate::ops::{Positioned, Record};
 use crate::spec::EncodedWidth;
-use crate::{Device, ForwardError};
+use crate::{Device, ForwardError, WrongSize};
 
 /// Fourier features of positions (section 3.2 of the paper).
 ///
@@ -192,10 +192,13 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     {
         let tokens = input.into_tokens()?;
         let mut record = Record::for_tape::<I::Tape>();
-        let axes = tokens.grid.axes();
+        let Source::Grid(grid) = tokens.source else {
+            return Err(D::Err::wrong_size().into());
+        };
+        let axes = grid.axes();
         let tokens_in_parts = Positioned {
             features: Position::Fourier(self.0).tables(&axes),
-            channels: D::try_flatten(&mut record, tokens.grid)?,
+            channels: D::try_flatten(&mut record, grid)?,
             axes,
             mask: None,
         };

@@ -2,6 +2,7 @@
 //! saturate here instead of causing another error.
 
 use super::{Numbers, Spec};
+use crate::input::InputKind;
 use crate::model::Output;
 use crate::nn::{Part, block};
 
@@ -29,11 +30,10 @@ impl Cost {
     pub(crate) const fn of_model<S: Spec>() -> Self {
         let n = Numbers::of::<S>();
         let latents = n.num_latents.saturating_mul(n.latent_dim);
+        let input = <S::Input as InputKind>::Part::<S>::PARAMETERS;
         let layers = Self::of_layers::<S>().parameters;
-        Self {
-            parameters: latents
-                .saturating_add(layers)
-                .saturating_add(<S::Output as Output>::Part::<S>::PARAMETERS),
-        }
+        let output = <S::Output as Output>::Part::<S>::PARAMETERS;
+        let ends = latents.saturating_add(input).saturating_add(output);
+        Self { parameters: ends.saturating_add(layers) }
     }
 }

@@ -7,6 +7,8 @@ use super::{Layout, rule};
 pub(super) static TRANSFORMERS: Layout = Layout {
     rules: &[
         rule("latents", &["perceiver.embeddings.latents"]),
+        rule("input.embeddings", &["perceiver.input_preprocessor.embeddings"]),
+        rule("input.positions", &["perceiver.input_preprocessor.position_embeddings"]),
         rule("layers.0.cross.norm", &["perceiver.encoder.cross_attention.attention.self.layernorm1"]),
         rule("layers.0.cross.norm_context", &["perceiver.encoder.cross_attention.attention.self.layernorm2"]),
         rule("layers.0.cross.attention.to_q", &["perceiver.encoder.cross_attention.attention.self.query"]),

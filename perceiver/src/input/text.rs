@@ -1,0 +1,164 @@
+//! Text: ids that become rows of an embedding, each with a learned position added.
+
+use std::marker::PhantomData;
+
+use dfdx::prelude::*;
+
+use super::{Accepts, InputKind, InputMask, Source, Tokens, Unmasked};
+use crate::nn::{Context, ParameterSource, Parameters, Part};
+use crate::ops::{self, Attend, Record, embed};
+use crate::spec::Spec;
+use crate::{ForwardError, WrongSize};
+
+/// Ids below `VOCAB`, at most `MAX_LEN` of them, each of which becomes the sum of a row of an embedding and a row for its
+/// position, both `DIM` wide: `Tensor<(B, S), usize, D, T>`, alone or with a mask `Tensor<(B, S), bool, D>`.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize>;
+
+/// [`Text`], as a part of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct TextPart<S, const VOCAB: usize, const MAX_LEN: usize, const DIM: usize>(PhantomData<S>);
+
+/// The parameters of [`Text`].
+#[derive(Clone, Debug)]
+pub struct TextView<M> {
+    /// A row for each id, `(vocab, dim)`.
+    pub embeddings: M,
+    /// A row for each position, `(max_len, dim)`.
+    pub positions: M,
+}
+
+impl<S: Spec, const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> Part
+    for TextPart<S, VOCAB, MAX_LEN, DIM>
+{
+    type View<M, V> = TextView<M>;
+    const PARAMETERS: usize = VOCAB.saturating_add(MAX_LEN).saturating_mul(DIM);
+
+    fn read<R: ParameterSource>(source: &mut R) -> TextView<R::Matrix> {
+        source.start_as(S::FAMILY);
+        TextView {
+            embeddings: source.embedding("embeddings.weight", VOCAB, DIM),
+            positions: source.embedding("positions.weight", MAX_LEN, DIM),
+        }
+    }
+}
+
+impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
+    for Text<VOCAB, MAX_LEN, DIM>
+{
+    const AXES: usize = 1;
+    const CHANNELS: usize = DIM;
+    type Part<S: Spec> = TextPart<S, VOCAB, MAX_LEN, DIM>;
+
+    fn check<E: Dtype, D: crate::Device<E>>(
+        source: &Source<E, D>,
+    ) -> Result<(), ForwardError<D::Err>> {
+        let Source::Ids(ids) = source else {
+            return Ok(());
+        };
+        let len = ids.shape().1;
+        if len > MAX_LEN {
+            return Err(ForwardError::TooLong { len, max_len: MAX_LEN });
+        }
+        match ids.as_vec().into_iter().find(|&id| id >= VOCAB) {
+            Some(id) => Err(ForwardError::Id { id, vocab: VOCAB }),
+            None => Ok(()),
+        }
+    }
+
+    fn context<S: Spec, E: Dtype, D: crate::Device<E>>(
+        parameters: &Parameters<Self::Part<S>, E, D>,
+        record: &mut Record<E, D>,
+        source: Source<E, D>,
+        mask: Option<ops::AnyRank<bool, D>>,
+        attend: Attend,
+    ) -> Result<Context<E, D>, D::Err> {
+        let Source::Ids(ids) = source else {
+            return Err(D::Err::wrong_size());
+        };
+        let view = parameters.view();
+        let rows = embed(record, view.embeddings, view.positions, ids)?;
+        Context::of_rows(record, rows, mask, attend)
+    }
+}
+
+/// Ids, `(batch, tokens)`, or a pair of them and a mask, `(batch, tokens)`.
+pub trait Ids<E: Dtype, D: Storage<E> + Storage<usize>>: Sized {
+    /// The dimension of the batch.
+    type Batch: Dim;
+    /// The dimensions of the batch and the tokens.
+    type Positions;
+    /// The mask, which need not be one for these ids.
+    type Mask;
+    /// The tape that the ids carry.
+    type Tape: Tape<E, D>;
+
+    /// Converts the dimensions to run-time sizes.
+    ///
+    /// # Errors
+    /// If there are no ids.
+    fn into_parts(
+        self,
+    ) -> Result<(Tokens<Self::Batch, E, D, Self::Tape>, Self::Mask), ForwardError<D::Err>>
+    where
+        D: crate::Device<E>;
+}
+
+impl<B: Dim, S: Dim, E: Dtype, D: Storage<E> + Storage<usize>, T: Tape<E, D>> Ids<E, D>
+    for Tensor<(B, S), usize, D, T>
+{
+    type Batch = B;
+    type Positions = (B, S);
+    type Mask = Unmasked;
+    type Tape = T;
+
+    fn into_parts(self) -> Result<(Tokens<B, E, D, T>, Unmasked), ForwardError<D::Err>>
+    where
+        D: crate::Device<E>,
+    {
+        let (ids, tape) = self.split_tape();
+        let shape = vec![ids.shape().0.size(), ids.shape().1.size()];
+        if shape.contains(&0) {
+            return Err(ForwardError::Empty { shape });
+        }
+        let source = Source::Ids(ops::untyped(ids));
+        Ok((Tokens { source, mask: None, batch: PhantomData, tape }, Unmasked))
+    }
+}
+
+impl<E: Dtype, D: Storage<E> + Storage<usize>, X: Ids<E, D, Mask = Unmasked>, M> Ids<E, D>
+    for (X, M)
+{
+    type Batch = X::Batch;
+    type Positions = X::Positions;
+    type Mask = M;
+    type Tape = X::Tape;
+
+    fn into_parts(self) -> Result<(Tokens<X::Batch, E, D, X::Tape>, M), ForwardError<D::Err>>
+    where
+        D: crate::Device<E>,
+    {
+        let (tokens, Unmasked) = self.0.into_parts()?;
+        Ok((tokens, self.1))
+    }
+}
+
+impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize, I, E, D> Accepts<I, E, D>
+    for Text<VOCAB, MAX_LEN, DIM>
+where
+    E: Dtype,
+    D: Storage<E> + Storage<usize> + Storage<bool>,
+    I: Ids<E, D>,
+    I::Mask: InputMask<I::Positions, E, D>,
+{
+    type Batch = I::Batch;
+    type Tape = I::Tape;
+
+    fn tokens(input: I) -> Result<Tokens<I::Batch, E, D, I::Tape>, ForwardError<D::Err>>
+    where
+        D: crate::Device<E>,
+    {
+        let (tokens, mask) = input.into_parts()?;
+        tokens.try_masked(mask)
+    }
+}
