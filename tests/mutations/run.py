@@ -25,14 +25,14 @@ SRC = "perceiver/src/"
 TESTS = [
     "test -p perceiver --lib --quiet",
     "test --test model --test parity --test checkpoint --test dropout --test start --test memory --test masks "
-    "--test views --quiet",
+    "--test views --test family --quiet",
 ]
 
 # name, file, text, what it becomes, and why it survives if it does
 MUTATIONS = [
     # Behaviour of models.
-    ("inverted never reaches the context", "model/encoder.rs", "softmax: numbers.cross_softmax,", "softmax: Default::default(),"),
-    ("dropout never reaches the context", "model/encoder.rs", "dropout: dropout.attention }", "dropout: 0.0 }"),
+    ("inverted never reaches the context", "model/mod.rs", "softmax: numbers.cross_softmax,", "softmax: Default::default(),"),
+    ("dropout never reaches the context", "model/mod.rs", "dropout: dropout.attention };", "dropout: 0.0 };"),
     ("self attention never drops", "nn/block.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
     ("feed-forward never drops", "nn/block.rs", "D::try_residual(record, x, branch, dropout)", "_ = dropout;\n        D::try_residual(record, x, branch, 0.0)"),
     ("cross attention drops its output too", "nn/block.rs", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.0)?;", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.9 + 0.0 * feed_forward_dropout)?;"),
