@@ -205,18 +205,18 @@ fn a_model_of_transformers_starts_as_theirs() {
     for _ in 0..2 {
         let (layers, output) = (model.layers.view(), model.output.view());
         let cross = layers[0].cross.as_ref().unwrap();
+        let feed_forward = cross.feed_forward.as_ref().unwrap();
         let weights = [
             model.latents.as_vec(),
             cross.attention.to_kv.weight.as_vec(),
-            layers[0].latent[0].feed_forward.expand.weight.as_vec(),
+            layers[0].latent[0].feed_forward.as_ref().unwrap().expand.weight.as_vec(),
             output.linear.weight.as_vec(),
         ];
         for weights in weights {
             assert!((deviation(&weights) / 0.02 - 1.0).abs() < 0.1);
         }
         assert!(deviation(&output.query.as_vec()) < 0.04);
-        let biases =
-            [cross.attention.to_kv.bias, cross.feed_forward.contract.bias, output.linear.bias];
+        let biases = [cross.attention.to_kv.bias, feed_forward.contract.bias, output.linear.bias];
         for bias in biases {
             assert_eq!(deviation(&bias.unwrap().as_vec()), 0.0);
         }
@@ -250,9 +250,10 @@ fn widths_and_layers_are_as_declared() {
     assert_eq!(resampler.num_trainable_params(), Resampler::PARAMETERS);
     let layers = resampler.layers.view();
     let cross = layers[0].cross.as_ref().unwrap();
+    let feed_forward = cross.feed_forward.as_ref().unwrap();
     assert!(layers.len() == 1 && layers[0].latent.is_empty());
-    assert!(cross.attention.to_out.bias.is_none() && cross.feed_forward.expand.bias.is_none());
-    assert_eq!(cross.feed_forward.expand.weight.as_vec().len(), 16 * 8);
+    assert!(cross.attention.to_out.bias.is_none() && feed_forward.expand.bias.is_none());
+    assert_eq!(feed_forward.expand.weight.as_vec().len(), 16 * 8);
     let tokens: Tensor<Rank3<2, 5, 6>, f32, _> = dev.sample_normal();
     assert_eq!(resampler.forward(tokens).as_vec().len(), 2 * 4 * 8);
 }

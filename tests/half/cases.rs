@@ -63,13 +63,14 @@ where
     let layers = model.layers.view();
     let cross = layers[0].cross.as_ref().unwrap();
     let norm_context = cross.norm_context.as_ref().unwrap();
+    let feed_forward = cross.feed_forward.as_ref().unwrap();
     vec![
         ("latents", wide(&gradients.get(&model.latents))),
         ("to_q", wide(&gradients.get(cross.attention.to_q.weight))),
         ("to_kv", wide(&gradients.get(cross.attention.to_kv.weight))),
         ("norm_context", wide(&gradients.get(norm_context.weight))),
-        ("feed_forward", wide(&gradients.get(cross.feed_forward.expand.weight))),
-        ("bias", wide(&gradients.get(cross.feed_forward.expand.bias.unwrap()))),
+        ("feed_forward", wide(&gradients.get(feed_forward.expand.weight))),
+        ("bias", wide(&gradients.get(feed_forward.expand.bias.unwrap()))),
         ("norm", wide(&gradients.get(model.output.view().norm.weight))),
         ("image", wide(&gradients.get(image))),
     ]

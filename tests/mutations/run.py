@@ -35,7 +35,7 @@ MUTATIONS = [
     ("dropout never reaches the context", "model/mod.rs", "dropout: dropout.attention };", "dropout: 0.0 };"),
     ("self attention never drops", "nn/block.rs", "dropout: dropout.attention,", "dropout: 0.0,"),
     ("feed-forward never drops", "nn/block.rs", "D::try_residual(record, x, branch, dropout)", "_ = dropout;\n        D::try_residual(record, x, branch, 0.0)"),
-    ("cross attention drops its output too", "nn/block.rs", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.0)?;", ".try_attend_context(record, query, norm_context, context)?;\n        let x = D::try_residual(record, x, branch, 0.9 + 0.0 * feed_forward_dropout)?;"),
+    ("cross attention drops its output too", "nn/block.rs", "true => D::try_residual(record, x, branch, 0.0)?,", "true => D::try_residual(record, x, branch, 0.9 + 0.0 * feed_forward_dropout)?,"),
     ("forward drops", "model/mod.rs", "if record.is_on() { dropout }", "if record.is_on() { (dropout, S::DROPOUT).1 }"),
     ("the last layer is left out", "model/encoder.rs", "(0..numbers.depth).map", "(0..numbers.depth - 1).map"),
     ("the first layer is repeated, not the last", "model/encoder.rs", "&layers[i.min(last)]", "&layers[if i > last { 0 } else { i }]"),
@@ -63,7 +63,7 @@ MUTATIONS = [
     ("no bias of values", "ops/context/absorb.rs", "D::try_linear(record, row, to_kv, kv_bias)?", "D::try_linear(record, row, to_kv, kv_bias.filter(|_| false))?"),
     # Masks.
     ("a mask is not passed on", "nn/context.rs", "axes, mask }", "axes, mask: None }"),
-    ("masked tokens are not cleared", "nn/context.rs", "channels = D::try_clear_masked(record, channels, mask)?;", ""),
+    ("masked tokens are not cleared", "nn/context.rs", "*rows = D::try_clear_masked(record, rows.clone(), &mask)?;", ""),
     ("cleared numbers have gradients", "ops/flatten/cpu.rs", "if kept {", "if kept || true {"),
     ("items with nothing to attend to are cleared", "ops/flatten/cpu.rs", "*kept = nothing && x.is_finite();", "*kept = nothing && x.is_finite() && false;"),
     ("an item's mask is that of the first", "ops/attention/cpu.rs", "let bias = &values[item * tokens..][..tokens];", "let bias = &values[item * 0..][..tokens];"),

@@ -2,6 +2,7 @@
 
 use super::Depth;
 use super::layout::{self, Layout};
+use crate::model::OutputNames;
 use crate::position::Position;
 use crate::spec::{Family, Numbers};
 
@@ -17,7 +18,12 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    pub fn new(numbers: &Numbers, family: Family, (axes, channels): (usize, usize)) -> Self {
+    pub fn new(
+        numbers: &Numbers,
+        family: Family,
+        output: OutputNames,
+        (axes, channels): (usize, usize),
+    ) -> Self {
         let stored = numbers.stored_layers;
         let (all, token) = match (family, numbers.position) {
             (Family::PerceiverPytorch, _) => (numbers.depth, Vec::new()),
@@ -27,7 +33,7 @@ impl Format {
             }
         };
         Self {
-            layout: layout::of(family),
+            layout: layout::of(family, output, numbers.cross_attends < numbers.depth),
             depth: Depth { stored, all },
             keys: [
                 (".cross.", numbers.cross.heads.width()),

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
-use super::{Accepts, Input, InputKind, InputMask, Sizes, Source, Tokens, Unmasked};
+use super::{Accepts, Input, InputKind, InputMask, Prepared, Sizes, Source, Tokens, Unmasked};
 use crate::nn::{Context, Parameters};
 use crate::ops::{self, Attend, Record};
 use crate::spec::Spec;
@@ -19,15 +19,18 @@ impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS
     const CHANNELS: usize = CHANNELS;
     type Part<S: Spec> = ();
 
-    fn context<S: Spec, E: Dtype, D: crate::Device<E>>(
+    fn prepare<S: Spec, E: Dtype, D: crate::Device<E>>(
         _: &Parameters<(), E, D>,
         record: &mut Record<E, D>,
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
-    ) -> Result<Context<E, D>, D::Err> {
+    ) -> Result<Prepared<E, D>, D::Err> {
         match source {
-            Source::Grid(grid) => Context::try_new(record, grid, mask, S::POSITION, attend),
+            Source::Grid(grid) => {
+                let context = Context::try_new(record, grid, mask, S::POSITION, attend)?;
+                Ok(Prepared { context, rows: None })
+            }
             Source::Ids(_) => Err(D::Err::wrong_size()),
         }
     }

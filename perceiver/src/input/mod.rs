@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use dfdx::prelude::{Dim, Dtype, HasShape, NoneTape, Storage, Tape, Tensor};
 
 use crate::nn::{Context, Parameters, Part};
-use crate::ops::{self, Attend, Record};
+use crate::ops::{self, Attend, Matrix, Record, Rows};
 use crate::spec::Spec;
 use crate::{Device, ForwardError};
 
@@ -37,17 +37,34 @@ pub trait InputKind: Clone + Debug + 'static {
         Ok(())
     }
 
+    /// Returns the embedding of ids, if there is one.
+    fn embedding<S: Spec, E: Dtype, D: Device<E>>(
+        parameters: &Parameters<Self::Part<S>, E, D>,
+    ) -> Option<&Matrix<E, D>> {
+        _ = parameters;
+        None
+    }
+
     /// Prepares the tokens of an input, which the latents attend to.
     ///
     /// # Errors
     /// If the device runs out of memory.
-    fn context<S: Spec, E: Dtype, D: Device<E>>(
+    fn prepare<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
         record: &mut Record<E, D>,
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
-    ) -> Result<Context<E, D>, D::Err>;
+    ) -> Result<Prepared<E, D>, D::Err>;
+}
+
+/// The tokens of an input.
+#[derive(Clone, Debug)]
+pub struct Prepared<E: Dtype, D: Device<E>> {
+    /// What the latents attend to.
+    pub context: Context<E, D>,
+    /// The tokens themselves, `(batch, tokens, dim)`, where there are any that can be queries.
+    pub rows: Option<Rows<E, D>>,
 }
 
 /// The data of an input.

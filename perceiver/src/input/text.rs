@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
-use super::{Accepts, InputKind, InputMask, Source, Tokens, Unmasked};
+use super::{Accepts, InputKind, InputMask, Prepared, Source, Tokens, Unmasked};
 use crate::nn::{Context, ParameterSource, Parameters, Part};
-use crate::ops::{self, Attend, Record, embed};
+use crate::ops::{self, Attend, Matrix, Record, embed};
 use crate::spec::Spec;
 use crate::{ForwardError, WrongSize};
 
@@ -66,19 +66,26 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
         }
     }
 
-    fn context<S: Spec, E: Dtype, D: crate::Device<E>>(
+    fn embedding<S: Spec, E: Dtype, D: crate::Device<E>>(
+        parameters: &Parameters<Self::Part<S>, E, D>,
+    ) -> Option<&Matrix<E, D>> {
+        Some(parameters.view().embeddings)
+    }
+
+    fn prepare<S: Spec, E: Dtype, D: crate::Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
         record: &mut Record<E, D>,
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
-    ) -> Result<Context<E, D>, D::Err> {
+    ) -> Result<Prepared<E, D>, D::Err> {
         let Source::Ids(ids) = source else {
             return Err(D::Err::wrong_size());
         };
         let view = parameters.view();
         let rows = embed(record, view.embeddings, view.positions, ids)?;
-        Context::of_rows(record, rows, mask, attend)
+        let context = Context::of_rows(record, rows.clone(), mask, attend)?;
+        Ok(Prepared { context, rows: Some(rows) })
     }
 }
 
@@ -86,6 +93,8 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
 pub trait Ids<E: Dtype, D: Storage<E> + Storage<usize>>: Sized {
     /// The dimension of the batch.
     type Batch: Dim;
+    /// The dimension of the tokens.
+    type Tokens: Dim;
     /// The dimensions of the batch and the tokens.
     type Positions;
     /// The mask, which need not be one for these ids.
@@ -108,6 +117,7 @@ impl<B: Dim, S: Dim, E: Dtype, D: Storage<E> + Storage<usize>, T: Tape<E, D>> Id
     for Tensor<(B, S), usize, D, T>
 {
     type Batch = B;
+    type Tokens = S;
     type Positions = (B, S);
     type Mask = Unmasked;
     type Tape = T;
@@ -130,6 +140,7 @@ impl<E: Dtype, D: Storage<E> + Storage<usize>, X: Ids<E, D, Mask = Unmasked>, M>
     for (X, M)
 {
     type Batch = X::Batch;
+    type Tokens = X::Tokens;
     type Positions = X::Positions;
     type Mask = M;
     type Tape = X::Tape;

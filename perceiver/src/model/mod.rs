@@ -2,6 +2,7 @@
 
 mod encoder;
 mod output;
+mod queries;
 
 use std::path::Path;
 
@@ -10,15 +11,19 @@ use dfdx::prelude::*;
 
 pub use encoder::{LayerView, Layers};
 pub use output::{
-    ClassQuery, ClassQueryPart, ClassQueryView, Latents, MeanPool, MeanPoolPart, MeanPoolView,
-    Output,
+    ClassQuery, ClassQueryPart, ClassQueryView, Encoded, Latents, MeanPool, MeanPoolPart,
+    MeanPoolView, Output, OutputNames,
+};
+pub use queries::{
+    Given, Learned, NoProjection, Project, ProjectEmbedding, Projection, ProjectionKind, Queries,
+    QueriesPart, QueriesView, QuerySource,
 };
 
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
-use crate::input::{Accepts, InputKind, Source, Tokens};
+use crate::input::{Accepts, InputKind, Prepared, Source, Tokens};
 use crate::nn::{Parameters, init};
-use crate::ops::{self, Attend, Record, Rows};
+use crate::ops::{self, AnyRank, Attend, Record, Rows};
 use crate::spec::{Cost, Dropout, Family, Numbers, Spec};
 use crate::{Device, Summary};
 
@@ -30,7 +35,8 @@ pub type Embeddings<S, B, E, D, T> =
     Tensor<(B, <S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D, T>;
 
 /// The result of `forward`, which the spec's output computes from the latents.
-pub type Outputs<S, B, E, D, T> = <<S as Spec>::Output as Output>::Tensor<S, B, E, D, T>;
+pub type Outputs<S, B, E, D, T, L = usize> =
+    <<S as Spec>::Output as Output>::Tensor<S, B, L, E, D, T>;
 
 type BatchOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Batch;
 type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
@@ -153,15 +159,34 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         tokens: Tokens<B, E, D, T>,
         dropout: Dropout,
     ) -> Result<Outputs<S, B, E, D, T>, ForwardError<D::Err>> {
+        self.try_run_queries::<B, usize, T>(tokens, None, dropout)
+    }
+
+    /// Computes the result from tokens, and from `L` queries given with them or that they are.
+    #[doc(hidden)]
+    pub fn try_run_queries<B: Dim, L: Dim, T: Tape<E, D>>(
+        &self,
+        tokens: Tokens<B, E, D, T>,
+        queries: Option<AnyRank<E, D>>,
+        dropout: Dropout,
+    ) -> Result<Outputs<S, B, E, D, T, L>, ForwardError<D::Err>> {
         S::Input::check::<E, D>(&tokens.source)?;
         let mut tape = tokens.tape;
         let mut record = Record::for_tape::<T>();
+        // No dropout if gradients are not tracked.
+        let dropout = if record.is_on() { dropout } else { Dropout::NONE };
         let rows = memory_is_an_error(|| {
-            let latents = self.encode(&mut record, tokens.source, tokens.mask, dropout)?;
-            S::Output::try_forward::<S, E, D>(&self.output, &mut record, latents, dropout)
+            let queries = match queries {
+                Some(queries) => Some(D::try_flatten(&mut record, queries)?),
+                None => None,
+            };
+            let (latents, rows) = self.encode(&mut record, tokens.source, tokens.mask, dropout)?;
+            let embedding = S::Input::embedding::<S, E, D>(&self.input);
+            let encoded = Encoded { latents, queries: queries.or(rows), embedding };
+            S::Output::try_forward::<S, E, D>(&self.output, &mut record, encoded, dropout)
         })?;
         record.put_on(&mut tape);
-        Ok(S::Output::typed::<S, B, E, D, T>(rows, tape)?)
+        Ok(S::Output::typed::<S, B, L, E, D, T>(rows, tape)?)
     }
 
     /// Computes the latents after the last layer from tokens.
@@ -173,7 +198,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         S::Input::check::<E, D>(&tokens.source)?;
         let mut tape = tokens.tape;
         let mut record = Record::for_tape::<T>();
-        let latents = memory_is_an_error(|| {
+        let (latents, _) = memory_is_an_error(|| {
             self.encode(&mut record, tokens.source, tokens.mask, Dropout::NONE)
         })?;
         record.put_on(&mut tape);
@@ -182,24 +207,24 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
 
     fn format() -> checkpoint::Format {
         let input = (S::Input::AXES, S::Input::CHANNELS);
-        checkpoint::Format::new(&Numbers::of::<S>(), S::FAMILY, input)
+        checkpoint::Format::new(&Numbers::of::<S>(), S::FAMILY, S::Output::NAMES, input)
     }
 
+    /// Computes the latents, and returns the tokens, too, where they can be queries.
     fn encode(
         &self,
         record: &mut Record<E, D>,
         source: Source<E, D>,
-        mask: Option<ops::AnyRank<bool, D>>,
+        mask: Option<AnyRank<bool, D>>,
         dropout: Dropout,
-    ) -> Result<Rows<E, D>, D::Err> {
+    ) -> Result<(Rows<E, D>, Option<Rows<E, D>>), D::Err> {
         let numbers = const { Numbers::checked::<S>() };
-        // No dropout if gradients are not tracked.
-        let dropout = if record.is_on() { dropout } else { Dropout::NONE };
         let latents = ops::untyped(self.latents.clone());
         let layers = self.layers.view();
         let attend = Attend { softmax: numbers.cross_softmax, dropout: dropout.attention };
-        let context = S::Input::context::<S, E, D>(&self.input, record, source, mask, attend)?;
-        encoder::run(record, &numbers, latents, &layers, &context, dropout)
+        let Prepared { context, rows } =
+            S::Input::prepare::<S, E, D>(&self.input, record, source, mask, attend)?;
+        Ok((encoder::run(record, &numbers, latents, &layers, &context, dropout)?, rows))
     }
 
     /// Returns a printable table of the model's parts, shapes and parameter counts.

@@ -10,7 +10,7 @@ use crate::nn::{
     BlockView, Context, LinearView, NormView, ParameterSource, Parameters, Part, block, linear,
     norm,
 };
-use crate::ops::{self, Attend, Record, Rows};
+use crate::ops::{self, Attend, Matrix, Record, Rows};
 use crate::spec::{Dropout, Numbers, Spec};
 
 /// The output of a model, computed from its latents.
@@ -18,17 +18,20 @@ pub trait Output: Clone + Debug + 'static {
     /// Its parameters in a model with this spec.
     type Part<S: Spec>: Part;
 
-    /// The result of `forward` for a model with this spec.
-    type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T>;
+    /// The result of `forward` for a model with this spec. `L` is the number of queries, if they come with the input.
+    type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T>;
 
-    /// Computes the result from the latents, `(batch, latents, dim)`.
+    /// What its tensors are called in files.
+    const NAMES: OutputNames = OutputNames::Classifier;
+
+    /// Computes the result from the latents.
     ///
     /// # Errors
-    /// If the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
         record: &mut Record<E, D>,
-        latents: Rows<E, D>,
+        encoded: Encoded<'_, E, D>,
         dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err>;
 
@@ -36,10 +39,32 @@ pub trait Output: Clone + Debug + 'static {
     ///
     /// # Errors
     /// Never, if `result` was returned by `try_forward`.
-    fn typed<S: Spec, B: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+    fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
         result: Rows<E, D>,
         tape: T,
-    ) -> Result<Self::Tensor<S, B, E, D, T>, D::Err>;
+    ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err>;
+}
+
+/// What an output is computed from.
+#[derive(Clone, Debug)]
+pub struct Encoded<'a, E: Dtype, D: Device<E>> {
+    /// The latents after the last layer, `(batch, latents, dim)`.
+    pub latents: Rows<E, D>,
+    /// The queries that come with the input, `(batch, queries, dim)`.
+    pub queries: Option<Rows<E, D>>,
+    /// The embedding of the input's ids, `(vocab, dim)`.
+    pub embedding: Option<&'a Matrix<E, D>>,
+}
+
+/// What the tensors of an output are called in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputNames {
+    /// As those of classifiers.
+    Classifier,
+    /// As those of a decoder with queries of its own or the input's.
+    Queries,
+    /// As those of a language model, which projects with its embedding.
+    Language,
 }
 
 /// The latents themselves: `(batch, NUM_LATENTS, LATENT_DIM)`.
@@ -55,22 +80,22 @@ impl Part for Latents {
 
 impl Output for Latents {
     type Part<S: Spec> = Self;
-    type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T> =
+    type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> =
         Tensor<(B, S::NumLatents, S::LatentDim), E, D, T>;
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         _: &Parameters<Self, E, D>,
         _: &mut Record<E, D>,
-        latents: Rows<E, D>,
+        encoded: Encoded<'_, E, D>,
         _: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
-        Ok(latents)
+        Ok(encoded.latents)
     }
 
-    fn typed<S: Spec, B: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+    fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
         result: Rows<E, D>,
         tape: T,
-    ) -> Result<Self::Tensor<S, B, E, D, T>, D::Err> {
+    ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err> {
         ops::typed(result, tape)
     }
 }
@@ -112,24 +137,24 @@ impl<S: Spec, C: ConstDim> Part for MeanPoolPart<S, C> {
 
 impl<C: ConstDim> Output for MeanPool<C> {
     type Part<S: Spec> = MeanPoolPart<S, C>;
-    type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
+    type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
         record: &mut Record<E, D>,
-        latents: Rows<E, D>,
+        encoded: Encoded<'_, E, D>,
         _: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
         let view = parameters.view();
-        let mean = D::try_mean(record, latents)?;
+        let mean = D::try_mean(record, encoded.latents)?;
         let mean = view.norm.try_forward(record, mean)?;
         view.linear.try_forward(record, mean)
     }
 
-    fn typed<S: Spec, B: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+    fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
         result: Rows<E, D>,
         tape: T,
-    ) -> Result<Self::Tensor<S, B, E, D, T>, D::Err> {
+    ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err> {
         ops::typed(D::try_squeeze(result)?, tape)
     }
 }
@@ -175,26 +200,26 @@ impl<S: Spec, C: ConstDim> Part for ClassQueryPart<S, C> {
 
 impl<C: ConstDim> Output for ClassQuery<C> {
     type Part<S: Spec> = ClassQueryPart<S, C>;
-    type Tensor<S: Spec, B: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
+    type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
         record: &mut Record<E, D>,
-        latents: Rows<E, D>,
+        encoded: Encoded<'_, E, D>,
         dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
         let view = parameters.view();
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
-        let context = Context::of_rows(record, latents, None, attend)?;
+        let context = Context::of_rows(record, encoded.latents, None, attend)?;
         let query = D::try_repeat(record, ops::matrix(view.query), context.batch())?;
         let query = view.block.try_cross(record, query, &context, dropout.feed_forward)?;
         view.linear.try_forward(record, query)
     }
 
-    fn typed<S: Spec, B: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+    fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
         result: Rows<E, D>,
         tape: T,
-    ) -> Result<Self::Tensor<S, B, E, D, T>, D::Err> {
+    ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err> {
         ops::typed(D::try_squeeze(result)?, tape)
     }
 }

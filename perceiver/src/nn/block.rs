@@ -22,16 +22,18 @@ pub struct BlockView<M, V> {
     /// The attention layer.
     pub attention: AttentionView<M, V>,
     /// Normalises the input of the feed-forward layer.
-    pub feed_forward_norm: NormView<V>,
+    pub feed_forward_norm: Option<NormView<V>>,
     /// The feed-forward layer.
-    pub feed_forward: FeedForwardView<M, V>,
+    pub feed_forward: Option<FeedForwardView<M, V>>,
+    /// Whether the result of the attention is added to the rows, or replaces them.
+    pub residual: bool,
 }
 
 impl<M, V> BlockView<M, V> {
     /// Reads a block.
     pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
-        BlockShape { dim, context, heads, bias, mlp }: BlockShape,
+        BlockShape { dim, context, heads, bias, mlp, residual }: BlockShape,
     ) -> Self {
         Self {
             norm: source.within(format_args!("norm"), |source| NormView::read(source, dim)),
@@ -42,18 +44,23 @@ impl<M, V> BlockView<M, V> {
             attention: source.within(format_args!("attention"), |source| {
                 AttentionView::read(source, dim, context.unwrap_or(dim), heads, bias)
             }),
-            feed_forward_norm: source
-                .within(format_args!("feed_forward_norm"), |source| NormView::read(source, dim)),
-            feed_forward: source.within(format_args!("feed_forward"), |source| {
-                FeedForwardView::read(source, dim, mlp)
+            feed_forward_norm: mlp.map(|_| {
+                source
+                    .within(format_args!("feed_forward_norm"), |source| NormView::read(source, dim))
             }),
+            feed_forward: mlp.map(|mlp| {
+                source.within(format_args!("feed_forward"), |source| {
+                    FeedForwardView::read(source, dim, mlp)
+                })
+            }),
+            residual,
         }
     }
 }
 
 /// The number of parameters of a block.
 pub(crate) const fn parameters(shape: BlockShape) -> usize {
-    let BlockShape { dim, context, heads, bias, mlp } = shape;
+    let BlockShape { dim, context, heads, bias, mlp, .. } = shape;
     let attention = match context {
         None => attention::parameters(dim, dim, heads, bias),
         Some(context) => {
@@ -61,8 +68,14 @@ pub(crate) const fn parameters(shape: BlockShape) -> usize {
             attention.saturating_add(norm::parameters(context))
         }
     };
-    let norms = norm::parameters(dim).saturating_mul(2);
-    attention.saturating_add(norms).saturating_add(feed_forward::parameters(dim, mlp))
+    let attention = attention.saturating_add(norm::parameters(dim));
+    match mlp {
+        None => attention,
+        Some(mlp) => {
+            let norm = norm::parameters(dim);
+            attention.saturating_add(norm).saturating_add(feed_forward::parameters(dim, mlp))
+        }
+    }
 }
 
 impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
@@ -83,7 +96,10 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
         };
         let query = self.norm.try_forward(record, x.clone())?;
         let branch = self.attention.try_attend_context(record, query, norm_context, context)?;
-        let x = D::try_residual(record, x, branch, 0.0)?;
+        let x = match self.residual {
+            true => D::try_residual(record, x, branch, 0.0)?,
+            false => branch,
+        };
         self.try_feed_forward(record, x, feed_forward_dropout)
     }
 
@@ -111,8 +127,11 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
         x: Rows<E, D>,
         dropout: f64,
     ) -> Result<Rows<E, D>, D::Err> {
-        let rows = self.feed_forward_norm.try_forward(record, x.clone())?;
-        let branch = self.feed_forward.try_forward(record, rows)?;
+        let (Some(norm), Some(feed_forward)) = (&self.feed_forward_norm, &self.feed_forward) else {
+            return Ok(x);
+        };
+        let rows = norm.try_forward(record, x.clone())?;
+        let branch = feed_forward.try_forward(record, rows)?;
         D::try_residual(record, x, branch, dropout)
     }
 }

@@ -5,14 +5,16 @@
 pub struct BlockShape {
     /// The dimension of the rows that the block updates.
     pub dim: usize,
-    /// The dimension of the context. `None` for self attention.
+    /// The dimension of what they attend to; `None` if they attend to themselves.
     pub context: Option<usize>,
-    /// The heads of the attention layer.
+    /// The heads of the attention.
     pub heads: Heads,
-    /// Which linear maps of the attention layer have a bias.
+    /// Which linear maps of the attention have a bias.
     pub bias: AttentionBias,
-    /// The feed-forward layer.
-    pub mlp: Mlp,
+    /// The feed-forward; `None` if there is none.
+    pub mlp: Option<Mlp>,
+    /// Whether the result of the attention is added to the rows, or replaces them.
+    pub residual: bool,
 }
 
 /// The heads of an attention layer.

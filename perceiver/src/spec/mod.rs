@@ -52,6 +52,8 @@ pub trait Spec: Clone + Debug + 'static {
     const ATTN_BIAS: AttentionBias = AttentionBias::OUTPUT;
     /// The feed-forward layer of each block.
     const FEED_FORWARD: Mlp = Mlp::GEGLU;
+    /// The block in which the queries of an output attend to the latents; `None` for the family's own.
+    const DECODER: Option<BlockShape> = None;
     /// Which layers share their weights.
     const SHARE: Share = Share::None;
     /// The axis over which the weights of the cross attentions sum to 1.
@@ -192,7 +194,8 @@ impl Numbers {
             context: None,
             heads: S::LATENT_HEADS,
             bias: S::ATTN_BIAS,
-            mlp: S::FEED_FORWARD,
+            mlp: Some(S::FEED_FORWARD),
+            residual: true,
         };
         Self {
             num_latents: S::NumLatents::SIZE,
@@ -203,13 +206,16 @@ impl Numbers {
             cross_attends: S::CROSS_ATTENDS,
             self_per_cross_attn: S::SELF_PER_CROSS_ATTN,
             cross: BlockShape { context: Some(token_dim), heads: S::CROSS_HEADS, ..latent },
-            decoder: BlockShape {
-                context: Some(S::LatentDim::SIZE),
-                heads: match S::FAMILY {
-                    Family::PerceiverPytorch => S::CROSS_HEADS,
-                    Family::Transformers => Heads::new(1, S::LatentDim::SIZE),
+            decoder: match S::DECODER {
+                Some(decoder) => decoder,
+                None => BlockShape {
+                    context: Some(S::LatentDim::SIZE),
+                    heads: match S::FAMILY {
+                        Family::PerceiverPytorch => S::CROSS_HEADS,
+                        Family::Transformers => Heads::new(1, S::LatentDim::SIZE),
+                    },
+                    ..latent
                 },
-                ..latent
             },
             latent,
             cross_softmax: S::CROSS_SOFTMAX,

@@ -3,16 +3,22 @@
 mod perceiver_pytorch;
 mod transformers;
 
-use perceiver_pytorch::PERCEIVER_PYTORCH;
-use transformers::TRANSFORMERS;
+use perceiver_pytorch::{PERCEIVER_IO, PERCEIVER_PYTORCH};
+use transformers::{TRANSFORMERS, TRANSFORMERS_LANGUAGE};
 
+use crate::model::OutputNames;
 use crate::spec::Family;
 
-/// The layout of a family's checkpoints.
-pub(super) fn of(family: Family) -> &'static Layout {
-    match family {
-        Family::PerceiverPytorch => &PERCEIVER_PYTORCH,
-        Family::Transformers => &TRANSFORMERS,
+/// The layout of the checkpoints of a family's model with such an output, in which all or just some layers begin with a
+/// cross attention.
+pub(super) fn of(family: Family, output: OutputNames, only_some_cross: bool) -> &'static Layout {
+    match (family, output) {
+        (Family::PerceiverPytorch, OutputNames::Classifier) if !only_some_cross => {
+            &PERCEIVER_PYTORCH
+        }
+        (Family::PerceiverPytorch, _) => &PERCEIVER_IO,
+        (Family::Transformers, OutputNames::Language) => &TRANSFORMERS_LANGUAGE,
+        (Family::Transformers, _) => &TRANSFORMERS,
     }
 }
 
@@ -24,7 +30,7 @@ pub(crate) fn part_name(ours: &str) -> String {
 /// The names of tensors in a family of checkpoints.
 pub(crate) struct Layout {
     /// The names that differ from this library's.
-    rules: &'static [Rule],
+    rules: &'static [&'static [Rule]],
     /// The names used by older releases, each with its current name.
     older: &'static [(&'static str, &'static str)],
 }
@@ -55,7 +61,7 @@ impl Layout {
             let names = theirs.map(|theirs| renamed(ours, rule.ours, theirs));
             names.collect::<Option<Vec<String>>>()
         };
-        let found = self.rules.iter().find_map(renamed);
+        let found = self.rules.iter().copied().flatten().find_map(renamed);
         found.unwrap_or_else(|| vec![ours.into()])
     }
 
@@ -113,10 +119,10 @@ mod tests {
     #[test]
     fn a_tensor_may_be_split_in_files() {
         let layout = Layout {
-            rules: &[Rule {
+            rules: &[&[Rule {
                 ours: "layers.{}.attention.to_kv",
                 theirs: &["block.{}.key", "block.{}.value"],
-            }],
+            }]],
             older: &[],
         };
         assert_eq!(

@@ -4,7 +4,7 @@ use super::{Layout, rule};
 
 /// The names in perceiver-pytorch's `state_dict`.
 pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
-    rules: &[
+    rules: &[&[
         rule("layers.{}.cross.norm", &["layers.{}.cross_attn.norm"]),
         rule("layers.{}.cross.norm_context", &["layers.{}.cross_attn.norm_context"]),
         rule("layers.{}.cross.attention", &["layers.{}.cross_attn.fn"]),
@@ -18,13 +18,38 @@ pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
         rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
         rule("output.norm", &["to_logits.1"]),
         rule("output.linear", &["to_logits.2"]),
-    ],
+    ]],
     // Releases 0.8 to 0.10 name the parts of a layer by number.
     older: &[
         ("layers.{}.0", "layers.{}.cross_attn"),
         ("layers.{}.1", "layers.{}.cross_ff"),
         ("layers.{}.2", "layers.{}.self_attns"),
     ],
+};
+
+/// The names in the `state_dict` of `PerceiverIO`.
+pub(super) static PERCEIVER_IO: Layout = Layout {
+    rules: &[&[
+        rule("layers.0.cross.norm", &["cross_attend_block.cross_attn.norm"]),
+        rule("layers.0.cross.norm_context", &["cross_attend_block.cross_attn.norm_context"]),
+        rule("layers.0.cross.attention", &["cross_attend_block.cross_attn.fn"]),
+        rule("layers.0.cross.feed_forward_norm", &["cross_attend_block.cross_ff.norm"]),
+        rule("layers.0.cross.feed_forward.expand", &["cross_attend_block.cross_ff.fn.net.0"]),
+        rule("layers.0.cross.feed_forward.contract", &["cross_attend_block.cross_ff.fn.net.2"]),
+        rule("layers.{}.latent.{}.norm", &["layers.{}.self_attns.{}.0.norm"]),
+        rule("layers.{}.latent.{}.attention", &["layers.{}.self_attns.{}.0.fn"]),
+        rule("layers.{}.latent.{}.feed_forward_norm", &["layers.{}.self_attns.{}.1.norm"]),
+        rule("layers.{}.latent.{}.feed_forward.expand", &["layers.{}.self_attns.{}.1.fn.net.0"]),
+        rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
+        rule("output.block.norm", &["decoder_cross_attn.norm"]),
+        rule("output.block.norm_context", &["decoder_cross_attn.norm_context"]),
+        rule("output.block.attention", &["decoder_cross_attn.fn"]),
+        rule("output.block.feed_forward_norm", &["decoder_ff.norm"]),
+        rule("output.block.feed_forward.expand", &["decoder_ff.fn.net.0"]),
+        rule("output.block.feed_forward.contract", &["decoder_ff.fn.net.2"]),
+        rule("output.linear", &["to_logits"]),
+    ]],
+    older: &[],
 };
 
 #[cfg(test)]

@@ -1,0 +1,183 @@
+//! Outputs with a row for each of several queries.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use dfdx::prelude::*;
+
+use super::output::{Encoded, Output, OutputNames};
+use crate::nn::{BlockView, Context, LinearView, ParameterSource, Parameters, Part, block, linear};
+use crate::ops::{self, Attend, Record, Rows};
+use crate::spec::{Dropout, Numbers, Spec};
+use crate::{Device, WrongSize};
+
+/// An output with a row for each query: the queries attend to the latents, and what each becomes is projected
+/// (Perceiver IO, arXiv 2107.14795, section 3.2). The block is the spec's `DECODER`; `Q` says where queries come from, `P`
+/// to what they are projected.
+#[derive(Clone, Copy, Debug)]
+pub struct Queries<Q, P>(PhantomData<(Q, P)>);
+
+/// Where queries come from.
+pub trait QuerySource: Clone + Debug + 'static {
+    /// The number of learned queries; `None` if they come with the input.
+    const LEARNED: Option<usize>;
+    /// The number of queries, if `L` come with the input.
+    type Rows<L: Dim>: Dim;
+}
+
+/// `N` learned queries.
+#[derive(Clone, Copy, Debug)]
+pub struct Learned<N>(PhantomData<N>);
+
+impl<N: ConstDim> QuerySource for Learned<N> {
+    const LEARNED: Option<usize> = Some(N::SIZE);
+    type Rows<L: Dim> = N;
+}
+
+/// Queries that are given with the input, or are its tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Given;
+
+impl QuerySource for Given {
+    const LEARNED: Option<usize> = None;
+    type Rows<L: Dim> = L;
+}
+
+/// What the rows of an output are projected to.
+pub trait Projection: Clone + Debug + 'static {
+    /// The width of the result.
+    type Dim: ConstDim;
+    /// How.
+    const KIND: ProjectionKind;
+}
+
+/// How the rows of an output are projected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProjectionKind {
+    /// By a linear layer.
+    Linear,
+    /// By the embedding of the input's ids, transposed, with a bias of its own.
+    Embedding,
+    /// Not at all.
+    None,
+}
+
+/// Projects to `N` numbers with a linear layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Project<N>(PhantomData<N>);
+
+impl<N: ConstDim> Projection for Project<N> {
+    type Dim = N;
+    const KIND: ProjectionKind = ProjectionKind::Linear;
+}
+
+/// Projects to the `Vocab` ids of the input with its embedding.
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectEmbedding<Vocab>(PhantomData<Vocab>);
+
+impl<N: ConstDim> Projection for ProjectEmbedding<N> {
+    type Dim = N;
+    const KIND: ProjectionKind = ProjectionKind::Embedding;
+}
+
+/// Leaves the `N` numbers of a query as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct NoProjection<N>(PhantomData<N>);
+
+impl<N: ConstDim> Projection for NoProjection<N> {
+    type Dim = N;
+    const KIND: ProjectionKind = ProjectionKind::None;
+}
+
+/// [`Queries`], as a part of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct QueriesPart<S, Q, P>(PhantomData<(S, Q, P)>);
+
+/// The parameters of [`Queries`].
+#[derive(Clone, Debug)]
+pub struct QueriesView<M, V> {
+    /// The learned queries, `(queries, dim)`.
+    pub query: Option<M>,
+    /// Attends from the queries to the latents.
+    pub block: BlockView<M, V>,
+    /// The projection, if it is a linear layer.
+    pub linear: Option<LinearView<M, V>>,
+    /// The bias of a projection with the embedding, `(vocab,)`.
+    pub bias: Option<V>,
+}
+
+impl<S: Spec, Q: QuerySource, P: Projection> Part for QueriesPart<S, Q, P> {
+    type View<M, V> = QueriesView<M, V>;
+    const PARAMETERS: usize = {
+        let decoder = Numbers::of::<S>().decoder;
+        let queries = match Q::LEARNED {
+            Some(count) => count.saturating_mul(decoder.dim),
+            None => 0,
+        };
+        let projection = match P::KIND {
+            ProjectionKind::Linear => linear::parameters(decoder.dim, P::Dim::SIZE, true),
+            ProjectionKind::Embedding => P::Dim::SIZE,
+            ProjectionKind::None => 0,
+        };
+        block::parameters(decoder).saturating_add(queries).saturating_add(projection)
+    };
+
+    fn read<R: ParameterSource>(source: &mut R) -> QueriesView<R::Matrix, R::Vector> {
+        source.start_as(S::FAMILY);
+        let (decoder, width) = (Numbers::of::<S>().decoder, P::Dim::SIZE);
+        QueriesView {
+            query: Q::LEARNED.map(|count| source.embedding("query", count, decoder.dim)),
+            block: source.within(format_args!("block"), |source| BlockView::read(source, decoder)),
+            linear: (P::KIND == ProjectionKind::Linear).then(|| {
+                source.within(format_args!("linear"), |source| {
+                    LinearView::read(source, decoder.dim, width, true)
+                })
+            }),
+            bias: (P::KIND == ProjectionKind::Embedding)
+                .then(|| source.vector("embedding_bias", width, crate::nn::Init::Zeros)),
+        }
+    }
+}
+
+impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
+    type Part<S: Spec> = QueriesPart<S, Q, P>;
+    type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> =
+        Tensor<(B, Q::Rows<L>, P::Dim), E, D, T>;
+    const NAMES: OutputNames = match P::KIND {
+        ProjectionKind::Embedding => OutputNames::Language,
+        ProjectionKind::Linear | ProjectionKind::None => OutputNames::Queries,
+    };
+
+    fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
+        parameters: &Parameters<Self::Part<S>, E, D>,
+        record: &mut Record<E, D>,
+        encoded: Encoded<'_, E, D>,
+        dropout: Dropout,
+    ) -> Result<Rows<E, D>, D::Err> {
+        let view = parameters.view();
+        let Encoded { latents, queries, embedding } = encoded;
+        let attend = Attend { dropout: dropout.attention, ..Attend::default() };
+        let context = Context::of_rows(record, latents, None, attend)?;
+        let queries = match (view.query, queries) {
+            (Some(query), _) => D::try_repeat(record, ops::matrix(query), context.batch())?,
+            (None, Some(queries)) => queries,
+            (None, None) => return Err(D::Err::wrong_size()),
+        };
+        let rows = view.block.try_cross(record, queries, &context, dropout.feed_forward)?;
+        match (P::KIND, view.linear, embedding) {
+            (ProjectionKind::None, ..) => Ok(rows),
+            (ProjectionKind::Linear, Some(linear), _) => linear.try_forward(record, rows),
+            (ProjectionKind::Embedding, _, Some(embedding)) => {
+                D::try_linear(record, rows, embedding, view.bias)
+            }
+            _ => Err(D::Err::wrong_size()),
+        }
+    }
+
+    fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
+        result: Rows<E, D>,
+        tape: T,
+    ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err> {
+        ops::typed(result, tape)
+    }
+}
