@@ -121,6 +121,15 @@ pub fn missing_extent() -> String {
         .into()
 }
 
+pub fn queries_of_input() -> String {
+    "`queries: Input` needs an input of tokens: `Text`, or one axis and no position encoding".into()
+}
+
+pub fn no_embedding() -> String {
+    "`project: Embedding` needs an input with an embedding: `input: Text { vocab: .., max_len: .., dim: .. }`"
+        .into()
+}
+
 /// `flat` keys beside the nested form that says the same.
 pub fn conflict(nested: &str, flat: &[&str]) -> String {
     let flat = list(flat.iter().copied(), "and");

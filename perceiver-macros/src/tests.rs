@@ -46,7 +46,9 @@ fn keys_are_distinct_and_their_defaults_are_in_range() {
             Kind::Count { min, max } => assert!((min..=max).contains(&value.parse().unwrap())),
             Kind::Rate => assert!((0.0..1.0).contains(&value.parse::<f64>().unwrap())),
             Kind::Flag { .. } => assert!(value.parse::<bool>().is_ok()),
-            Kind::Choice(variants) => assert!(variants.iter().any(|variant| variant.name == value)),
+            Kind::CountOr { variants, .. } | Kind::Choice(variants) => {
+                assert!(variants.iter().any(|variant| variant.name == value))
+            }
             _ => panic!("no such default: {}", key.name),
         }
     }

@@ -45,6 +45,17 @@ pub enum ForwardError<Err: Debug + Display> {
         /// The number of positions.
         max_len: usize,
     },
+    /// The queries have another batch size than the input.
+    #[error("the queries have batch size {queries}, but the input has {input}")]
+    QueryBatch {
+        /// The batch size of the queries.
+        queries: usize,
+        /// That of the input.
+        input: usize,
+    },
+    /// There are no queries.
+    #[error("there are no queries: their second dimension must not be 0")]
+    NoQueries,
     /// The device failed: it ran out of memory, or a parameter was replaced by one of a different size.
     #[error("the device failed: {0}")]
     Device(Err),
@@ -65,7 +76,9 @@ impl<Err: WrongSize> ForwardError<Err> {
             Self::MaskShape { .. }
             | Self::Empty { .. }
             | Self::Id { .. }
-            | Self::TooLong { .. } => Err::wrong_size(),
+            | Self::TooLong { .. }
+            | Self::QueryBatch { .. }
+            | Self::NoQueries => Err::wrong_size(),
         }
     }
 }

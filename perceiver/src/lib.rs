@@ -95,12 +95,16 @@ pub mod __private {
 
     pub use crate::__module as module;
     pub use crate::declare::accepts::*;
+    pub use crate::declare::queries::GivenQueries;
     pub use crate::declare::{Count, check, expect_forward, ide, size_at, token_dim};
     pub use crate::input::{Grid, Text};
-    pub use crate::model::{ClassQuery, Latents as LatentsOutput, MeanPool, Perceiver};
+    pub use crate::model::{
+        ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool, NoProjection, Perceiver,
+        Project, ProjectEmbedding, Queries,
+    };
     pub use crate::position::{Fourier, MaxFreq, Position};
     pub use crate::spec::{
-        Activation, AttentionBias, Dropout, Family, Heads, Mlp, Share, Softmax, Spec,
+        Activation, AttentionBias, BlockShape, Dropout, Family, Heads, Mlp, Share, Softmax, Spec,
     };
     pub use crate::{Device, ForwardError};
 }

@@ -33,3 +33,29 @@ perceiver! {
         output: ClassQuery(1000),
     }
 }
+
+perceiver! {
+    /// `deepmind/language-perceiver`: fills in masked bytes of text; 201,108,230 parameters (Perceiver IO, arXiv 2107.14795,
+    /// section 4.1).
+    ///
+    /// Ids are bytes of UTF-8 plus 6; below them are the special ids of `PerceiverTokenizer`: 0 pads, 3 masks, 4 begins and 5
+    /// ends a text. Texts are padded to 2,048 ids with a mask that is false there. The logits of all 2,048 positions are
+    /// returned.
+    pub struct Language {
+        family: Transformers,
+        input: Text { vocab: 262, max_len: 2048, dim: 768 },
+        num_latents: 256,
+        latent_dim: 1280,
+        qk_channels: 256,
+        v_channels: 1280,
+        depth: 1,
+        self_per_cross_attn: 26,
+        output: Queries {
+            queries: Learned([2048, 768]),
+            heads: 8,
+            qk_channels: 256,
+            v_channels: 768,
+            project: Embedding,
+        },
+    }
+}

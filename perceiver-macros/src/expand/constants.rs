@@ -5,7 +5,10 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Attribute;
 
 use super::is_text;
-use crate::model::{Extent, Family, MaxFreq, Model, Scalar, Setting, Share};
+use crate::model::{
+    Extent, Family, MaxFreq, Model, Output, Projection, Queries, QuerySource, Scalar, Setting,
+    Share,
+};
 use crate::schema::{self, Key, Kind};
 
 /// One constant for each key. These are outside the block of implementations, so that a value sees just the
@@ -99,8 +102,43 @@ fn all(model: &Model) -> Vec<Constant<'_>> {
         Has(&schema::FINAL_CLASSIFIER_HEAD, model.output.classes().is_some()),
     ]);
     constants.extend(model.output.classes().map(Is));
+    if let Output::Queries(queries) = &model.output {
+        constants.extend(of_queries(queries, model.family));
+    }
     let others = [&model.cross_attends, &model.qk_channels, &model.v_channels, &model.attn_bias];
     constants.extend(others.into_iter().flatten().map(Is));
+    constants
+}
+
+/// The constants of an output with queries.
+fn of_queries(queries: &Queries, family: Family) -> Vec<Constant<'_>> {
+    use Constant::{Derived, Setting as Is};
+    let or = |setting: &'_ Option<Setting>, key, default| match setting {
+        Some(_) => None,
+        None => Some(Derived(key, default)),
+    };
+    let is_in_transformers = family == Family::Transformers;
+    let heads = if is_in_transformers { quote!(1) } else { quote!(Self::CROSS_HEADS) };
+    let dim_head = match (&queries.qk_channels, is_in_transformers) {
+        (Some(_), _) => quote!(Self::DECODER_QK_CHANNELS / Self::DECODER_HEADS),
+        (None, true) => quote!(Self::LATENT_DIM / Self::DECODER_HEADS),
+        (None, false) => quote!(Self::CROSS_DIM_HEAD),
+    };
+    let mut constants = match &queries.source {
+        QuerySource::Learned { count, dim } => vec![Is(count), Is(dim)],
+        QuerySource::Given(dim) => vec![Is(dim)],
+        QuerySource::Input => vec![Derived(&schema::QUERY_DIM, quote!(Self::INPUT_DIM))],
+    };
+    let given = [&queries.heads, &queries.dim_head, &queries.qk_channels, &queries.v_channels];
+    constants.extend(given.into_iter().flatten().map(Is));
+    constants.extend(or(&queries.heads, &schema::DECODER_HEADS, heads));
+    constants.extend(or(&queries.dim_head, &schema::DECODER_DIM_HEAD, dim_head));
+    constants.push(Is(&queries.residual));
+    constants.push(match &queries.project {
+        Projection::Linear(dim) => Is(dim),
+        Projection::Embedding => Derived(&schema::OUTPUT_DIM, quote!(Self::VOCAB)),
+        Projection::None => Derived(&schema::OUTPUT_DIM, quote!(Self::QUERY_DIM)),
+    });
     constants
 }
 
@@ -303,14 +341,46 @@ fn widths(name: &Ident, model: &Model) -> Vec<TokenStream> {
             heads("`v_channels`", quote!(#name::V_CHANNELS), count);
         }
     }
-    let value = match (model.family, &model.v_channels, &model.qk_channels) {
-        (Family::Transformers, Some(value), _) | (Family::Transformers, None, Some(value)) => value,
-        _ => return checks,
-    };
-    let what = format!("`{}`", value.name);
-    let constant = format_ident!("{}", value.key.name.to_uppercase());
-    let arguments = quote!(#what, "`latent_dim`", #name::LATENT_DIM, #name::#constant);
-    checks.push(call("equal", &value.value.tokens, &arguments));
+    if let Output::Queries(queries) = &model.output {
+        let count = match (&queries.heads, model.family) {
+            (None, Family::PerceiverPytorch) => Some(&model.cross_heads),
+            (heads, _) => heads.as_ref(),
+        };
+        let is_divided = queries.dim_head.is_none() && model.family == Family::Transformers;
+        let widths = [
+            (queries.qk_channels.is_some(), "`qk_channels`", quote!(#name::DECODER_QK_CHANNELS)),
+            (queries.v_channels.is_some(), "`v_channels`", quote!(#name::DECODER_V_CHANNELS)),
+            (
+                is_divided && queries.qk_channels.is_none(),
+                "`latent_dim`",
+                quote!(#name::LATENT_DIM),
+            ),
+        ];
+        for (_, what, width) in widths.into_iter().filter(|(is_divided, ..)| *is_divided) {
+            if let Some(count) = count {
+                heads(what, width, count);
+            }
+        }
+        if let (Projection::Embedding, QuerySource::Learned { dim, .. } | QuerySource::Given(dim)) =
+            (&queries.project, &queries.source)
+        {
+            let arguments = quote! {
+                "the dimension of the queries", "that of the embedding", #name::INPUT_CHANNELS,
+                "which the output is projected with", #name::QUERY_DIM
+            };
+            checks.push(call("equal", &dim.value.tokens, &arguments));
+        }
+    }
+    if model.family == Family::Transformers
+        && let Some(value) = model.v_channels.as_ref().or(model.qk_channels.as_ref())
+    {
+        let what = format!("`{}`", value.name);
+        let constant = format_ident!("{}", value.key.name.to_uppercase());
+        let arguments = quote! {
+            #what, "`latent_dim`", #name::LATENT_DIM, "to which it is added", #name::#constant
+        };
+        checks.push(call("equal", &value.value.tokens, &arguments));
+    }
     checks
 }
 
@@ -327,7 +397,9 @@ fn check(
         Kind::Positive | Kind::PerAxis => ("positive", Vec::new()),
         Kind::Base => ("base", Vec::new()),
         Kind::Rate => ("rate", Vec::new()),
-        Kind::Flag { .. } | Kind::Shape | Kind::Choice(_) => return None,
+        Kind::Flag { .. } | Kind::Shape | Kind::Rows | Kind::Choice(_) | Kind::CountOr { .. } => {
+            return None;
+        }
     };
     let limits = limits.into_iter().map(Literal::u64_unsuffixed);
     Some(call(function, written, &quote!(#what, #(#limits,)* #value)))

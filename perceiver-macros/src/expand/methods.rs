@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote_spanned};
 
-use crate::model::{Extent, Model, Scalar};
+use crate::model::{Extent, Model, Output, QuerySource, Scalar};
 
 /// What an input `I` must be: each bound has a message of its own.
 struct Bounds {
@@ -82,23 +82,111 @@ fn takes(model: &Model) -> String {
     )
 }
 
+/// `forward`, as far as it depends on the output.
+struct Forward {
+    /// The type parameters of what it takes, their type and their pattern, which is their value as well.
+    generics: TokenStream,
+    ty: TokenStream,
+    input: TokenStream,
+    output: TokenStream,
+    returns: &'static str,
+    /// What it takes besides the input.
+    takes: String,
+    /// What comes before the call of a method of the library, that method, its arguments before the dropout, and what
+    /// converts the result.
+    before: Option<TokenStream>,
+    run: TokenStream,
+    arguments: TokenStream,
+    typed: TokenStream,
+}
+
+impl Forward {
+    fn new(name: &Ident, model: &Model, input: &TokenStream, is_wrong: bool) -> Self {
+        let span = name.span();
+        let of_input = Self {
+            generics: quote_spanned!(span=> I: #input),
+            ty: quote_spanned!(span=> I),
+            input: quote_spanned!(span=> input),
+            output: quote_spanned!(span=> I::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>),
+            returns: " Returns the latents, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.",
+            takes: String::new(),
+            before: None,
+            run: quote_spanned!(span=> try_run),
+            arguments: quote_spanned!(span=> input.try_tokens()?),
+            typed: quote_spanned!(span=> I::latents),
+        };
+        let queries = match &model.output {
+            Output::Latents => return of_input,
+            Output::MeanPool(_) | Output::ClassQuery(_) => {
+                return Self {
+                    output: quote_spanned!(span=> I::Logits<{ #name::NUM_CLASSES }>),
+                    returns: " Returns the logits, `(batch, NUM_CLASSES)`, without dropout.",
+                    typed: quote_spanned!(span=> I::logits),
+                    ..of_input
+                };
+            }
+            Output::Queries(queries) => queries,
+        };
+        match &queries.source {
+            QuerySource::Learned { .. } => Self {
+                output: quote_spanned!(span=> I::Latents<{ #name::NUM_QUERIES }, { #name::OUTPUT_DIM }>),
+                returns: " Returns a row for each query, `(batch, NUM_QUERIES, OUTPUT_DIM)`, without dropout.",
+                ..of_input
+            },
+            QuerySource::Input => Self {
+                output: quote_spanned!(span=> I::Rows<{ #name::OUTPUT_DIM }>),
+                returns: " Returns a row for each token, `(batch, tokens, OUTPUT_DIM)`, without dropout.",
+                run: quote_spanned!(span=> try_run_queries::<_, I::Tokens, _>),
+                arguments: quote_spanned!(span=> input.try_tokens()?, __::Option::None),
+                typed: quote_spanned!(span=> I::rows),
+                ..of_input
+            },
+            QuerySource::Given(dim) => {
+                let width = match dim.value.count() {
+                    Some(count) if !is_wrong => Literal::u64_unsuffixed(count).to_token_stream(),
+                    _ => quote_spanned!(span=> { #name::QUERY_DIM }),
+                };
+                let dim = dim.value.count().map_or("QUERY_DIM".into(), |dim| dim.to_string());
+                Self {
+                    generics: quote_spanned! {span=>
+                        I: #input, Q: __::GivenQueries<Self, I::Batch, I::Tape, #width, E, D>
+                    },
+                    ty: quote_spanned!(span=> (I, Q)),
+                    input: quote_spanned!(span=> (input, queries)),
+                    output: quote_spanned!(span=> Q::Outputs<{ #name::OUTPUT_DIM }>),
+                    returns: " Returns a row for each query, `(batch, queries, OUTPUT_DIM)`, without dropout.",
+                    takes: format!(
+                        " Beside this input it takes queries, `(batch, queries, {dim})`."
+                    ),
+                    before: Some(quote_spanned! {span=>
+                        let (tokens, queries) = queries.try_merge(input.try_tokens()?)?;
+                    }),
+                    run: quote_spanned!(span=> try_run_queries::<_, Q::Len, _>),
+                    arguments: quote_spanned!(span=> tokens, __::Option::Some(queries)),
+                    typed: quote_spanned!(span=> Q::outputs),
+                }
+            }
+        }
+    }
+}
+
 pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     let span = name.span();
     let Bounds { input, rest } = bounds(name, model, is_wrong);
+    let Forward {
+        generics,
+        ty,
+        input: argument,
+        output,
+        returns,
+        takes: extra,
+        before,
+        run,
+        arguments,
+        typed,
+    } = Forward::new(name, model, &input, is_wrong);
     let latents = quote_spanned!(span=> I::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>);
-    let (output, returns, typed) = match model.output.classes() {
-        Some(_) => (
-            quote_spanned!(span=> I::Logits<{ #name::NUM_CLASSES }>),
-            " Returns the logits, `(batch, NUM_CLASSES)`, without dropout.",
-            quote_spanned!(span=> I::logits),
-        ),
-        None => (
-            latents.clone(),
-            " Returns the latents, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.",
-            quote_spanned!(span=> I::latents),
-        ),
-    };
-    let takes = takes(model);
+    let takes = takes(model) + &extra;
     quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Storage<E>> #name<E, D> {
             #[doc = #returns]
@@ -107,48 +195,50 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
             ///
             /// # Panics
             /// If [`try_forward`](Self::try_forward) returns an error.
-            pub fn forward<I: #input>(&self, input: I) -> #output
+            pub fn forward<#generics>(&self, #argument: #ty) -> #output
             where
                 D: __::Device<E>,
                 #rest,
             {
-                __::expect_forward(self.try_forward(input))
+                __::expect_forward(self.try_forward(#argument))
             }
 
             /// [`forward`](Self::forward) with dropout at the declared rates if the input has a tape.
             ///
             /// # Panics
             /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
-            pub fn forward_mut<I: #input>(&mut self, input: I) -> #output
+            pub fn forward_mut<#generics>(&mut self, #argument: #ty) -> #output
             where
                 D: __::Device<E>,
                 #rest,
             {
-                __::expect_forward(self.try_forward_mut(input))
+                __::expect_forward(self.try_forward_mut(#argument))
             }
 
             /// Fallible version of [`forward`](Self::forward).
             ///
             /// # Errors
             /// If the batch or an axis is empty, the mask has another size than the input, or the device runs out of memory.
-            pub fn try_forward<I: #input>(&self, input: I) -> __::Result<#output, __::ForwardError<D::Err>>
+            pub fn try_forward<#generics>(&self, #argument: #ty) -> __::Result<#output, __::ForwardError<D::Err>>
             where
                 D: __::Device<E>,
                 #rest,
             {
-                self.perceiver.try_run(input.try_tokens()?, __::Dropout::NONE).map(#typed)
+                #before
+                self.perceiver.#run(#arguments, __::Dropout::NONE).map(#typed)
             }
 
             /// Fallible version of [`forward_mut`](Self::forward_mut).
             ///
             /// # Errors
             /// Same as [`try_forward`](Self::try_forward).
-            pub fn try_forward_mut<I: #input>(&mut self, input: I) -> __::Result<#output, __::ForwardError<D::Err>>
+            pub fn try_forward_mut<#generics>(&mut self, #argument: #ty) -> __::Result<#output, __::ForwardError<D::Err>>
             where
                 D: __::Device<E>,
                 #rest,
             {
-                self.perceiver.try_run(input.try_tokens()?, <#name as __::Spec>::DROPOUT).map(#typed)
+                #before
+                self.perceiver.#run(#arguments, <#name as __::Spec>::DROPOUT).map(#typed)
             }
 
             /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
@@ -177,26 +267,26 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
             }
         }
 
-        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::Module<I> for #name<E, D>
+        impl<E: __::Dtype, D: __::Device<E>, #generics> __::Module<#ty> for #name<E, D>
         where
             #rest,
         {
             type Output = #output;
             type Error = D::Err;
 
-            fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
+            fn try_forward(&self, input: #ty) -> __::Result<Self::Output, D::Err> {
                 #name::<E, D>::try_forward(self, input).map_err(__::ForwardError::into_device_error)
             }
         }
 
-        impl<E: __::Dtype, D: __::Device<E>, I: #input> __::ModuleMut<I> for #name<E, D>
+        impl<E: __::Dtype, D: __::Device<E>, #generics> __::ModuleMut<#ty> for #name<E, D>
         where
             #rest,
         {
             type Output = #output;
             type Error = D::Err;
 
-            fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
+            fn try_forward_mut(&mut self, input: #ty) -> __::Result<Self::Output, D::Err> {
                 #name::<E, D>::try_forward_mut(self, input).map_err(__::ForwardError::into_device_error)
             }
         }

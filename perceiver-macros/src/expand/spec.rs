@@ -3,7 +3,10 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
 
-use crate::model::{Extent, Family, FeedForward, MaxFreq, Model, Output, Share};
+use crate::model::{
+    DecoderFeedForward, Extent, Family, FeedForward, MaxFreq, Model, Output, Projection, Queries,
+    QuerySource, Share,
+};
 
 pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     let span = name.span();
@@ -14,9 +17,10 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
         _ => quote_spanned!(span=> __::Grid<{ #name::INPUT_AXIS }, { #name::INPUT_CHANNELS }>),
     };
     let classes = quote_spanned!(span=> __::Const<{ #name::NUM_CLASSES }>);
-    let output = match model.output {
+    let output = match &model.output {
         Output::MeanPool(_) => quote_spanned!(span=> __::MeanPool<#classes>),
         Output::ClassQuery(_) => quote_spanned!(span=> __::ClassQuery<#classes>),
+        Output::Queries(queries) => self::queries(name, queries),
         Output::Latents => quote_spanned!(span=> __::LatentsOutput),
     };
     let max_freq = match &model.input.position.max_freq {
@@ -57,14 +61,14 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     };
     let attn_bias =
         attn_bias.map(|bias| quote_spanned!(span=> const ATTN_BIAS: __::AttentionBias = #bias;));
-    let feed_forward = model.feed_forward.as_ref().map(|FeedForward { activation, mult, bias }| {
-        let activation = Ident::new(activation, span);
-        let (mult, bias) = (&mult.tokens, &bias.tokens);
-        quote_spanned! {span=>
-            const FEED_FORWARD: __::Mlp =
-                __::Mlp { activation: __::Activation::#activation, mult: #mult, bias: #bias };
-        }
+    let feed_forward = model.feed_forward.as_ref().map(|feed_forward| {
+        let mlp = mlp(name, feed_forward);
+        quote_spanned!(span=> const FEED_FORWARD: __::Mlp = #mlp;)
     });
+    let decoder = match &model.output {
+        Output::Queries(queries) => Some(decoder(name, queries)),
+        Output::MeanPool(_) | Output::ClassQuery(_) | Output::Latents => None,
+    };
     quote_spanned! {span=>
         impl __::Spec for #name {
             const NAME: &'static __::str = ::core::stringify!(#name);
@@ -81,10 +85,66 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
             const LATENT_HEADS: __::Heads = __::Heads::new(#name::LATENT_HEADS, #name::LATENT_DIM_HEAD)#values;
             #attn_bias
             #feed_forward
+            #decoder
             const SHARE: __::Share = #share;
             const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(#name::INVERTED_CROSS_ATTN);
             const DROPOUT: __::Dropout =
                 __::Dropout { attention: #name::ATTN_DROPOUT, feed_forward: #name::FF_DROPOUT };
         }
+    }
+}
+
+fn mlp(name: &Ident, FeedForward { activation, mult, bias }: &FeedForward) -> TokenStream {
+    let span = name.span();
+    let activation = Ident::new(activation, span);
+    let (mult, bias) = (&mult.tokens, &bias.tokens);
+    quote_spanned! {span=>
+        __::Mlp { activation: __::Activation::#activation, mult: #mult, bias: #bias }
+    }
+}
+
+/// The type of an output with queries.
+fn queries(name: &Ident, queries: &Queries) -> TokenStream {
+    let span = name.span();
+    let source = match queries.source {
+        QuerySource::Learned { .. } => {
+            quote_spanned!(span=> __::Learned<__::Const<{ #name::NUM_QUERIES }>>)
+        }
+        QuerySource::Given(_) | QuerySource::Input => quote_spanned!(span=> __::Given),
+    };
+    let project = match queries.project {
+        Projection::Linear(_) => quote_spanned!(span=> __::Project),
+        Projection::Embedding => quote_spanned!(span=> __::ProjectEmbedding),
+        Projection::None => quote_spanned!(span=> __::NoProjection),
+    };
+    quote_spanned!(span=> __::Queries<#source, #project<__::Const<{ #name::OUTPUT_DIM }>>>)
+}
+
+/// The block in which queries attend to the latents.
+fn decoder(name: &Ident, queries: &Queries) -> TokenStream {
+    let span = name.span();
+    let values = queries
+        .v_channels
+        .as_ref()
+        .map(|_| quote_spanned!(span=> .with_values(#name::DECODER_V_CHANNELS)));
+    let mlp = match &queries.feed_forward {
+        DecoderFeedForward::Same => {
+            quote_spanned!(span=> __::Option::Some(<#name as __::Spec>::FEED_FORWARD))
+        }
+        DecoderFeedForward::None => quote_spanned!(span=> __::Option::None),
+        DecoderFeedForward::Own(own) => {
+            let mlp = mlp(name, own);
+            quote_spanned!(span=> __::Option::Some(#mlp))
+        }
+    };
+    quote_spanned! {span=>
+        const DECODER: __::Option<__::BlockShape> = __::Option::Some(__::BlockShape {
+            dim: #name::QUERY_DIM,
+            context: __::Option::Some(#name::LATENT_DIM),
+            heads: __::Heads::new(#name::DECODER_HEADS, #name::DECODER_DIM_HEAD)#values,
+            bias: <#name as __::Spec>::ATTN_BIAS,
+            mlp: #mlp,
+            residual: #name::QUERY_RESIDUAL,
+        });
     }
 }

@@ -1,19 +1,21 @@
 //! A declaration as a model: typed, with every key known, every literal in range and every default filled in.
 
 mod cycles;
+mod output;
 mod section;
 mod value;
 
 use proc_macro2::Ident;
 use syn::Attribute;
 
+pub use output::{DecoderFeedForward, FeedForward, Output, Projection, Queries, QuerySource};
 pub use section::Setting;
 pub use value::Scalar;
 
 use crate::grammar::Declaration;
 use crate::messages;
 use crate::report::Report;
-use crate::schema::{self, FLAT_INPUT, FLAT_OUTPUT, Key};
+use crate::schema::{self, FLAT_INPUT, Key};
 use section::{Field, Section};
 use value::Read;
 
@@ -55,13 +57,6 @@ pub enum Share {
     Variant(&'static str),
 }
 
-pub struct FeedForward {
-    /// A variant of the library's `Activation`.
-    pub activation: &'static str,
-    pub mult: Scalar,
-    pub bias: Scalar,
-}
-
 /// A tensor `(batch, axis 1, .., channels)`.
 pub struct Input {
     pub extent: Extent,
@@ -95,24 +90,6 @@ pub enum MaxFreq {
     Same(Setting),
     /// One for each.
     PerAxis { docs: Vec<Attribute>, values: Vec<Scalar> },
-}
-
-pub enum Output {
-    /// Logits.
-    MeanPool(Setting),
-    /// Logits, too.
-    ClassQuery(Setting),
-    Latents,
-}
-
-impl Output {
-    /// The number of classes, of a classifier.
-    pub fn classes(&self) -> Option<&Setting> {
-        match self {
-            Self::MeanPool(classes) | Self::ClassQuery(classes) => Some(classes),
-            Self::Latents => None,
-        }
-    }
 }
 
 /// The keys of an input, in one of the two forms in which they can be given.
@@ -171,7 +148,7 @@ impl Model {
         };
         let in_transformers = |default| (family == Family::Transformers).then_some(default);
         let input = Input::new(&root, name, report);
-        let output = Output::new(&root, report);
+        let output = Output::new(&root, &input, name, report);
         if root.is_given(&schema::SHARE) {
             exclude(&root, &schema::SHARE, &[&schema::WEIGHT_TIE_LAYERS], report);
         }
@@ -222,7 +199,8 @@ impl Model {
             qk_channels,
             v_channels: root.optional(&schema::V_CHANNELS),
             attn_bias: root.optional(&schema::ATTN_BIAS),
-            feed_forward: FeedForward::new(&root, family, name, report),
+            feed_forward: FeedForward::new(&root, &schema::FEED_FORWARD, name, report)
+                .or_else(|| FeedForward::of_family(family)),
         };
         cycles::break_cycles(&declaration.name, &mut model.settings(), report);
         model
@@ -260,9 +238,7 @@ impl Model {
         if let Share::Tied(tied) = &mut self.share {
             settings.push(tied);
         }
-        if let Output::MeanPool(classes) | Output::ClassQuery(classes) = &mut self.output {
-            settings.push(classes);
-        }
+        settings.extend(self.output.settings());
         settings
     }
 }
@@ -283,7 +259,7 @@ impl Input {
             exclude(root, &schema::INPUT, FLAT_INPUT, report);
         }
         match root.choice(&schema::INPUT) {
-            Some((_, Some(dim), _)) => Self::tokens(dim.clone()),
+            Some((_, [dim], _)) => Self::tokens(dim.clone()),
             Some((variant, _, Some(text))) if variant.name == "Text" => {
                 for key in [&schema::VOCAB, &schema::MAX_LEN, &schema::TEXT_DIM] {
                     text.require(key, name, report);
@@ -428,56 +404,6 @@ impl Position {
             bands: if root.is_given(FLAT.bands) { given.bands } else { none.bands },
             max_freq: if root.is_given(FLAT.max_freq) { given.max_freq } else { none.max_freq },
             base: given.base,
-        }
-    }
-}
-
-impl Output {
-    fn new(root: &Section, report: &mut Report) -> Self {
-        if root.is_given(&schema::OUTPUT) {
-            exclude(root, &schema::OUTPUT, FLAT_OUTPUT, report);
-        }
-        let classes = |value: Scalar| Setting {
-            key: &schema::NUM_CLASSES,
-            name: schema::CLASSES.name,
-            is_given: true,
-            docs: Vec::new(),
-            value,
-        };
-        match root.choice(&schema::OUTPUT) {
-            Some((variant, Some(count), _)) if variant.name == "ClassQuery" => {
-                Self::ClassQuery(classes(count.clone()))
-            }
-            Some((_, Some(count), _)) => Self::MeanPool(classes(count.clone())),
-            Some(_) => Self::Latents,
-            None if root.is_on(&schema::FINAL_CLASSIFIER_HEAD) => {
-                Self::MeanPool(root.setting(&schema::NUM_CLASSES, &schema::NUM_CLASSES))
-            }
-            None => Self::Latents,
-        }
-    }
-}
-
-impl FeedForward {
-    /// `None`: the library's default.
-    fn new(root: &Section, family: Family, name: &Ident, report: &mut Report) -> Option<Self> {
-        let literal = Scalar::literal;
-        match root.choice(&schema::FEED_FORWARD) {
-            Some((variant, Some(mult), _)) => {
-                Some(Self { activation: variant.name, mult: mult.clone(), bias: literal("true") })
-            }
-            Some((variant, _, Some(section))) => {
-                section.require(&schema::MULT, name, report);
-                Some(Self {
-                    activation: variant.name,
-                    mult: section.setting(&schema::MULT, &schema::MULT).value,
-                    bias: section.setting(&schema::BIAS, &schema::BIAS).value,
-                })
-            }
-            _ if family == Family::Transformers => {
-                Some(Self { activation: "Gelu", mult: literal("1"), bias: literal("true") })
-            }
-            _ => None,
         }
     }
 }

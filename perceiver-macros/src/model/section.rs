@@ -157,13 +157,13 @@ impl Section {
     /// The variant that `key` has, with what is in it.
     pub fn choice(&self, key: &Key) -> Option<Choice<'_>> {
         match self.field(key)?.read.as_ref()? {
-            Read::Unit(variant) => Some((variant, None, None)),
-            Read::Value(variant, scalar) => Some((variant, Some(scalar), None)),
-            Read::Keys(variant, section) => Some((variant, None, Some(section))),
+            Read::Unit(variant) => Some((variant, &[], None)),
+            Read::Values(variant, values) => Some((variant, values, None)),
+            Read::Keys(variant, section) => Some((variant, &[], Some(section))),
             Read::Scalar(_) | Read::Array(_) => None,
         }
     }
 }
 
 /// A variant, and what is in its parentheses or braces.
-pub type Choice<'a> = (&'static Variant, Option<&'a Scalar>, Option<&'a Section>);
+pub type Choice<'a> = (&'static Variant, &'a [Scalar], Option<&'a Section>);

@@ -18,8 +18,8 @@ pub enum Read {
     Array(Vec<Scalar>),
     /// `Name`.
     Unit(&'static Variant),
-    /// `Name(value)`.
-    Value(&'static Variant, Scalar),
+    /// `Name(value)`, or `Name([value, ..])`.
+    Values(&'static Variant, Vec<Scalar>),
     /// `Name { key: value, .. }`.
     Keys(&'static Variant, Section),
 }
@@ -72,14 +72,20 @@ impl Scalar {
 /// Reads the value of `key`, and reports what is wrong with it.
 pub fn read(key: &'static Key, value: &Value, report: &mut Report) -> Option<Read> {
     let wrong = |tokens: TokenStream, hint| Err(Wrong { tokens, hint });
+    if let (Kind::CountOr { variants, .. }, Value::Expr(expr)) = (key.kind, value)
+        && let Some(variant) = unit(variants, expr)
+    {
+        return Some(Read::Unit(variant));
+    }
     let result = match (key.kind, value) {
         (Kind::Choice(variants), value) => return choice(key, variants, value, report),
         (_, Value::Struct(..)) => wrong(value.to_token_stream(), Hint::None),
         (kind, Value::Expr(expr)) => match (kind, strip(expr)) {
-            (Kind::Shape | Kind::PerAxis, Expr::Array(elements)) => {
+            (Kind::Shape | Kind::PerAxis | Kind::Rows, Expr::Array(elements)) => {
                 return array(key, elements, report);
             }
-            (Kind::Shape, _) => wrong(expr.to_token_stream(), Hint::None),
+            (Kind::Shape | Kind::Rows, _) => wrong(expr.to_token_stream(), Hint::None),
+            (Kind::CountOr { max, .. }, _) => scalar(Kind::Count { min: 1, max }, expr),
             (Kind::PerAxis, _) => scalar(Kind::Positive, expr),
             (kind, _) => scalar(kind, expr),
         },
@@ -266,9 +272,10 @@ fn constant(kind: Kind, expr: &Expr) -> Result<Scalar, Wrong> {
 /// Reads `[axis 1, .., channels]`, or `[number, ..]` with one for each axis.
 fn array(key: &Key, array: &ExprArray, report: &mut Report) -> Option<Read> {
     let is_shape = matches!(key.kind, Kind::Shape);
-    let (kind, lengths) = match is_shape {
-        true => (schema::WIDTH, 2..=5),
-        false => (Kind::Positive, 1..=4),
+    let (kind, lengths) = match key.kind {
+        Kind::Shape => (schema::WIDTH, 2..=5),
+        Kind::Rows => (schema::WIDTH, 2..=2),
+        _ => (Kind::Positive, 1..=4),
     };
     let count = array.elems.len();
     if !lengths.contains(&count) {
@@ -295,9 +302,11 @@ fn array(key: &Key, array: &ExprArray, report: &mut Report) -> Option<Read> {
             }
             (false, _) => wrong.hint.text(),
         };
-        let what = match is_axis {
-            true => format!("axis {}", index + 1),
-            false => "the number of channels".into(),
+        let what = match (key.kind, is_axis, index) {
+            (Kind::Rows, _, 0) => "the number of queries".into(),
+            (Kind::Rows, ..) => "the dimension of the queries".into(),
+            (_, true, _) => format!("axis {}", index + 1),
+            (_, false, _) => "the number of channels".into(),
         };
         let expected = kind.expected();
         let message = messages::wrong_element(&what, key.name, &expected, &wrong.tokens, hint);
@@ -355,7 +364,8 @@ fn choice(
             };
             let read = read(key, &Value::Expr(call.args[0].clone()), report);
             match read? {
-                Read::Scalar(scalar) => Some(Read::Value(variant, scalar)),
+                Read::Scalar(scalar) => Some(Read::Values(variant, vec![scalar])),
+                Read::Array(scalars) => Some(Read::Values(variant, scalars)),
                 _ => None,
             }
         }
@@ -369,6 +379,14 @@ fn choice(
             None
         }
     }
+}
+
+/// The variant that `expr` names.
+fn unit(variants: &'static [Variant], expr: &Expr) -> Option<&'static Variant> {
+    let Expr::Path(path) = strip(expr) else {
+        return None;
+    };
+    variants.iter().find(|variant| path.path.is_ident(variant.name))
 }
 
 /// The expression inside parentheses, braces and invisible groups.

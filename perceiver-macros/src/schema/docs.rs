@@ -41,13 +41,19 @@ fn table(head: &str, keys: &[&Key], notes: &mut Vec<&'static str>) -> String {
 /// A table for each key with values that have names, and for each of those with keys of its own.
 fn nested(keys: &[&Key], tables: &mut String, notes: &mut Vec<&'static str>) {
     for key in keys {
-        let Kind::Choice(variants) = key.kind else {
+        let (Kind::Choice(variants) | Kind::CountOr { variants, .. }) = key.kind else {
             continue;
         };
-        *tables += &format!("\n| `{}` | what it is |\n| --- | --- |\n", key.name);
-        for variant in variants {
-            *tables += &format!("| `{}` | {} |\n", written(variant), variant.doc);
+        // Feed-forwards have a table already.
+        let rows: Vec<_> = variants
+            .iter()
+            .map(|variant| format!("| `{}` | {} |\n", written(variant), variant.doc))
+            .collect();
+        if rows.iter().all(|row| tables.contains(row)) {
+            continue;
         }
+        *tables += &format!("\n| `{}` | what it is |\n| --- | --- |\n", key.name);
+        *tables += &rows.concat();
         for variant in variants {
             if let Form::Keys(keys) = variant.form {
                 *tables += "\n";
@@ -99,7 +105,9 @@ fn structure(name: &str, doc: &str, keys: &[&Key], module: &mut String) {
             continue;
         };
         for variant in variants {
-            if let Form::Keys(keys) | Form::ValueOrKeys(keys) = variant.form {
+            if let Form::Keys(keys) | Form::ValueOrKeys(keys) = variant.form
+                && !module.contains(&format!("pub struct {} ", variant.name))
+            {
                 let doc = format!("The keys of `{}`: {}", variant.name, variant.doc);
                 structure(variant.name, &doc, keys, module);
             }

@@ -36,8 +36,12 @@ pub enum Kind {
     Flag { literal: bool },
     /// `[axis 1, .., channels]`, each a count; `Option<[usize; N]>`.
     Shape,
+    /// `[rows, dim]`, each a count.
+    Rows,
     /// One of several values that have names.
     Choice(&'static [Variant]),
+    /// An integer from 1 to `max`, or one of several values that have names, alone.
+    CountOr { max: u64, variants: &'static [Variant] },
 }
 
 /// What stands in for a key that is not given.
@@ -81,6 +85,11 @@ pub enum Form {
     ValueOrKeys(&'static [&'static Key]),
 }
 
+/// The key that a constant is named and documented by, if it is not the one that is written.
+const fn constant(name: &'static str, written: &Key) -> Key {
+    Key { name, kind: written.kind, default: written.default, doc: written.doc, also: &[] }
+}
+
 const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
     Key { name, kind, default, doc, also: &[] }
 }
@@ -111,6 +120,11 @@ impl Kind {
             Self::Flag { .. } => "`true` or `false`".into(),
             Self::Shape => {
                 "an array of the sizes of one to four axes and the number of channels, such as `[224, 224, 3]`".into()
+            }
+            Self::Rows => "an array of a number of queries and their dimension, such as `[16, 64]`".into(),
+            Self::CountOr { max, variants } => {
+                let names = crate::messages::list(variants.iter().map(|variant| variant.name), "or");
+                format!("an integer from 1 to {max}, {names}")
             }
             Self::Choice(variants) => {
                 let examples: Vec<_> = variants.iter().map(crate::messages::example).collect();

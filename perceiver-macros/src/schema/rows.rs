@@ -133,13 +133,17 @@ pub static SHARES: &[Variant] = &[
     Variant { name: "All", form: Form::Unit, doc: "all layers share one set of weights" },
 ];
 
-pub static FEED_FORWARDS: &[Variant] = &[
-    Variant { name: "Geglu", form: MLP, doc: "gelu with a gate" },
-    Variant { name: "Gelu", form: MLP, doc: "the exact gelu" },
-    Variant { name: "TanhGelu", form: MLP, doc: "gelu by way of tanh" },
-    Variant { name: "Relu", form: MLP, doc: "relu" },
-    Variant { name: "SquaredRelu", form: MLP, doc: "relu, squared" },
-];
+pub static FEED_FORWARDS: &[Variant] = &[GEGLU, GELU, TANH_GELU, RELU, SQUARED_RELU];
+pub static DECODER_FEED_FORWARDS: &[Variant] =
+    &[GEGLU, GELU, TANH_GELU, RELU, SQUARED_RELU, NO_FEED_FORWARD];
+
+const GEGLU: Variant = Variant { name: "Geglu", form: MLP, doc: "gelu with a gate" };
+const GELU: Variant = Variant { name: "Gelu", form: MLP, doc: "the exact gelu" };
+const TANH_GELU: Variant = Variant { name: "TanhGelu", form: MLP, doc: "gelu by way of tanh" };
+const RELU: Variant = Variant { name: "Relu", form: MLP, doc: "relu" };
+const SQUARED_RELU: Variant = Variant { name: "SquaredRelu", form: MLP, doc: "relu, squared" };
+const NO_FEED_FORWARD: Variant =
+    Variant { name: "None", form: Form::Unit, doc: "none, in `Queries` alone" };
 const MLP: Form = Form::ValueOrKeys(&[&MULT, &BIAS]);
 
 pub static INPUTS: &[Variant] = &[
@@ -180,7 +184,48 @@ pub static OUTPUTS: &[Variant] = &[
         form: Form::Value(&CLASSES),
         doc: "logits, from a learned query that attends to the latents",
     },
+    Variant {
+        name: "Queries",
+        form: Form::Keys(&[
+            &QUERIES,
+            &HEADS,
+            &DIM_HEAD,
+            &OUTPUT_QK_CHANNELS,
+            &OUTPUT_V_CHANNELS,
+            &QUERY_RESIDUAL,
+            &OUTPUT_FEED_FORWARD,
+            &PROJECT,
+        ]),
+        doc: "a row for each of several queries, which attend to the latents",
+    },
     Variant { name: "Latents", form: Form::Unit, doc: "the latents" },
+];
+
+pub static QUERY_SOURCES: &[Variant] = &[
+    Variant {
+        name: "Learned",
+        form: Form::Value(&LEARNED),
+        doc: "learned queries; the output is `(batch, rows, ..)`",
+    },
+    Variant {
+        name: "Given",
+        form: Form::Value(&GIVEN),
+        doc: "queries of this dimension that come with the input: `forward((input, queries))`",
+    },
+    Variant {
+        name: "Input",
+        form: Form::Unit,
+        doc: "the tokens of the input, which is `Text` or has one axis and no position encoding",
+    },
+];
+
+pub static PROJECTIONS: &[Variant] = &[
+    Variant {
+        name: "Embedding",
+        form: Form::Unit,
+        doc: "logits for the ids of `Text`, from its embedding",
+    },
+    Variant { name: "None", form: Form::Unit, doc: "each row stays as it is" },
 ];
 
 #[rustfmt::skip] // one key, one row
@@ -210,6 +255,38 @@ mod nested {
         .also(&["d_model", "embed_dim", "channels", "width"]);
     pub static MULT: Key = key("mult", Kind::Count { min: 1, max: 64 }, Required, "width of the hidden layer, as a multiple of the input's");
     pub static BIAS: Key = key("bias", FLAG, Value("true"), "whether the linear layers have biases");
+    pub static QUERIES: Key = key("queries", Kind::Choice(QUERY_SOURCES), Required, "queries that attend to the latents, one for each row of the output")
+        .also(&["query", "num_queries", "latents"]);
+    pub static LEARNED: Key = key("[rows, dim]", Kind::Rows, Required, "learned queries");
+    pub static GIVEN: Key = key("dim", WIDTH, Required, "dimension of each query");
+    pub static HEADS: Key = key("heads", REPEATS, Absent("that of the cross attentions; 1 in the family `Transformers`"), "number of heads with which queries attend to the latents")
+        .also(&["num_heads", "n_heads", "cross_heads", "decoder_heads"]);
+    pub static DIM_HEAD: Key = key("dim_head", WIDTH, Absent("that of the cross attentions; `latent_dim` / `heads` in the family `Transformers`"), "dimension of each of these heads")
+        .also(&["head_dim", "dim_heads", "cross_dim_head"]);
+    pub static OUTPUT_QK_CHANNELS: Key = key("qk_channels", WIDTH, Absent("heads × dimension of a head"), "width of these queries and keys of all heads together");
+    pub static OUTPUT_V_CHANNELS: Key = key("v_channels", WIDTH, Absent("that of queries and keys"), "width of these values of all heads together");
+    pub static QUERY_RESIDUAL: Key = key("query_residual", FLAG, Value("false"), "whether each query is added to what it attends to")
+        .also(&["use_query_residual", "residual"]);
+    pub static OUTPUT_FEED_FORWARD: Key = key("feed_forward", Kind::Choice(DECODER_FEED_FORWARDS), Absent("that of the other blocks"), "feed-forward after this attention")
+        .also(&["decoder_ff", "mlp", "ff"]);
+    pub static PROJECT: Key = key("project", Kind::CountOr { max: 1 << 28, variants: PROJECTIONS }, Value("None"), "dimension to which a linear layer projects each row")
+        .also(&["num_classes", "logits_dim", "output_dim", "dim", "vocab", "projection"]);
     pub static CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Required, "number of logits");
 }
 pub use nested::*;
+
+/// Keys of constants that are written under another name, or follow from others.
+#[rustfmt::skip] // one key, one row
+mod constants {
+    use super::*;
+    use crate::schema::constant;
+
+    pub static NUM_QUERIES: Key = key("num_queries", WIDTH, Required, "number of queries");
+    pub static QUERY_DIM: Key = key("query_dim", WIDTH, Required, "dimension of each query");
+    pub static OUTPUT_DIM: Key = key("output_dim", Kind::Count { min: 1, max: 1 << 28 }, Required, "dimension of each row of the output");
+    pub static DECODER_HEADS: Key = constant("decoder_heads", &HEADS);
+    pub static DECODER_DIM_HEAD: Key = constant("decoder_dim_head", &DIM_HEAD);
+    pub static DECODER_QK_CHANNELS: Key = constant("decoder_qk_channels", &OUTPUT_QK_CHANNELS);
+    pub static DECODER_V_CHANNELS: Key = constant("decoder_v_channels", &OUTPUT_V_CHANNELS);
+}
+pub use constants::*;

@@ -36,6 +36,10 @@ const RIGHT_NESTED: &[&str] = &[
     "input: Grid { axes: AXES, channels: 3, position: Fourier { bands: 6, max_freq: [8.0, 8.0] } }",
     "input: Grid { /// How many.\n axes: 2, channels: 3, position: Fourier { bands: 6, max_freq: 8, base: 2 } }",
     "family: PerceiverPytorch, input: Tokens(8), output: MeanPool(10)",
+    "input: Tokens(8), output: Queries { queries: Given(8) }",
+    "input: Tokens(8), output: Queries { queries: Learned([N, 8]), project: N }",
+    "input: Tokens(8), output: Queries { queries: Input, feed_forward: None, project: None }",
+    "input: Text { vocab: 9, max_len: 8, dim: 7 }, output: Queries { queries: Learned([8, 7]), project: Embedding }",
 ];
 
 /// Keys and values that are wrong.
@@ -222,6 +226,14 @@ const NESTED: &[&str] = &[
     "depth: 6, output: MeanPool",
     "depth: 6, output: MeanPool(0)",
     "depth: 6, output: Latents(8)",
+    "depth: 6, output: Queries",
+    "depth: 6, output: Queries { query: Given(8) }",
+    "depth: 6, output: Queries { queries: Given }",
+    "depth: 6, output: Queries { queries: Learned([8]) }",
+    "depth: 6, output: Queries { queries: Learned([0, 8]) }",
+    "depth: 6, output: Queries { queries: Given(8), project: 0 }",
+    "depth: 6, output: Queries { queries: Given(8), project: \"10\" }",
+    "depth: 6, output: Queries { queries: Given(8), query_residual: 1 }",
     "depth: 6, output: Logits(8)",
     "depth: 6, output: None",
     "depth: 6, output: 10",

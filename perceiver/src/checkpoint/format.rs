@@ -21,6 +21,7 @@ impl Format {
     pub fn new(
         numbers: &Numbers,
         family: Family,
+        is_text: bool,
         output: OutputNames,
         (axes, channels): (usize, usize),
     ) -> Self {
@@ -33,7 +34,7 @@ impl Format {
             }
         };
         Self {
-            layout: layout::of(family, output, numbers.cross_attends < numbers.depth),
+            layout: layout::of(family, is_text, output, numbers.cross_attends < numbers.depth),
             depth: Depth { stored, all },
             keys: [
                 (".cross.", numbers.cross.heads.width()),

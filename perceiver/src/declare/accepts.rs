@@ -99,6 +99,10 @@ macro_rules! model_input {
             type Logits<const CLASSES: usize>;
             /// The type of the output of `embed`, `(batch, N, DIM)`.
             type Latents<const N: usize, const DIM: usize>;
+            /// The dimension of the first axis: of the tokens, if it is the only one.
+            type Tokens: Dim;
+            /// The type of an output with a row for each token, `(batch, tokens, DIM)`.
+            type Rows<const DIM: usize>;
 
             /// Converts the input to tokens with their mask.
             ///
@@ -120,6 +124,11 @@ macro_rules! model_input {
             fn latents<const N: usize, const DIM: usize>(
                 latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
             ) -> Self::Latents<N, DIM>;
+
+            /// Converts an output with a row for each token to its type here.
+            fn rows<const DIM: usize>(
+                rows: Tensor<(Self::Batch, Self::Tokens, Const<DIM>), E, D, Self::Tape>,
+            ) -> Self::Rows<DIM>;
         }
 
         model_input!(@ [Model] [] $Trait [$($SIZE)?] $Input [$($Own)*]);
@@ -144,6 +153,9 @@ macro_rules! model_input {
                 Tensor<(Self::Batch, Const<CLASSES>), E, D, Self::Tape>;
             type Latents<const N: usize, const DIM: usize> =
                 Latents<Self::Batch, N, DIM, E, D, Self::Tape>;
+            type Tokens = <I as $Input<$($SIZE,)? E, D>>::Tokens;
+            type Rows<const DIM: usize> =
+                Tensor<(Self::Batch, Self::Tokens, Const<DIM>), E, D, Self::Tape>;
 
             fn try_tokens(
                 self,
@@ -165,6 +177,12 @@ macro_rules! model_input {
                 latents: Latents<Self::Batch, N, DIM, E, D, Self::Tape>,
             ) -> Self::Latents<N, DIM> {
                 latents
+            }
+
+            fn rows<const DIM: usize>(
+                rows: Tensor<(Self::Batch, Self::Tokens, Const<DIM>), E, D, Self::Tape>,
+            ) -> Self::Rows<DIM> {
+                rows
             }
         }
     };

@@ -53,12 +53,12 @@ pub const fn heads(what: &str, width: usize, heads: &str, count: usize) {
     }
 }
 
-/// Checks two widths that a residual connection adds.
+/// Checks two widths that have to be equal; `why` completes the sentence.
 #[track_caller]
-pub const fn equal(what: &str, other: &str, expected: usize, width: usize) {
+pub const fn equal(what: &str, other: &str, expected: usize, why: &str, width: usize) {
     if width != expected {
         let message = Message::new(what, "equal to ").text(other).text(" (").integer(expected);
-        message.text("), to which it is added").found().integer(width).panic();
+        message.text("), ").text(why).found().integer(width).panic();
     }
 }
 
@@ -191,6 +191,6 @@ mod tests {
         rate("", 0.0);
         per_axis("", 2, 2);
         heads("", 12, "", 4);
-        equal("", "", 4, 4);
+        equal("", "", 4, "", 4);
     }
 }

@@ -166,6 +166,41 @@ impl Text {
     };
 }
 
+/// The keys of `Queries`: a row for each of several queries, which attend to the latents.
+#[derive(Clone, Copy, Debug)]
+pub struct Queries {
+    /// The queries that attend to the latents, one for each row of the output.
+    pub queries: (),
+    /// The number of heads with which queries attend to the latents.
+    pub heads: (),
+    /// The dimension of each of these heads.
+    pub dim_head: (),
+    /// The width of these queries and keys of all heads together.
+    pub qk_channels: (),
+    /// The width of these values of all heads together.
+    pub v_channels: (),
+    /// Whether each query is added to what it attends to.
+    pub query_residual: (),
+    /// The feed-forward after this attention.
+    pub feed_forward: (),
+    /// The dimension to which a linear layer projects each row.
+    pub project: (),
+}
+
+impl Queries {
+    /// No key.
+    pub const NONE: Self = Self {
+        queries: (),
+        heads: (),
+        dim_head: (),
+        qk_channels: (),
+        v_channels: (),
+        query_residual: (),
+        feed_forward: (),
+        project: (),
+    };
+}
+
 /// The keys of `Geglu`: gelu with a gate.
 #[derive(Clone, Copy, Debug)]
 pub struct Geglu {

@@ -4,6 +4,7 @@ pub mod accepts;
 pub mod check;
 #[rustfmt::skip] // generated
 pub mod ide;
+pub mod queries;
 pub mod traced;
 
 use core::fmt::{Debug, Display};

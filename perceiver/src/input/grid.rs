@@ -7,6 +7,7 @@ use dfdx::prelude::*;
 use super::{Accepts, Input, InputKind, InputMask, Prepared, Sizes, Source, Tokens, Unmasked};
 use crate::nn::{Context, Parameters};
 use crate::ops::{self, Attend, Record};
+use crate::position::Position;
 use crate::spec::Spec;
 use crate::{ForwardError, WrongSize};
 
@@ -26,13 +27,16 @@ impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
     ) -> Result<Prepared<E, D>, D::Err> {
-        match source {
-            Source::Grid(grid) => {
-                let context = Context::try_new(record, grid, mask, S::POSITION, attend)?;
-                Ok(Prepared { context, rows: None })
-            }
-            Source::Ids(_) => Err(D::Err::wrong_size()),
+        let Source::Grid(grid) = source else {
+            return Err(D::Err::wrong_size());
+        };
+        if AXES == 1 && matches!(S::POSITION, Position::None) {
+            let rows = D::try_flatten(record, grid)?;
+            let context = Context::of_rows(record, rows.clone(), mask, attend)?;
+            return Ok(Prepared { context, rows: Some(rows) });
         }
+        let context = Context::try_new(record, grid, mask, S::POSITION, attend)?;
+        Ok(Prepared { context, rows: None })
     }
 }
 
@@ -61,6 +65,7 @@ where
 {
     type Batch = X::Batch;
     type Channels = X::Channels;
+    type Tokens = X::Tokens;
     type Sizes = X::Sizes;
     type Positions = X::Positions;
     type Mask = M;
@@ -77,11 +82,12 @@ where
 
 /// Implements `Input` for tensors of one rank, and `InputMask` for their masks.
 macro_rules! input {
-    ($axes:literal: $Variant:ident, $MaskVariant:ident, $($Axis:ident),+) => {
-        impl<B, $($Axis,)+ C, E, D, T> Input<$axes, E, D> for Tensor<(B, $($Axis,)+ C), E, D, T>
+    ($axes:literal: $Variant:ident, $MaskVariant:ident, $First:ident $(, $Axis:ident)*) => {
+        impl<B, $First, $($Axis,)* C, E, D, T> Input<$axes, E, D> for Tensor<(B, $First, $($Axis,)* C), E, D, T>
         where
             B: Dim,
-            $($Axis: Dim,)+
+            $First: Dim,
+            $($Axis: Dim,)*
             C: Dim,
             E: Dtype,
             D: Storage<E>,
@@ -89,8 +95,9 @@ macro_rules! input {
         {
             type Batch = B;
             type Channels = C;
-            type Sizes = ($($Axis,)+ C);
-            type Positions = (B, $($Axis,)+);
+            type Tokens = $First;
+            type Sizes = ($First, $($Axis,)* C);
+            type Positions = (B, $First, $($Axis,)*);
             type Mask = Unmasked;
             type Tape = T;
 
@@ -106,14 +113,15 @@ macro_rules! input {
             }
         }
 
-        impl<$($Axis,)+ C: Dim> Sizes for ($($Axis,)+ C) {
+        impl<$First, $($Axis,)* C: Dim> Sizes for ($First, $($Axis,)* C) {
             type Channels = C;
         }
 
-        impl<B, $($Axis,)+ E, D> InputMask<(B, $($Axis,)+), E, D> for Tensor<(B, $($Axis,)+), bool, D>
+        impl<B, $First, $($Axis,)* E, D> InputMask<(B, $First, $($Axis,)*), E, D> for Tensor<(B, $First, $($Axis,)*), bool, D>
         where
             B: Dim,
-            $($Axis: Dim,)+
+            $First: Dim,
+            $($Axis: Dim,)*
             E: Dtype,
             D: Storage<E> + Storage<bool>,
         {

@@ -25,6 +25,8 @@ pub trait InputKind: Clone + Debug + 'static {
     const AXES: usize;
     /// The number of channels at each position, before its encoding is appended.
     const CHANNELS: usize;
+    /// Whether the input is text, whose parameters have names of their own in files.
+    const IS_TEXT: bool = false;
     /// Its parameters in a model with this spec.
     type Part<S: Spec>: Part;
 
@@ -116,6 +118,17 @@ pub struct Tokens<B: Dim, E: Dtype, D: Storage<E> + Storage<bool> + Storage<usiz
 }
 
 impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
+    /// The size of the batch.
+    pub(crate) fn batch_size(&self) -> usize {
+        self.source.positions()[0]
+    }
+
+    /// The same tokens with another tape.
+    pub(crate) fn with_tape<T2>(self, tape: impl FnOnce(T) -> T2) -> Tokens<B, E, D, T2> {
+        let Self { source, mask, batch, tape: old } = self;
+        Tokens { source, mask, batch, tape: tape(old) }
+    }
+
     /// Adds a mask over the positions of the input that these tokens come from.
     ///
     /// # Errors
@@ -144,6 +157,8 @@ pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
     type Batch: Dim;
     /// The dimension of the channels.
     type Channels: Dim;
+    /// The dimension of the first axis: of the tokens, if it is the only one.
+    type Tokens: Dim;
     /// The dimensions of the axes and the channels, as a tuple.
     type Sizes: Sizes<Channels = Self::Channels>;
     /// The dimensions of the batch and the axes, as a tuple: those of a mask.

@@ -48,6 +48,7 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
 {
     const AXES: usize = 1;
     const CHANNELS: usize = DIM;
+    const IS_TEXT: bool = true;
     type Part<S: Spec> = TextPart<S, VOCAB, MAX_LEN, DIM>;
 
     fn check<E: Dtype, D: crate::Device<E>>(

@@ -207,7 +207,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
 
     fn format() -> checkpoint::Format {
         let input = (S::Input::AXES, S::Input::CHANNELS);
-        checkpoint::Format::new(&Numbers::of::<S>(), S::FAMILY, S::Output::NAMES, input)
+        checkpoint::Format::new(
+            &Numbers::of::<S>(),
+            S::FAMILY,
+            S::Input::IS_TEXT,
+            S::Output::NAMES,
+            input,
+        )
     }
 
     /// Computes the latents, and returns the tokens, too, where they can be queries.

@@ -3,16 +3,22 @@
 mod perceiver_pytorch;
 mod transformers;
 
-use perceiver_pytorch::{PERCEIVER_IO, PERCEIVER_PYTORCH};
+use perceiver_pytorch::{PERCEIVER_IO, PERCEIVER_LM, PERCEIVER_PYTORCH};
 use transformers::{TRANSFORMERS, TRANSFORMERS_LANGUAGE};
 
 use crate::model::OutputNames;
 use crate::spec::Family;
 
-/// The layout of the checkpoints of a family's model with such an output, in which all or just some layers begin with a
-/// cross attention.
-pub(super) fn of(family: Family, output: OutputNames, only_some_cross: bool) -> &'static Layout {
+/// The layout of the checkpoints of a family's model, with text or another input, with such an output, and in which all or
+/// just some layers begin with a cross attention.
+pub(super) fn of(
+    family: Family,
+    is_text: bool,
+    output: OutputNames,
+    only_some_cross: bool,
+) -> &'static Layout {
     match (family, output) {
+        (Family::PerceiverPytorch, _) if is_text => &PERCEIVER_LM,
         (Family::PerceiverPytorch, OutputNames::Classifier) if !only_some_cross => {
             &PERCEIVER_PYTORCH
         }
@@ -31,6 +37,8 @@ pub(crate) fn part_name(ours: &str) -> String {
 pub(crate) struct Layout {
     /// The names that differ from this library's.
     rules: &'static [&'static [Rule]],
+    /// What the names in files begin with, but for those of the input.
+    prefix: &'static str,
     /// The names used by older releases, each with its current name.
     older: &'static [(&'static str, &'static str)],
 }
@@ -62,7 +70,11 @@ impl Layout {
             names.collect::<Option<Vec<String>>>()
         };
         let found = self.rules.iter().copied().flatten().find_map(renamed);
-        found.unwrap_or_else(|| vec![ours.into()])
+        let names = found.unwrap_or_else(|| vec![ours.into()]);
+        match ours.starts_with("input.") {
+            true => names,
+            false => names.into_iter().map(|name| format!("{}{name}", self.prefix)).collect(),
+        }
     }
 
     /// Returns the current name of a tensor in a file, which may have the name from an older release, or this library's
@@ -71,6 +83,10 @@ impl Layout {
         let older = |&(older, current): &(&str, &str)| renamed(name, older, current);
         if let Some(current) = self.older.iter().find_map(older) {
             return current;
+        }
+        let part = name.split('.').next().unwrap_or_default();
+        if !["latents", "input", "layers", "output"].contains(&part) {
+            return name.into();
         }
         match self.names(name).as_slice() {
             [theirs] => theirs.clone(),
@@ -123,13 +139,17 @@ mod tests {
                 ours: "layers.{}.attention.to_kv",
                 theirs: &["block.{}.key", "block.{}.value"],
             }]],
+            prefix: "model.",
             older: &[],
         };
         assert_eq!(
             layout.names("layers.7.attention.to_kv.weight"),
-            ["block.7.key.weight", "block.7.value.weight"]
+            ["model.block.7.key.weight", "model.block.7.value.weight"]
         );
-        assert_eq!(layout.names("latents"), ["latents"]);
+        assert_eq!(layout.names("latents"), ["model.latents"]);
+        assert_eq!(layout.names("input.positions"), ["input.positions"]);
+        assert_eq!(layout.current("latents"), "model.latents");
+        assert_eq!(layout.current("model.latents"), "model.latents");
     }
 
     #[test]

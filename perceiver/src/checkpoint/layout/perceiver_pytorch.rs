@@ -1,6 +1,6 @@
 //! perceiver-pytorch 0.11.
 
-use super::{Layout, rule};
+use super::{Layout, Rule, rule};
 
 /// The names in perceiver-pytorch's `state_dict`.
 pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
@@ -19,6 +19,7 @@ pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
         rule("output.norm", &["to_logits.1"]),
         rule("output.linear", &["to_logits.2"]),
     ]],
+    prefix: "",
     // Releases 0.8 to 0.10 name the parts of a layer by number.
     older: &[
         ("layers.{}.0", "layers.{}.cross_attn"),
@@ -28,29 +29,35 @@ pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
 };
 
 /// The names in the `state_dict` of `PerceiverIO`.
-pub(super) static PERCEIVER_IO: Layout = Layout {
-    rules: &[&[
-        rule("layers.0.cross.norm", &["cross_attend_block.cross_attn.norm"]),
-        rule("layers.0.cross.norm_context", &["cross_attend_block.cross_attn.norm_context"]),
-        rule("layers.0.cross.attention", &["cross_attend_block.cross_attn.fn"]),
-        rule("layers.0.cross.feed_forward_norm", &["cross_attend_block.cross_ff.norm"]),
-        rule("layers.0.cross.feed_forward.expand", &["cross_attend_block.cross_ff.fn.net.0"]),
-        rule("layers.0.cross.feed_forward.contract", &["cross_attend_block.cross_ff.fn.net.2"]),
-        rule("layers.{}.latent.{}.norm", &["layers.{}.self_attns.{}.0.norm"]),
-        rule("layers.{}.latent.{}.attention", &["layers.{}.self_attns.{}.0.fn"]),
-        rule("layers.{}.latent.{}.feed_forward_norm", &["layers.{}.self_attns.{}.1.norm"]),
-        rule("layers.{}.latent.{}.feed_forward.expand", &["layers.{}.self_attns.{}.1.fn.net.0"]),
-        rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
-        rule("output.block.norm", &["decoder_cross_attn.norm"]),
-        rule("output.block.norm_context", &["decoder_cross_attn.norm_context"]),
-        rule("output.block.attention", &["decoder_cross_attn.fn"]),
-        rule("output.block.feed_forward_norm", &["decoder_ff.norm"]),
-        rule("output.block.feed_forward.expand", &["decoder_ff.fn.net.0"]),
-        rule("output.block.feed_forward.contract", &["decoder_ff.fn.net.2"]),
-        rule("output.linear", &["to_logits"]),
-    ]],
-    older: &[],
-};
+pub(super) static PERCEIVER_IO: Layout = Layout { rules: &[IO], prefix: "", older: &[] };
+
+/// The names in the `state_dict` of `PerceiverLM`.
+pub(super) static PERCEIVER_LM: Layout =
+    Layout { rules: &[TEXT, IO], prefix: "perceiver_io.", older: &[] };
+
+const TEXT: &[Rule] =
+    &[rule("input.embeddings", &["token_emb"]), rule("input.positions", &["pos_emb"])];
+
+const IO: &[Rule] = &[
+    rule("layers.0.cross.norm", &["cross_attend_block.cross_attn.norm"]),
+    rule("layers.0.cross.norm_context", &["cross_attend_block.cross_attn.norm_context"]),
+    rule("layers.0.cross.attention", &["cross_attend_block.cross_attn.fn"]),
+    rule("layers.0.cross.feed_forward_norm", &["cross_attend_block.cross_ff.norm"]),
+    rule("layers.0.cross.feed_forward.expand", &["cross_attend_block.cross_ff.fn.net.0"]),
+    rule("layers.0.cross.feed_forward.contract", &["cross_attend_block.cross_ff.fn.net.2"]),
+    rule("layers.{}.latent.{}.norm", &["layers.{}.self_attns.{}.0.norm"]),
+    rule("layers.{}.latent.{}.attention", &["layers.{}.self_attns.{}.0.fn"]),
+    rule("layers.{}.latent.{}.feed_forward_norm", &["layers.{}.self_attns.{}.1.norm"]),
+    rule("layers.{}.latent.{}.feed_forward.expand", &["layers.{}.self_attns.{}.1.fn.net.0"]),
+    rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
+    rule("output.block.norm", &["decoder_cross_attn.norm"]),
+    rule("output.block.norm_context", &["decoder_cross_attn.norm_context"]),
+    rule("output.block.attention", &["decoder_cross_attn.fn"]),
+    rule("output.block.feed_forward_norm", &["decoder_ff.norm"]),
+    rule("output.block.feed_forward.expand", &["decoder_ff.fn.net.0"]),
+    rule("output.block.feed_forward.contract", &["decoder_ff.fn.net.2"]),
+    rule("output.linear", &["to_logits"]),
+];
 
 #[cfg(test)]
 mod tests {

@@ -3,11 +3,12 @@
 use super::{Layout, Rule, rule};
 
 /// The names in a `state_dict` of `PerceiverForImageClassificationFourier` and its siblings.
-pub(super) static TRANSFORMERS: Layout = Layout { rules: &[ENCODER, DECODER], older: &[] };
+pub(super) static TRANSFORMERS: Layout =
+    Layout { rules: &[ENCODER, DECODER], prefix: "", older: &[] };
 
 /// Those of `PerceiverForMaskedLM`.
 pub(super) static TRANSFORMERS_LANGUAGE: Layout =
-    Layout { rules: &[ENCODER, LANGUAGE_DECODER], older: &[] };
+    Layout { rules: &[ENCODER, LANGUAGE_DECODER], prefix: "", older: &[] };
 
 #[rustfmt::skip] // one name, one row
 const ENCODER: &[Rule] = &[
