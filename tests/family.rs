@@ -213,6 +213,19 @@ case!(
     (x.leaky_trace(), IO.mask((2, 11)))
 );
 
+case!(
+    resampler, 4_056,
+    {
+        input: Tokens(12), queries_contribute_kv: true, depth: 2, self_per_cross_attn: 0, num_latents: 4, latent_dim: 12,
+        cross_heads: 2, cross_dim_head: 8, feed_forward: Gelu { mult: 4, bias: false }, attn_bias: false,
+        final_norm: true, output: Latents,
+    },
+    IO.tensor::<_, E>("x", (2, 9, Const::<12>)),
+    |x| (x, IO.mask((2, 9))),
+    (x.leaky_trace(), IO.mask((2, 9))),
+    d_x: x
+);
+
 /// The tensors of a published model are those of its checkpoint, which is not here.
 fn assert_published(model: &str, saved: &std::path::Path) {
     let published: BTreeMap<String, BTreeMap<String, Vec<usize>>> =

@@ -82,7 +82,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use core::option::Option;
-    pub use core::primitive::{f32, f64, str, usize};
+    pub use core::primitive::{bool, f32, f64, str, usize};
     pub use core::result::Result::{self, Ok};
     pub use std::ops::{Deref, DerefMut};
 

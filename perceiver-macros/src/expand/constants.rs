@@ -1,6 +1,6 @@
 //! The constants: one for each key that says something about the model, and those that follow from them.
 
-use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Attribute;
 
@@ -36,7 +36,7 @@ pub fn constants(
 }
 
 /// What a constant is.
-enum Constant<'a> {
+pub(super) enum Constant<'a> {
     Setting(&'a Setting),
     /// A flag of what the model has.
     Has(&'static Key, bool),
@@ -51,7 +51,7 @@ enum Constant<'a> {
 }
 
 /// All constants, in the order of the keys.
-fn all(model: &Model) -> Vec<Constant<'_>> {
+pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
     use Constant::{Absent, Axes, Channels, Has, PerAxis, Setting as Is, Shape};
     let mut constants = vec![Is(&model.depth)];
     let has_qk = model.qk_channels.is_some();
@@ -105,7 +105,14 @@ fn all(model: &Model) -> Vec<Constant<'_>> {
     if let Output::Queries(queries) = &model.output {
         constants.extend(of_queries(queries, model.family));
     }
-    let others = [&model.cross_attends, &model.qk_channels, &model.v_channels, &model.attn_bias];
+    let others = [
+        &model.cross_attends,
+        &model.qk_channels,
+        &model.v_channels,
+        &model.attn_bias,
+        &model.queries_contribute_kv,
+        &model.final_norm,
+    ];
     constants.extend(others.into_iter().flatten().map(Is));
     constants
 }
@@ -248,184 +255,4 @@ impl Writer<'_> {
             (!docs.iter().any(is_text)).then(|| quote_spanned!(span=> #[doc = #sentence]));
         quote_spanned!(span=> #sentence #(#docs)* pub const #constant: #ty = #value;)
     }
-}
-
-/// That what only the compiler can evaluate is in range, and the constants that follow from the keys.
-pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> TokenStream {
-    let span = name.span();
-    let mut checks = Vec::new();
-    for constant in if error.is_some() { Vec::new() } else { all(model) } {
-        match constant {
-            Constant::Setting(Setting { key, name: written, value, .. })
-                if value.literal.is_none() =>
-            {
-                let constant = format_ident!("{}", key.name.to_uppercase(), span = span);
-                let what = format!("`{written}`");
-                checks.extend(check(
-                    key.kind,
-                    &what,
-                    &value.tokens,
-                    &quote_spanned!(span=> #name::#constant),
-                ));
-            }
-            Constant::Shape(key, _, sizes) => {
-                for (index, size) in
-                    sizes.iter().enumerate().filter(|(_, size)| size.literal.is_none())
-                {
-                    let what = match index + 1 == sizes.len() {
-                        true => format!("the number of channels of `{key}`"),
-                        false => format!("axis {} of `{key}`", index + 1),
-                    };
-                    let value = quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #index));
-                    checks.extend(check(schema::WIDTH, &what, &size.tokens, &value));
-                }
-            }
-            Constant::PerAxis(_, values) => {
-                for (index, number) in
-                    values.iter().enumerate().filter(|(_, value)| value.literal.is_none())
-                {
-                    let what = format!("axis {} of `max_freq`", index + 1);
-                    let value = quote_spanned!(span=> #name::MAX_FREQ[#index]);
-                    checks.extend(check(Kind::Positive, &what, &number.tokens, &value));
-                }
-                if model.input.extent.axes().is_none() {
-                    let len = values.len();
-                    checks.push(quote_spanned! {span=>
-                        const _: () = __::check::per_axis("`max_freq`", #name::INPUT_AXIS, #len);
-                    });
-                }
-            }
-            _ => {}
-        }
-    }
-    if error.is_none() {
-        checks.extend(widths(name, model));
-    }
-    quote_spanned! {span=>
-        #(#checks)*
-
-        impl #name {
-            /// The dimension of each token: its channels and its position encoding.
-            pub const INPUT_DIM: __::usize = __::token_dim::<#name>();
-            /// The number of trainable parameters.
-            pub const PARAMETERS: __::usize = <__::Perceiver<#name>>::PARAMETERS;
-        }
-    }
-}
-
-/// That widths can be divided among heads, and that what is added has the same width.
-fn widths(name: &Ident, model: &Model) -> Vec<TokenStream> {
-    let mut checks = Vec::new();
-    let mut heads = |what: &str, width: TokenStream, heads: &Setting| {
-        let constant = format_ident!("{}", heads.key.name.to_uppercase());
-        let key = format!("`{}`", heads.name);
-        let place = if heads.is_given { heads.value.tokens.clone() } else { quote!(#name) };
-        checks.push(call("heads", &place, &quote!(#what, #width, #key, #name::#constant)));
-    };
-    let widths = [
-        (
-            &model.cross_dim_head,
-            &model.cross_heads,
-            "the token dimension",
-            quote!(#name::INPUT_DIM),
-        ),
-        (&model.latent_dim_head, &model.latent_heads, "`latent_dim`", quote!(#name::LATENT_DIM)),
-    ];
-    for (dim, count, what, width) in widths {
-        match (&model.qk_channels, dim) {
-            (Some(_), _) => heads("`qk_channels`", quote!(#name::QK_CHANNELS), count),
-            (None, None) => heads(what, width, count),
-            (None, Some(_)) => {}
-        }
-        if model.v_channels.is_some() {
-            heads("`v_channels`", quote!(#name::V_CHANNELS), count);
-        }
-    }
-    if let Output::Queries(queries) = &model.output {
-        let count = match (&queries.heads, model.family) {
-            (None, Family::PerceiverPytorch) => Some(&model.cross_heads),
-            (heads, _) => heads.as_ref(),
-        };
-        let is_divided = queries.dim_head.is_none() && model.family == Family::Transformers;
-        let widths = [
-            (queries.qk_channels.is_some(), "`qk_channels`", quote!(#name::DECODER_QK_CHANNELS)),
-            (queries.v_channels.is_some(), "`v_channels`", quote!(#name::DECODER_V_CHANNELS)),
-            (
-                is_divided && queries.qk_channels.is_none(),
-                "`latent_dim`",
-                quote!(#name::LATENT_DIM),
-            ),
-        ];
-        for (_, what, width) in widths.into_iter().filter(|(is_divided, ..)| *is_divided) {
-            if let Some(count) = count {
-                heads(what, width, count);
-            }
-        }
-        if let (Projection::Embedding, QuerySource::Learned { dim, .. } | QuerySource::Given(dim)) =
-            (&queries.project, &queries.source)
-        {
-            let arguments = quote! {
-                "the dimension of the queries", "that of the embedding", #name::INPUT_CHANNELS,
-                "which the output is projected with", #name::QUERY_DIM
-            };
-            checks.push(call("equal", &dim.value.tokens, &arguments));
-        }
-    }
-    if model.family == Family::Transformers
-        && let Some(value) = model.v_channels.as_ref().or(model.qk_channels.as_ref())
-    {
-        let what = format!("`{}`", value.name);
-        let constant = format_ident!("{}", value.key.name.to_uppercase());
-        let arguments = quote! {
-            #what, "`latent_dim`", #name::LATENT_DIM, "to which it is added", #name::#constant
-        };
-        checks.push(call("equal", &value.value.tokens, &arguments));
-    }
-    checks
-}
-
-/// A call that panics while the program is compiled if `value` is out of range, shown at `written`. On its own, and not
-/// in the constant, so that nothing that uses the constant has a note about it.
-fn check(
-    kind: Kind,
-    what: &str,
-    written: &TokenStream,
-    value: &TokenStream,
-) -> Option<TokenStream> {
-    let (function, limits) = match kind {
-        Kind::Count { min, max } => ("count", vec![min, max]),
-        Kind::Positive | Kind::PerAxis => ("positive", Vec::new()),
-        Kind::Base => ("base", Vec::new()),
-        Kind::Rate => ("rate", Vec::new()),
-        Kind::Flag { .. } | Kind::Shape | Kind::Rows | Kind::Choice(_) | Kind::CountOr { .. } => {
-            return None;
-        }
-    };
-    let limits = limits.into_iter().map(Literal::u64_unsuffixed);
-    Some(call(function, written, &quote!(#what, #(#limits,)* #value)))
-}
-
-/// A call of one of the library's checks, shown at `written`.
-fn call(function: &str, written: &TokenStream, arguments: &TokenStream) -> TokenStream {
-    let (begin, end) = ends(written);
-    let function = Ident::new(function, begin);
-    let arguments = quote_spanned!(end=> (#arguments));
-    quote_spanned!(begin=> const _: () = __::check::#function #arguments;)
-}
-
-/// Where `tokens` begin and end, but without making what is there the user's code that lints look at.
-fn ends(tokens: &TokenStream) -> (Span, Span) {
-    let trees: Vec<_> = tokens.clone().into_iter().collect();
-    let begin = match trees.first() {
-        Some(TokenTree::Group(group)) => group.span_open(),
-        Some(tree) => tree.span(),
-        None => Span::call_site(),
-    };
-    let end = match trees.last() {
-        Some(TokenTree::Group(group)) => group.span_close(),
-        Some(tree) => tree.span(),
-        None => begin,
-    };
-    let shown = |span| Span::call_site().located_at(span);
-    (shown(begin), shown(end))
 }

@@ -1,6 +1,7 @@
 //! From a model to its tokens: a struct around the library's `Perceiver`, its constants, its spec, and thin methods.
 //! Nothing can go wrong here.
 
+mod checks;
 mod completion;
 mod constants;
 mod methods;
@@ -33,7 +34,7 @@ pub fn expand(
     let span = name.span();
     let structure = structure(krate, declaration, name);
     let constants = constants::constants(krate, name, model, error);
-    let checks = constants::checks(name, model, error);
+    let checks = checks::checks(name, model, error);
     let spec = spec::spec(name, model);
     let methods = methods::methods(name, model, error.is_some());
     // What is configured away with the struct goes with it.

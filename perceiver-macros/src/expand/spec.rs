@@ -5,7 +5,7 @@ use quote::quote_spanned;
 
 use crate::model::{
     DecoderFeedForward, Extent, Family, FeedForward, MaxFreq, Model, Output, Projection, Queries,
-    QuerySource, Share,
+    QuerySource, Setting, Share,
 };
 
 pub fn spec(name: &Ident, model: &Model) -> TokenStream {
@@ -54,6 +54,15 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
         .cross_attends
         .as_ref()
         .map(|_| quote_spanned!(span=> const CROSS_ATTENDS: __::usize = #name::CROSS_ATTENDS;));
+    let flag = |setting: &Option<Setting>| {
+        let name_of = setting.as_ref().map(|setting| setting.key.name.to_uppercase());
+        name_of.map(|constant| {
+            let constant = Ident::new(&constant, span);
+            quote_spanned!(span=> const #constant: __::bool = #name::#constant;)
+        })
+    };
+    let queries_contribute_kv = flag(&model.queries_contribute_kv);
+    let final_norm = flag(&model.final_norm);
     let attn_bias = match (&model.attn_bias, model.family) {
         (Some(_), _) => Some(quote_spanned!(span=> __::AttentionBias::all(#name::ATTN_BIAS))),
         (None, Family::Transformers) => Some(quote_spanned!(span=> __::AttentionBias::ALL)),
@@ -86,6 +95,8 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
             #attn_bias
             #feed_forward
             #decoder
+            #queries_contribute_kv
+            #final_norm
             const SHARE: __::Share = #share;
             const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(#name::INVERTED_CROSS_ATTN);
             const DROPOUT: __::Dropout =

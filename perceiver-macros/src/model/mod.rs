@@ -42,6 +42,8 @@ pub struct Model {
     pub v_channels: Option<Setting>,
     pub attn_bias: Option<Setting>,
     pub feed_forward: Option<FeedForward>,
+    pub queries_contribute_kv: Option<Setting>,
+    pub final_norm: Option<Setting>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -201,6 +203,8 @@ impl Model {
             attn_bias: root.optional(&schema::ATTN_BIAS),
             feed_forward: FeedForward::new(&root, &schema::FEED_FORWARD, name, report)
                 .or_else(|| FeedForward::of_family(family)),
+            queries_contribute_kv: root.optional(&schema::QUERIES_CONTRIBUTE_KV),
+            final_norm: root.optional(&schema::FINAL_NORM),
         };
         cycles::break_cycles(&declaration.name, &mut model.settings(), report);
         model
@@ -235,6 +239,8 @@ impl Model {
         settings.extend(&mut self.qk_channels);
         settings.extend(&mut self.v_channels);
         settings.extend(&mut self.attn_bias);
+        settings.extend(&mut self.queries_contribute_kv);
+        settings.extend(&mut self.final_norm);
         if let Share::Tied(tied) = &mut self.share {
             settings.push(tied);
         }

@@ -44,6 +44,8 @@ pub static ROOT: &[&Key] = &[
     &V_CHANNELS,
     &ATTN_BIAS,
     &FEED_FORWARD,
+    &QUERIES_CONTRIBUTE_KV,
+    &FINAL_NORM,
 ];
 
 /// What `input` says too.
@@ -111,6 +113,9 @@ mod root {
     pub static V_CHANNELS: Key = key("v_channels", WIDTH, Absent("that of queries and keys"), "width of the values of all heads together");
     pub static ATTN_BIAS: Key = key("attn_bias", FLAG, Absent("after the heads only; everywhere in the family `Transformers`"), "whether the linear layers of the attentions have biases");
     pub static FEED_FORWARD: Key = key("feed_forward", Kind::Choice(FEED_FORWARDS), Absent("`Geglu(4)`; `Gelu(1)` in the family `Transformers`"), "feed-forward of each block");
+    pub static QUERIES_CONTRIBUTE_KV: Key = key("queries_contribute_kv", FLAG, Value("false"), "whether the latents are keys and values of the cross attentions, too, as in Flamingo's resampler");
+    pub static FINAL_NORM: Key = key("final_norm", FLAG, Value("false"), "whether the latents are normalised after the last layer")
+        .also(&["norm", "norm_out", "ln_post", "layer_norm"]);
 }
 pub use root::*;
 

@@ -65,6 +65,10 @@ pub struct Keys {
     pub attn_bias: (),
     /// The feed-forward of each block.
     pub feed_forward: (),
+    /// Whether the latents are keys and values of the cross attentions, too, as in Flamingo's resampler.
+    pub queries_contribute_kv: (),
+    /// Whether the latents are normalised after the last layer.
+    pub final_norm: (),
 }
 
 impl Keys {
@@ -100,6 +104,8 @@ impl Keys {
         v_channels: (),
         attn_bias: (),
         feed_forward: (),
+        queries_contribute_kv: (),
+        final_norm: (),
     };
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use crate::Device;
-use crate::nn::{BlockView, Context, ParameterSource, Part};
+use crate::nn::{BlockView, Context, NormView, ParameterSource, Part, norm};
 use crate::ops::{Mask, Matrix, Record, Rows, Vector};
 use crate::spec::{Cost, Dropout, Numbers, Spec};
 
@@ -65,6 +65,20 @@ impl<M, V> LayerView<M, V> {
                 })
                 .collect(),
         }
+    }
+}
+
+/// The norm of the latents after the last layer, if there is one, as a part of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct FinalNorm<S>(PhantomData<S>);
+
+impl<S: Spec> Part for FinalNorm<S> {
+    type View<M, V> = Option<NormView<V>>;
+    const PARAMETERS: usize = if S::FINAL_NORM { norm::parameters(S::LatentDim::SIZE) } else { 0 };
+
+    fn read<R: ParameterSource>(source: &mut R) -> Option<NormView<R::Vector>> {
+        source.start_as(S::FAMILY);
+        S::FINAL_NORM.then(|| NormView::read(source, S::LatentDim::SIZE))
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
 use dfdx::prelude::*;
 
-pub use encoder::{LayerView, Layers};
+pub use encoder::{FinalNorm, LayerView, Layers};
 pub use output::{
     ClassQuery, ClassQueryPart, ClassQueryView, Encoded, Latents, MeanPool, MeanPoolPart,
     MeanPoolView, Output, OutputNames,
@@ -97,6 +97,8 @@ pub struct Perceiver<S: Spec, E: Dtype = f32, D: Storage<E> = Cpu> {
     pub input: Parameters<<S::Input as InputKind>::Part<S>, E, D>,
     /// The layers that have their own weights; with tied weights, the last one is also used for all that follow.
     pub layers: Parameters<Layers<S>, E, D>,
+    /// The norm of the latents after the last layer, if there is one.
+    pub norm: Parameters<FinalNorm<S>, E, D>,
     /// The output, which computes the result from the latents.
     pub output: Parameters<<S::Output as Output>::Part<S>, E, D>,
 }
@@ -227,10 +229,18 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         let numbers = const { Numbers::checked::<S>() };
         let latents = ops::untyped(self.latents.clone());
         let layers = self.layers.view();
-        let attend = Attend { softmax: numbers.cross_softmax, dropout: dropout.attention };
+        let attend = Attend {
+            softmax: numbers.cross_softmax,
+            dropout: dropout.attention,
+            queries_as_keys: if numbers.queries_contribute_kv { numbers.num_latents } else { 0 },
+        };
         let Prepared { context, rows } =
             S::Input::prepare::<S, E, D>(&self.input, record, source, mask, attend)?;
-        Ok((encoder::run(record, &numbers, latents, &layers, &context, dropout)?, rows))
+        let latents = encoder::run(record, &numbers, latents, &layers, &context, dropout)?;
+        match self.norm.view() {
+            Some(norm) => Ok((norm.try_forward(record, latents)?, rows)),
+            None => Ok((latents, rows)),
+        }
     }
 
     /// Returns a printable table of the model's parts, shapes and parameter counts.
@@ -323,9 +333,12 @@ impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
                 ),
                 M::module("input", |model| &get(model).input, |model| &mut get_mut(model).input),
                 M::module("layers", |model| &get(model).layers, |model| &mut get_mut(model).layers),
+                M::module("norm", |model| &get(model).norm, |model| &mut get_mut(model).norm),
                 M::module("output", |model| &get(model).output, |model| &mut get_mut(model).output),
             ),
-            |(latents, input, layers, output)| wrap(Perceiver { latents, input, layers, output }),
+            |(latents, input, layers, norm, output)| {
+                wrap(Perceiver { latents, input, layers, norm, output })
+            },
         )
     }
 }

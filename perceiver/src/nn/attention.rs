@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use super::context::Context;
+use super::context::{Context, Keys};
 use super::linear::{self, LinearView};
 use super::norm::NormView;
 use super::{ParameterSource, Parameters, Part, rows_of};
@@ -165,6 +165,14 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
     where
         D: crate::Device<E>,
     {
+        let prepared = match context.keys() {
+            Keys::Tokens(prepared) => prepared,
+            Keys::WithQueries { tokens, mask, attend } => {
+                let tokens = norm.try_forward(record, tokens.clone())?;
+                let keys = ops::concat(record, tokens, queries.clone())?;
+                return self.try_attend(record, queries, keys, mask, *attend);
+            }
+        };
         let query = self.to_q.try_forward(record, queries)?;
         let parameters = CrossParameters {
             norm_weight: norm.weight,
@@ -173,7 +181,7 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
             kv_bias: self.to_kv.bias,
             heads: self.heads,
         };
-        let out = D::try_cross_attention(record, query, &parameters, context.prepared())?;
+        let out = D::try_cross_attention(record, query, &parameters, prepared)?;
         self.to_out.try_forward(record, out)
     }
 }

@@ -2,14 +2,23 @@
 
 use dfdx::prelude::*;
 
-use crate::ops::{self, Attend, Positioned, Record, Rows};
+use crate::ops::{self, Attend, Mask, Positioned, Record, Rows};
 use crate::position::Position;
 
 /// Encoded and normalised tokens, prepared once for all layers that attend to them, and for one way of attending.
 #[derive(Clone, Debug)]
 pub struct Context<E: Dtype, D: crate::Device<E>> {
-    prepared: D::Context,
+    keys: Keys<E, D>,
     batch: usize,
+}
+
+/// What is attended to.
+#[derive(Clone, Debug)]
+pub(super) enum Keys<E: Dtype, D: crate::Device<E>> {
+    /// The tokens alone.
+    Tokens(D::Context),
+    /// The tokens, not normalised, and the queries after them. The mask includes these.
+    WithQueries { tokens: Rows<E, D>, mask: Mask<D>, attend: Attend },
 }
 
 impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
@@ -30,8 +39,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         let batch = channels.shape().0;
         let mask = Self::clear(record, &mut channels, mask)?;
         let tokens = Positioned { channels, features: position.tables(&axes), axes, mask };
-        let prepared = D::try_prepare(record, tokens, attend)?;
-        Ok(Self { prepared, batch })
+        Ok(Self { keys: Keys::try_prepare(record, tokens, attend)?, batch })
     }
 
     /// Prepares rows, `(batch, rows, dim)`, without positions.
@@ -47,8 +55,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         let (batch, count, _) = *rows.shape();
         let mask = Self::clear(record, &mut rows, mask)?;
         let tokens = Positioned { channels: rows, features: Vec::new(), axes: vec![count], mask };
-        let prepared = D::try_prepare(record, tokens, attend)?;
-        Ok(Self { prepared, batch })
+        Ok(Self { keys: Keys::try_prepare(record, tokens, attend)?, batch })
     }
 
     /// Flattens a mask and clears what it masks.
@@ -72,7 +79,22 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         self.batch
     }
 
-    pub(super) fn prepared(&self) -> &D::Context {
-        &self.prepared
+    pub(super) fn keys(&self) -> &Keys<E, D> {
+        &self.keys
+    }
+}
+
+impl<E: Dtype, D: crate::Device<E>> Keys<E, D> {
+    fn try_prepare(
+        record: &mut Record<E, D>,
+        mut tokens: Positioned<E, D>,
+        attend: Attend,
+    ) -> Result<Self, D::Err> {
+        if attend.queries_as_keys == 0 {
+            return Ok(Self::Tokens(D::try_prepare(record, tokens, attend)?));
+        }
+        let mask = tokens.mask.take().map_or(Mask::None, Mask::Keys);
+        let mask = mask.followed_by::<E>(attend.queries_as_keys)?;
+        Ok(Self::WithQueries { tokens: tokens.try_encode(record)?, mask, attend })
     }
 }

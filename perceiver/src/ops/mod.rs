@@ -19,6 +19,7 @@
 //! twentieth of the time of a forward pass. The only unsafe code is the call of the matrix product.
 
 mod attention;
+mod concat;
 mod context;
 pub(crate) mod cpu;
 mod embed;
@@ -36,6 +37,7 @@ mod repeat;
 mod residual;
 
 pub use attention::{Attend, AttentionKernel};
+pub(crate) use concat::concat;
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
 pub(crate) use embed::embed;
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};

@@ -3,7 +3,7 @@
 
 use super::{Numbers, Spec};
 use crate::input::InputKind;
-use crate::model::Output;
+use crate::model::{FinalNorm, Output};
 use crate::nn::{Part, block};
 
 /// The cost of a part of a model.
@@ -33,7 +33,8 @@ impl Cost {
         let input = <S::Input as InputKind>::Part::<S>::PARAMETERS;
         let layers = Self::of_layers::<S>().parameters;
         let output = <S::Output as Output>::Part::<S>::PARAMETERS;
-        let ends = latents.saturating_add(input).saturating_add(output);
+        let norm = FinalNorm::<S>::PARAMETERS;
+        let ends = latents.saturating_add(input).saturating_add(norm).saturating_add(output);
         Self { parameters: ends.saturating_add(layers) }
     }
 }

@@ -56,6 +56,10 @@ pub trait Spec: Clone + Debug + 'static {
     const DECODER: Option<BlockShape> = None;
     /// Which layers share their weights.
     const SHARE: Share = Share::None;
+    /// Whether the latents are keys and values of the cross attentions, too.
+    const QUERIES_CONTRIBUTE_KV: bool = false;
+    /// Whether the latents are normalised after the last layer.
+    const FINAL_NORM: bool = false;
     /// The axis over which the weights of the cross attentions sum to 1.
     const CROSS_SOFTMAX: Softmax = Softmax::Tokens;
     /// Dropout rates during training.
@@ -156,6 +160,7 @@ pub(crate) struct Numbers {
     pub latent: BlockShape,
     /// The block that attends from the queries of an output to the latents.
     pub decoder: BlockShape,
+    pub queries_contribute_kv: bool,
     pub cross_softmax: Softmax,
 }
 
@@ -183,7 +188,14 @@ impl Numbers {
             S::CROSS_ATTENDS > 0 && S::CROSS_ATTENDS <= S::DEPTH,
             "`CROSS_ATTENDS` must be from 1 to `DEPTH`"
         );
-        Self::of::<S>()
+        let numbers = Self::of::<S>();
+        if let (true, Some(tokens)) = (S::QUERIES_CONTRIBUTE_KV, numbers.cross.context) {
+            assert!(
+                tokens == S::LatentDim::SIZE,
+                "with `QUERIES_CONTRIBUTE_KV`, tokens must be as wide as latents"
+            );
+        }
+        numbers
     }
 
     /// Returns the numbers of `S` without checking them.
@@ -218,6 +230,7 @@ impl Numbers {
                 },
             },
             latent,
+            queries_contribute_kv: S::QUERIES_CONTRIBUTE_KV,
             cross_softmax: S::CROSS_SOFTMAX,
         }
     }

@@ -16,6 +16,8 @@ perceiver! {
         family: Transformers, input: Tokens(8), num_latents: 4, latent_dim: 16, cross_heads: 2, latent_heads: 4,
         qk_channels: 8, depth: 1, output: ClassQuery(3),
     }
+
+    struct Resampler { input: Tokens(1024), depth: 6, queries_contribute_kv: true, latent_dim: 512, output: Latents }
 }
 
 fn main() {}

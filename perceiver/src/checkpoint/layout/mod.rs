@@ -85,7 +85,7 @@ impl Layout {
             return current;
         }
         let part = name.split('.').next().unwrap_or_default();
-        if !["latents", "input", "layers", "output"].contains(&part) {
+        if !["latents", "input", "layers", "norm", "output"].contains(&part) {
             return name.into();
         }
         match self.names(name).as_slice() {

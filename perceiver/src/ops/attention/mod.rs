@@ -18,6 +18,9 @@ pub struct Attend {
     /// The dropout rate of attention weights, in `[0, 1)`; the remaining weights are scaled by `1 / (1 - dropout)`.
     /// Applied only if gradients are tracked; dfdx panics if it is not a probability.
     pub dropout: f64,
+    /// The number of queries, if they are keys and values of their own attention, after the tokens of a
+    /// [`Context`](crate::nn::Context); otherwise 0.
+    pub queries_as_keys: usize,
 }
 
 impl Attend {
