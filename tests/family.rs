@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use ::safetensors::SafeTensors;
-use perceiver::dfdx::nn::BuildModule;
+use perceiver::dfdx::nn::tensor_collection::TensorCollection;
+use perceiver::dfdx::nn::{BuildModule, BuildOnDevice};
 use perceiver::dfdx::optim::{Optimizer, Sgd, SgdConfig};
 use perceiver::prelude::*;
+use perceiver::presets;
 
 /// A file of tensors.
 struct File(&'static [u8]);
@@ -214,6 +216,39 @@ case!(
 );
 
 case!(
+    hf_learned, 622_389,
+    {
+        family: Transformers,
+        input: Grid { shape: [5, 5, 3], stem: [Linear(256)], position: Learned { channels: 256, project: 256 } },
+        num_latents: 6, latent_dim: 16, cross_heads: 1, latent_heads: 2, depth: 2, self_per_cross_attn: 2,
+        output: ClassQuery(5),
+    },
+    IO.tensor::<_, E>("x", (2, Const::<5>, Const::<5>, Const::<3>)),
+    |x| x,
+    x.leaky_trace(),
+    d_x: x
+);
+
+case!(
+    hf_flow, 448_078,
+    {
+        family: Transformers,
+        input: Grid {
+            shape: [2, 6, 4, 27], stem: [Patches([2, 1, 1]), Linear(64)],
+            position: Fourier { bands: 64, max_freq: [6.0, 4.0] },
+        },
+        num_latents: 6, latent_dim: 16, cross_heads: 1, latent_heads: 2, depth: 1, self_per_cross_attn: 2,
+        output: Queries {
+            queries: Input, heads: 1, qk_channels: 16, v_channels: 16, query_residual: false, project: 2, scale: 0.01,
+        },
+    },
+    IO.tensor::<_, E>("x", (2, Const::<2>, Const::<6>, Const::<4>, Const::<27>)),
+    |x| x,
+    x.leaky_trace(),
+    d_x: x
+);
+
+case!(
     resampler, 4_056,
     {
         input: Tokens(12), queries_contribute_kv: true, depth: 2, self_per_cross_attn: 0, num_latents: 4, latent_dim: 12,
@@ -246,19 +281,31 @@ fn assert_published(model: &str, saved: &std::path::Path) {
 
 #[test]
 fn presets_are_the_published_models() {
-    use perceiver::presets::{Language, VisionFourier};
-    let dev = Cpu::default();
-    let file = tempfile::NamedTempFile::new().unwrap();
-
-    assert_eq!(VisionFourier::PARAMETERS, 48_440_627);
-    let model = dev.build_module::<VisionFourier, f32>();
-    model.save_checkpoint(file.path()).unwrap();
-    assert_published("vision-perceiver-fourier", file.path());
-
-    assert_eq!(Language::PARAMETERS, 201_108_230);
-    let model = dev.build_module::<Language, f32>();
-    model.save_checkpoint(file.path()).unwrap();
-    assert_published("language-perceiver", file.path());
+    fn check<M>(name: &str, parameters: usize, save: impl FnOnce(&M, &std::path::Path))
+    where
+        M: BuildOnDevice<Cpu, f32, Built = M> + TensorCollection<f32, Cpu>,
+    {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let model = Cpu::default().build_module::<M, f32>();
+        assert_eq!(model.num_trainable_params(), parameters, "{name}");
+        save(&model, file.path());
+        assert_published(name, file.path());
+    }
+    macro_rules! check {
+        ($($Model:ident: $name:literal, $parameters:literal;)*) => {
+            $(
+                assert_eq!(presets::$Model::PARAMETERS, $parameters);
+                let save = |model: &presets::$Model, file: &_| model.save_checkpoint(file).unwrap();
+                check($name, $parameters, save);
+            )*
+        };
+    }
+    check! {
+        VisionFourier: "vision-perceiver-fourier", 48_440_627;
+        VisionLearned: "vision-perceiver-learned", 62_255_848;
+        Language: "language-perceiver", 201_108_230;
+        Flow: "optical-flow-perceiver", 41_057_134;
+    }
 }
 
 /// What the references count for the models in their documentation.

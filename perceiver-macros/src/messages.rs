@@ -122,12 +122,36 @@ pub fn missing_extent() -> String {
 }
 
 pub fn queries_of_input() -> String {
-    "`queries: Input` needs an input of tokens: `Text`, or one axis and no position encoding".into()
+    "`queries: Input` needs an input with a fixed `shape`, with one axis, or of `Text`".into()
 }
 
 pub fn no_embedding() -> String {
     "`project: Embedding` needs an input with an embedding: `input: Text { vocab: .., max_len: .., dim: .. }`"
         .into()
+}
+
+pub fn needs_shape(what: &str) -> String {
+    format!(
+        "`{what}` needs an input of a fixed size: write `shape` in place of `axes` and `channels`"
+    )
+}
+
+pub fn patch_length(count: usize, axes: usize) -> String {
+    let sizes = if count == 1 { "size" } else { "sizes" };
+    let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
+    format!("`Patches` has {count} {sizes}, but the input has {axes} here")
+}
+
+pub fn patch_not_literal(axis: usize) -> String {
+    format!(
+        "axis {axis} of `Patches` must be a literal, and so must that of `shape`, because they determine the number of axes"
+    )
+}
+
+pub fn patch_size(axis: usize, patch: u64, size: u64) -> String {
+    format!(
+        "axis {axis} of `Patches` must divide axis {axis} of the input ({size}), found `{patch}`"
+    )
 }
 
 /// `flat` keys beside the nested form that says the same.
@@ -171,10 +195,11 @@ pub fn wrong_length(key: &str, expected: &str, count: usize) -> String {
     format!("`{key}` must be {expected}, found {count} {elements}")
 }
 
-pub fn max_freq_length(key: &str, count: usize, axes: u64) -> String {
+/// `place` says where the input has these axes.
+pub fn max_freq_length(key: &str, count: usize, axes: u64, place: &str) -> String {
     let values = if count == 1 { "value" } else { "values" };
     let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
-    format!("`{key}` has {count} {values}, but the input has {axes}")
+    format!("`{key}` has {count} {values}, but the input has {axes}{place}")
 }
 
 /// `key` is computed from itself, by the constants of `model` of other keys, if there are any on the `way`.

@@ -13,7 +13,9 @@ use crate::schema::{self, Default, Form, Key, Kind, ROOT};
 /// Every key at every level.
 fn all_keys(keys: &'static [&'static Key]) -> Vec<&'static Key> {
     let inner = keys.iter().flat_map(|key| match key.kind {
-        Kind::Choice(variants) => variants.iter().collect(),
+        Kind::Choice(variants) | Kind::List(variants) | Kind::CountOr { variants, .. } => {
+            variants.iter().collect()
+        }
         _ => Vec::new(),
     });
     let inner = inner.flat_map(|variant| match variant.form {
@@ -44,6 +46,7 @@ fn keys_are_distinct_and_their_defaults_are_in_range() {
         };
         match key.kind {
             Kind::Count { min, max } => assert!((min..=max).contains(&value.parse().unwrap())),
+            Kind::Positive => assert!(value.parse::<f64>().unwrap() > 0.0),
             Kind::Rate => assert!((0.0..1.0).contains(&value.parse::<f64>().unwrap())),
             Kind::Flag { .. } => assert!(value.parse::<bool>().is_ok()),
             Kind::CountOr { variants, .. } | Kind::Choice(variants) => {

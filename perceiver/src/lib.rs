@@ -97,10 +97,10 @@ pub mod __private {
     pub use crate::declare::accepts::*;
     pub use crate::declare::queries::GivenQueries;
     pub use crate::declare::{Count, check, expect_forward, ide, size_at, token_dim};
-    pub use crate::input::{Grid, Text};
+    pub use crate::input::{Grid, Stem, Text};
     pub use crate::model::{
-        ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool, NoProjection, Perceiver,
-        Project, ProjectEmbedding, Queries,
+        ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool, NoProjection, OfInput,
+        Perceiver, Project, ProjectEmbedding, Queries,
     };
     pub use crate::position::{Fourier, MaxFreq, Position};
     pub use crate::spec::{

@@ -35,6 +35,25 @@ perceiver! {
 }
 
 perceiver! {
+    /// `deepmind/vision-perceiver-learned`: the same task from pixels and learned positions, with no knowledge of the
+    /// image's two dimensions; 62,255,848 parameters. Takes the same pixels as [`VisionFourier`].
+    pub struct VisionLearned {
+        family: Transformers,
+        input: Grid {
+            shape: [224, 224, 3],
+            stem: [Linear(256)],
+            position: Learned { channels: 256, project: 256 },
+        },
+        num_latents: 512,
+        latent_dim: 1024,
+        cross_heads: 1,
+        depth: 8,
+        self_per_cross_attn: 6,
+        output: ClassQuery(1000),
+    }
+}
+
+perceiver! {
     /// `deepmind/language-perceiver`: fills in masked bytes of text; 201,108,230 parameters (Perceiver IO, arXiv 2107.14795,
     /// section 4.1).
     ///
@@ -56,6 +75,35 @@ perceiver! {
             qk_channels: 256,
             v_channels: 768,
             project: Embedding,
+        },
+    }
+}
+
+perceiver! {
+    /// `deepmind/optical-flow-perceiver`: the motion of each pixel between two frames of 368 × 496 pixels; 41,057,134
+    /// parameters (Perceiver IO, arXiv 2107.14795, section 4.2).
+    ///
+    /// For each frame and pixel it takes the 3 × 3 pixels around it, 27 numbers in the order row, column, colour, of frames
+    /// scaled to `[-1, 1]` with zeros around them. 20 times the output is the motion to the right and down, in pixels.
+    pub struct Flow {
+        family: Transformers,
+        input: Grid {
+            shape: [2, 368, 496, 27],
+            stem: [Patches([2, 1, 1]), Linear(64)],
+            position: Fourier { bands: 64, max_freq: [368.0, 496.0] },
+        },
+        num_latents: 2048,
+        latent_dim: 512,
+        cross_heads: 1,
+        latent_heads: 16,
+        depth: 1,
+        self_per_cross_attn: 24,
+        output: Queries {
+            queries: Input,
+            qk_channels: 512,
+            v_channels: 512,
+            project: 2,
+            scale: 0.01,
         },
     }
 }

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 
 use super::constants::{Constant, all};
-use crate::model::{Family, Model, Output, Projection, QuerySource, Setting};
+use crate::model::{Family, Model, Output, Projection, QuerySource, Scalar, Setting, Stem};
 use crate::schema::{self, Kind};
 
 /// That what only the compiler can evaluate is in range, and the constants that follow from the keys.
@@ -56,6 +56,10 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
         }
     }
     if error.is_none() {
+        for (what, width) in input_widths(model) {
+            let tokens = &width.tokens;
+            checks.extend(check(schema::WIDTH, what, tokens, tokens));
+        }
         checks.extend(widths(name, model));
         checks.extend(equal_widths(name, model));
     }
@@ -69,6 +73,20 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
             pub const PARAMETERS: __::usize = <__::Perceiver<#name>>::PARAMETERS;
         }
     }
+}
+
+/// The widths of an input that have no constant, if only the compiler knows them.
+fn input_widths(model: &Model) -> Vec<(&'static str, &Scalar)> {
+    let stem = model.input.stem.iter().filter_map(|step| match step {
+        Stem::Linear(width) => Some(("the width of `Linear`", width)),
+        Stem::Patches(_) => None,
+    });
+    let learned = model.input.position.learned.as_ref();
+    let channels = learned.map(|learned| ("`channels`", &learned.channels));
+    let project =
+        learned.and_then(|learned| learned.project.as_ref()).map(|width| ("`project`", width));
+    let widths = stem.chain(channels).chain(project);
+    widths.filter(|(_, width)| width.literal.is_none()).collect()
 }
 
 /// That widths can be divided among heads.
@@ -177,9 +195,13 @@ fn check(
         Kind::Positive | Kind::PerAxis => ("positive", Vec::new()),
         Kind::Base => ("base", Vec::new()),
         Kind::Rate => ("rate", Vec::new()),
-        Kind::Flag { .. } | Kind::Shape | Kind::Rows | Kind::Choice(_) | Kind::CountOr { .. } => {
-            return None;
-        }
+        Kind::Flag { .. }
+        | Kind::Shape
+        | Kind::Rows
+        | Kind::Sizes
+        | Kind::List(_)
+        | Kind::Choice(_)
+        | Kind::CountOr { .. } => return None,
     };
     let limits = limits.into_iter().map(Literal::u64_unsuffixed);
     Some(call(function, written, &quote!(#what, #(#limits,)* #value)))

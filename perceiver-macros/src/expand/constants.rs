@@ -141,6 +141,9 @@ fn of_queries(queries: &Queries, family: Family) -> Vec<Constant<'_>> {
     constants.extend(or(&queries.heads, &schema::DECODER_HEADS, heads));
     constants.extend(or(&queries.dim_head, &schema::DECODER_DIM_HEAD, dim_head));
     constants.push(Is(&queries.residual));
+    if queries.scale.is_given {
+        constants.push(Is(&queries.scale));
+    }
     constants.push(match &queries.project {
         Projection::Linear(dim) => Is(dim),
         Projection::Embedding => Derived(&schema::OUTPUT_DIM, quote!(Self::VOCAB)),

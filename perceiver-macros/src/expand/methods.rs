@@ -97,7 +97,7 @@ struct Forward {
     before: Option<TokenStream>,
     run: TokenStream,
     arguments: TokenStream,
-    typed: TokenStream,
+    convert: TokenStream,
 }
 
 impl Forward {
@@ -113,7 +113,7 @@ impl Forward {
             before: None,
             run: quote_spanned!(span=> try_run),
             arguments: quote_spanned!(span=> input.try_tokens()?),
-            typed: quote_spanned!(span=> I::latents),
+            convert: quote_spanned!(span=> map(I::latents)),
         };
         let queries = match &model.output {
             Output::Latents => return of_input,
@@ -121,7 +121,7 @@ impl Forward {
                 return Self {
                     output: quote_spanned!(span=> I::Logits<{ #name::NUM_CLASSES }>),
                     returns: " Returns the logits, `(batch, NUM_CLASSES)`, without dropout.",
-                    typed: quote_spanned!(span=> I::logits),
+                    convert: quote_spanned!(span=> map(I::logits)),
                     ..of_input
                 };
             }
@@ -133,12 +133,28 @@ impl Forward {
                 returns: " Returns a row for each query, `(batch, NUM_QUERIES, OUTPUT_DIM)`, without dropout.",
                 ..of_input
             },
+            QuerySource::Input if model.input.sizes.is_some() => {
+                let sizes = model.input.sizes.iter().flatten();
+                let sizes = sizes.map(|(number, size)| match size.count() {
+                    Some(count) if !is_wrong => Literal::u64_unsuffixed(count).to_token_stream(),
+                    _ => quote_spanned!(span=> { __::size_at(#name::INPUT_SHAPE, #number) }),
+                });
+                let axes = quote_spanned!(span=> (#(__::Const<#sizes>,)*));
+                Self {
+                    output: quote_spanned!(span=> I::Grid<#axes, { #name::OUTPUT_DIM }>),
+                    returns: " Returns a row for each token, `(batch, axis 1, .., OUTPUT_DIM)`, without dropout.",
+                    arguments: quote_spanned!(span=> input.try_tokens()?, __::Option::None),
+                    run: quote_spanned!(span=> try_run_queries::<_, __::usize, _>),
+                    convert: quote_spanned!(span=> and_then(I::try_grid::<#axes, { #name::OUTPUT_DIM }>)),
+                    ..of_input
+                }
+            }
             QuerySource::Input => Self {
                 output: quote_spanned!(span=> I::Rows<{ #name::OUTPUT_DIM }>),
                 returns: " Returns a row for each token, `(batch, tokens, OUTPUT_DIM)`, without dropout.",
                 run: quote_spanned!(span=> try_run_queries::<_, I::Tokens, _>),
                 arguments: quote_spanned!(span=> input.try_tokens()?, __::Option::None),
-                typed: quote_spanned!(span=> I::rows),
+                convert: quote_spanned!(span=> map(I::rows)),
                 ..of_input
             },
             QuerySource::Given(dim) => {
@@ -163,7 +179,7 @@ impl Forward {
                     }),
                     run: quote_spanned!(span=> try_run_queries::<_, Q::Len, _>),
                     arguments: quote_spanned!(span=> tokens, __::Option::Some(queries)),
-                    typed: quote_spanned!(span=> Q::outputs),
+                    convert: quote_spanned!(span=> map(Q::outputs)),
                 }
             }
         }
@@ -183,7 +199,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
         before,
         run,
         arguments,
-        typed,
+        convert,
     } = Forward::new(name, model, &input, is_wrong);
     let latents = quote_spanned!(span=> I::Latents<{ #name::NUM_LATENTS }, { #name::LATENT_DIM }>);
     let takes = takes(model) + &extra;
@@ -225,7 +241,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 #rest,
             {
                 #before
-                self.perceiver.#run(#arguments, __::Dropout::NONE).map(#typed)
+                self.perceiver.#run(#arguments, __::Dropout::NONE).#convert
             }
 
             /// Fallible version of [`forward_mut`](Self::forward_mut).
@@ -238,7 +254,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 #rest,
             {
                 #before
-                self.perceiver.#run(#arguments, <#name as __::Spec>::DROPOUT).map(#typed)
+                self.perceiver.#run(#arguments, <#name as __::Spec>::DROPOUT).#convert
             }
 
             /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the

@@ -4,8 +4,8 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
 
 use crate::model::{
-    DecoderFeedForward, Extent, Family, FeedForward, MaxFreq, Model, Output, Projection, Queries,
-    QuerySource, Setting, Share,
+    DecoderFeedForward, Extent, Family, FeedForward, Learned, MaxFreq, Model, Output, Projection,
+    Queries, QuerySource, Scalar, Setting, Share, Stem,
 };
 
 pub fn spec(name: &Ident, model: &Model) -> TokenStream {
@@ -35,8 +35,32 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
                 base: #name::FREQ_BASE,
             })
         }
+    } else if let Some(Learned { channels, project }) = &model.input.position.learned {
+        let channels = &channels.tokens;
+        let project = match project.as_ref().map(|width| &width.tokens) {
+            Some(width) => quote_spanned!(span=> __::Option::Some(#width)),
+            None => quote_spanned!(span=> __::Option::None),
+        };
+        quote_spanned!(span=> __::Position::Learned { channels: #channels, project: #project })
     } else {
         quote_spanned!(span=> __::Position::None)
+    };
+    let shape = shape(name, model);
+    let stem = (!model.input.stem.is_empty()).then(|| {
+        let steps = model.input.stem.iter().map(|step| match step {
+            Stem::Linear(Scalar { tokens, .. }) => quote_spanned!(span=> __::Stem::Linear(#tokens)),
+            Stem::Patches(sizes) => {
+                let sizes = sizes.iter().map(|size| &size.tokens);
+                quote_spanned!(span=> __::Stem::Patches(&[#(#sizes),*]))
+            }
+        });
+        quote_spanned!(span=> const STEM: &'static [__::Stem] = &[#(#steps),*];)
+    });
+    let scale = match &model.output {
+        Output::Queries(queries) if queries.scale.is_given => {
+            Some(quote_spanned!(span=> const OUTPUT_SCALE: __::f64 = #name::SCALE;))
+        }
+        _ => None,
     };
     let values =
         model.v_channels.as_ref().map(|_| quote_spanned!(span=> .with_values(#name::V_CHANNELS)));
@@ -86,6 +110,8 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
             type LatentDim = __::Const<{ #name::LATENT_DIM }>;
             type Output = #output;
             const POSITION: __::Position = #position;
+            #shape
+            #stem
             #family
             const DEPTH: __::usize = #name::DEPTH;
             #cross_attends
@@ -95,6 +121,7 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
             #attn_bias
             #feed_forward
             #decoder
+            #scale
             #queries_contribute_kv
             #final_norm
             const SHARE: __::Share = #share;
@@ -103,6 +130,20 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
                 __::Dropout { attention: #name::ATTN_DROPOUT, feed_forward: #name::FF_DROPOUT };
         }
     }
+}
+
+/// The sizes of the axes, if something depends on them.
+fn shape(name: &Ident, model: &Model) -> Option<TokenStream> {
+    let span = name.span();
+    let Extent::Shape { sizes, .. } = &model.input.extent else {
+        return None;
+    };
+    if model.input.stem.is_empty() && model.input.position.learned.is_none() {
+        return None;
+    }
+    let sizes = (0..sizes.len() - 1)
+        .map(|axis| quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #axis)));
+    Some(quote_spanned!(span=> const SHAPE: &'static [__::usize] = &[#(#sizes),*];))
 }
 
 fn mlp(name: &Ident, FeedForward { activation, mult, bias }: &FeedForward) -> TokenStream {
@@ -121,7 +162,8 @@ fn queries(name: &Ident, queries: &Queries) -> TokenStream {
         QuerySource::Learned { .. } => {
             quote_spanned!(span=> __::Learned<__::Const<{ #name::NUM_QUERIES }>>)
         }
-        QuerySource::Given(_) | QuerySource::Input => quote_spanned!(span=> __::Given),
+        QuerySource::Given(_) => quote_spanned!(span=> __::Given),
+        QuerySource::Input => quote_spanned!(span=> __::OfInput),
     };
     let project = match queries.project {
         Projection::Linear(_) => quote_spanned!(span=> __::Project),

@@ -3,6 +3,7 @@
 mod cycles;
 mod output;
 mod section;
+mod stem;
 mod value;
 
 use proc_macro2::Ident;
@@ -62,7 +63,16 @@ pub enum Share {
 /// A tensor `(batch, axis 1, .., channels)`.
 pub struct Input {
     pub extent: Extent,
+    pub stem: Vec<Stem>,
+    /// The sizes of the axes after the stem, if they are fixed; for each, which of the shape it is or comes from.
+    pub sizes: Option<Vec<(usize, Scalar)>>,
     pub position: Position,
+}
+
+/// A step of a stem.
+pub enum Stem {
+    Patches(Vec<Scalar>),
+    Linear(Scalar),
 }
 
 pub enum Extent {
@@ -85,6 +95,14 @@ pub struct Position {
     pub bands: Setting,
     pub max_freq: MaxFreq,
     pub base: Option<Setting>,
+    /// Learned rows in place of Fourier features.
+    pub learned: Option<Learned>,
+}
+
+/// Learned rows.
+pub struct Learned {
+    pub channels: Scalar,
+    pub project: Option<Scalar>,
 }
 
 pub enum MaxFreq {
@@ -129,6 +147,16 @@ impl Extent {
             Self::Axes { axes, .. } => axes.value.count(),
             Self::Text { .. } => Some(1),
             Self::Shape { sizes, .. } => Some(sizes.len() as u64 - 1),
+        }
+    }
+
+    /// The sizes of the axes, if they are fixed, with their numbers.
+    fn sizes(&self) -> Option<Vec<(usize, Scalar)>> {
+        match self {
+            Self::Shape { sizes, .. } => {
+                Some(sizes[..sizes.len() - 1].iter().cloned().enumerate().collect())
+            }
+            Self::Axes { .. } | Self::Text { .. } => None,
         }
     }
 }
@@ -273,7 +301,7 @@ impl Input {
                 let vocab = text.setting(&schema::VOCAB, &schema::VOCAB);
                 let max_len = text.setting(&schema::MAX_LEN, &schema::MAX_LEN);
                 let dim = text.setting(&schema::TEXT_DIM, &schema::INPUT_CHANNELS);
-                Self { extent: Extent::Text { vocab, max_len, dim }, position: Position::none() }
+                Self::without_stem(Extent::Text { vocab, max_len, dim }, Position::none())
             }
             Some((_, _, Some(grid))) => Self::grid(grid, name, report),
             // What is wrong with it has been reported.
@@ -284,13 +312,18 @@ impl Input {
                 let position = if is_encoded {
                     root.require(FLAT.bands, name, report);
                     root.require(FLAT.max_freq, name, report);
-                    Position::fourier(root, &FLAT, &extent, report)
+                    Position::fourier(root, &FLAT, (extent.axes(), ""), report)
                 } else {
                     Position::ignored(root, &extent, report)
                 };
-                Self { extent, position }
+                Self::without_stem(extent, position)
             }
         }
+    }
+
+    fn without_stem(extent: Extent, position: Position) -> Self {
+        let sizes = extent.sizes();
+        Self { extent, stem: Vec::new(), sizes, position }
     }
 
     fn tokens(dim: Scalar) -> Self {
@@ -304,7 +337,7 @@ impl Input {
         let axes = setting(&schema::INPUT_AXIS, Scalar::literal("1"));
         let channels = setting(&schema::INPUT_CHANNELS, dim);
         let position = Position::none();
-        Self { extent: Extent::Axes { axes, channels }, position }
+        Self::without_stem(Extent::Axes { axes, channels }, position)
     }
 
     fn grid(grid: &Section, name: &Ident, report: &mut Report) -> Self {
@@ -317,15 +350,33 @@ impl Input {
             grid.require(GRID.channels, name, report);
         }
         let extent = Extent::new(grid, &GRID, report);
+        let stem::Read { stem, sizes, axes } = stem::Read::new(grid, &extent, report);
         let position = match grid.choice(&schema::POSITION) {
+            Some((variant, _, Some(learned))) if variant.name == "Learned" => {
+                learned.require(&schema::POSITION_CHANNELS, name, report);
+                if let (Extent::Axes { .. }, Some(field)) = (&extent, grid.field(&schema::POSITION))
+                {
+                    report.error(&field.key, messages::needs_shape("position: Learned"));
+                }
+                let number = |key| learned.setting(key, key).value;
+                let project = learned.is_given(&schema::POSITION_PROJECT);
+                Position {
+                    learned: Some(Learned {
+                        channels: number(&schema::POSITION_CHANNELS),
+                        project: project.then(|| number(&schema::POSITION_PROJECT)),
+                    }),
+                    ..Position::none()
+                }
+            }
             Some((_, _, Some(fourier))) => {
                 fourier.require(GRID.bands, name, report);
                 fourier.require(GRID.max_freq, name, report);
-                Position::fourier(fourier, &GRID, &extent, report)
+                let place = if stem.is_empty() { "" } else { " after its stem" };
+                Position::fourier(fourier, &GRID, (axes, place), report)
             }
             _ => Position::none(),
         };
-        Self { extent, position }
+        Self { extent, stem, sizes, position }
     }
 }
 
@@ -365,7 +416,7 @@ impl Position {
     fn fourier(
         section: &Section,
         names: &'static Names,
-        extent: &Extent,
+        (axes, place): (Option<u64>, &str),
         report: &mut Report,
     ) -> Self {
         let base =
@@ -373,17 +424,17 @@ impl Position {
         let bands = section.setting(names.bands, &schema::NUM_FREQ_BANDS);
         let max_freq = match section.field(names.max_freq) {
             Some(Field { key, docs, read: Some(Read::Array(values)), .. }) => {
-                let axes = extent.axes().filter(|axes| *axes != values.len() as u64);
+                let axes = axes.filter(|axes| *axes != values.len() as u64);
                 if let Some(axes) = axes {
                     let message =
-                        messages::max_freq_length(names.max_freq.name, values.len(), axes);
+                        messages::max_freq_length(names.max_freq.name, values.len(), axes, place);
                     report.error(key, message);
                 }
                 MaxFreq::PerAxis { docs: docs.clone(), values: values.clone() }
             }
             _ => MaxFreq::Same(section.setting(names.max_freq, &schema::MAX_FREQ)),
         };
-        Self { is_encoded: true, bands, max_freq, base }
+        Self { is_encoded: true, bands, max_freq, base, learned: None }
     }
 
     fn none() -> Self {
@@ -399,17 +450,19 @@ impl Position {
             bands: zero(&schema::NUM_FREQ_BANDS, "0"),
             max_freq: MaxFreq::Same(zero(&schema::MAX_FREQ, "0.0")),
             base: None,
+            learned: None,
         }
     }
 
     /// None, though keys of one may be given.
     fn ignored(root: &Section, extent: &Extent, report: &mut Report) -> Self {
-        let (none, given) = (Self::none(), Self::fourier(root, &FLAT, extent, report));
+        let (none, given) = (Self::none(), Self::fourier(root, &FLAT, (extent.axes(), ""), report));
         Self {
             is_encoded: false,
             bands: if root.is_given(FLAT.bands) { given.bands } else { none.bands },
             max_freq: if root.is_given(FLAT.max_freq) { given.max_freq } else { none.max_freq },
             base: given.base,
+            learned: None,
         }
     }
 }

@@ -28,6 +28,7 @@ pub struct Queries {
     pub residual: Setting,
     pub feed_forward: DecoderFeedForward,
     pub project: Projection,
+    pub scale: Setting,
 }
 
 pub enum QuerySource {
@@ -127,11 +128,12 @@ impl Queries {
                 None => DecoderFeedForward::Same,
             },
             project: Projection::new(section, input, report),
+            scale: section.setting(&schema::SCALE, &schema::SCALE),
         }
     }
 
     fn settings(&mut self) -> Vec<&mut Setting> {
-        let mut settings = vec![&mut self.residual];
+        let mut settings = vec![&mut self.residual, &mut self.scale];
         match &mut self.source {
             QuerySource::Learned { count, dim } => settings.extend([count, dim]),
             QuerySource::Given(dim) => settings.push(dim),
@@ -157,8 +159,8 @@ impl QuerySource {
             Some((_, [dim], _)) => Self::Given(given(&schema::QUERY_DIM, &schema::GIVEN, dim)),
             Some(_) => {
                 let has_tokens = |input: &Input| {
-                    let is_sequence = input.extent.axes() == Some(1) && !input.position.is_encoded;
-                    is_sequence || matches!(input.extent, Extent::Text { .. })
+                    let is_sequence = input.extent.axes() == Some(1);
+                    is_sequence || !matches!(input.extent, Extent::Axes { .. })
                 };
                 if let Some(field) = section.field(&schema::QUERIES)
                     && !input.is_none_or(has_tokens)

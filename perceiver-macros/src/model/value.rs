@@ -16,6 +16,8 @@ pub enum Read {
     Scalar(Scalar),
     /// The elements of an array.
     Array(Vec<Scalar>),
+    /// The values with names in an array; those that are wrong are missing.
+    List(Vec<Self>),
     /// `Name`.
     Unit(&'static Variant),
     /// `Name(value)`, or `Name([value, ..])`.
@@ -81,10 +83,18 @@ pub fn read(key: &'static Key, value: &Value, report: &mut Report) -> Option<Rea
         (Kind::Choice(variants), value) => return choice(key, variants, value, report),
         (_, Value::Struct(..)) => wrong(value.to_token_stream(), Hint::None),
         (kind, Value::Expr(expr)) => match (kind, strip(expr)) {
-            (Kind::Shape | Kind::PerAxis | Kind::Rows, Expr::Array(elements)) => {
+            (Kind::Shape | Kind::PerAxis | Kind::Rows | Kind::Sizes, Expr::Array(elements)) => {
                 return array(key, elements, report);
             }
-            (Kind::Shape | Kind::Rows, _) => wrong(expr.to_token_stream(), Hint::None),
+            (Kind::List(variants), Expr::Array(elements)) => {
+                let elements = elements.elems.iter().filter_map(|element| {
+                    choice(key, variants, &Value::Expr(element.clone()), report)
+                });
+                return Some(Read::List(elements.collect()));
+            }
+            (Kind::Shape | Kind::Rows | Kind::Sizes | Kind::List(_), _) => {
+                wrong(expr.to_token_stream(), Hint::None)
+            }
             (Kind::CountOr { max, .. }, _) => scalar(Kind::Count { min: 1, max }, expr),
             (Kind::PerAxis, _) => scalar(Kind::Positive, expr),
             (kind, _) => scalar(kind, expr),
@@ -275,6 +285,7 @@ fn array(key: &Key, array: &ExprArray, report: &mut Report) -> Option<Read> {
     let (kind, lengths) = match key.kind {
         Kind::Shape => (schema::WIDTH, 2..=5),
         Kind::Rows => (schema::WIDTH, 2..=2),
+        Kind::Sizes => (schema::WIDTH, 1..=4),
         _ => (Kind::Positive, 1..=4),
     };
     let count = array.elems.len();

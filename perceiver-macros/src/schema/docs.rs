@@ -41,7 +41,9 @@ fn table(head: &str, keys: &[&Key], notes: &mut Vec<&'static str>) -> String {
 /// A table for each key with values that have names, and for each of those with keys of its own.
 fn nested(keys: &[&Key], tables: &mut String, notes: &mut Vec<&'static str>) {
     for key in keys {
-        let (Kind::Choice(variants) | Kind::CountOr { variants, .. }) = key.kind else {
+        let (Kind::Choice(variants) | Kind::List(variants) | Kind::CountOr { variants, .. }) =
+            key.kind
+        else {
             continue;
         };
         // Feed-forwards have a table already.

@@ -38,8 +38,12 @@ pub enum Kind {
     Shape,
     /// `[rows, dim]`, each a count.
     Rows,
+    /// `[size, ..]` with one for each axis.
+    Sizes,
     /// One of several values that have names.
     Choice(&'static [Variant]),
+    /// `[Name(value), ..]`, each one of several values that have names.
+    List(&'static [Variant]),
     /// An integer from 1 to `max`, or one of several values that have names, alone.
     CountOr { max: u64, variants: &'static [Variant] },
 }
@@ -125,6 +129,11 @@ impl Kind {
             Self::CountOr { max, variants } => {
                 let names = crate::messages::list(variants.iter().map(|variant| variant.name), "or");
                 format!("an integer from 1 to {max}, {names}")
+            }
+            Self::Sizes => "an array of one size for each axis, such as `[4, 4]`".into(),
+            Self::List(variants) => {
+                let examples: Vec<_> = variants.iter().map(crate::messages::example).collect();
+                format!("an array of {}", crate::messages::list(examples.iter().map(String::as_str), "or"))
             }
             Self::Choice(variants) => {
                 let examples: Vec<_> = variants.iter().map(crate::messages::example).collect();

@@ -154,7 +154,7 @@ const MLP: Form = Form::ValueOrKeys(&[&MULT, &BIAS]);
 pub static INPUTS: &[Variant] = &[
     Variant {
         name: "Grid",
-        form: Form::Keys(&[&SHAPE, &AXES, &CHANNELS, &POSITION]),
+        form: Form::Keys(&[&SHAPE, &AXES, &CHANNELS, &STEM, &POSITION]),
         doc: "a tensor `(batch, axis 1, .., channels)` with one to four axes: a sequence, an image, a video",
     },
     Variant {
@@ -175,7 +175,25 @@ pub static POSITIONS: &[Variant] = &[
         form: Form::Keys(&[&BANDS, &GRID_MAX_FREQ, &BASE]),
         doc: "Fourier features, appended to the channels",
     },
+    Variant {
+        name: "Learned",
+        form: Form::Keys(&[&POSITION_CHANNELS, &POSITION_PROJECT]),
+        doc: "a learned row for each position of an input of a fixed `shape`, appended to the channels",
+    },
     Variant { name: "None", form: Form::Unit, doc: "no position encoding" },
+];
+
+pub static STEMS: &[Variant] = &[
+    Variant {
+        name: "Patches",
+        form: Form::Value(&PATCH),
+        doc: "joins the channels of patches of this size; an axis that has a single patch is dropped",
+    },
+    Variant {
+        name: "Linear",
+        form: Form::Value(&STEM_WIDTH),
+        doc: "a linear layer to so many channels",
+    },
 ];
 
 pub static OUTPUTS: &[Variant] = &[
@@ -200,6 +218,7 @@ pub static OUTPUTS: &[Variant] = &[
             &QUERY_RESIDUAL,
             &OUTPUT_FEED_FORWARD,
             &PROJECT,
+            &SCALE,
         ]),
         doc: "a row for each of several queries, which attend to the latents",
     },
@@ -220,7 +239,7 @@ pub static QUERY_SOURCES: &[Variant] = &[
     Variant {
         name: "Input",
         form: Form::Unit,
-        doc: "the tokens of the input, which is `Text` or has one axis and no position encoding",
+        doc: "the tokens of the input: of `Text`, of one axis, or of a fixed `shape`, whose axes the output has",
     },
 ];
 
@@ -243,6 +262,14 @@ mod nested {
         .also(&["input_axis", "axis", "num_axes", "ndim"]);
     pub static CHANNELS: Key = key("channels", WIDTH, RequiredUnless("`shape` is given"), "number of input channels")
         .also(&["input_channels", "in_channels", "num_channels", "dim", "input_dim"]);
+    pub static STEM: Key = key("stem", Kind::List(STEMS), Absent("nothing"), "steps, in order, that make tokens of the numbers before their positions are encoded")
+        .also(&["patch", "patches", "patch_size", "prep_type", "conv"]);
+    pub static PATCH: Key = key("[size, ..]", Kind::Sizes, Required, "size of a patch along each axis");
+    pub static STEM_WIDTH: Key = key("width", WIDTH, Required, "number of channels after the linear layer");
+    pub static POSITION_CHANNELS: Key = key("channels", WIDTH, Required, "width of a learned row")
+        .also(&["dim", "width", "num_channels", "trainable"]);
+    pub static POSITION_PROJECT: Key = key("project", WIDTH, Absent("rows are appended as they are"), "width to which a linear layer projects the rows before they are appended")
+        .also(&["project_pos_dim", "projection"]);
     pub static POSITION: Key = key("position", Kind::Choice(POSITIONS), Value("None"), "position encoding")
         .also(&["pos", "position_encoding", "fourier_encode_data", "fourier", "encoding"]);
     pub static BANDS: Key = key("bands", REPEATS, Required, "number of frequency bands along each axis")
@@ -274,6 +301,8 @@ mod nested {
         .also(&["use_query_residual", "residual"]);
     pub static OUTPUT_FEED_FORWARD: Key = key("feed_forward", Kind::Choice(DECODER_FEED_FORWARDS), Absent("that of the other blocks"), "feed-forward after this attention")
         .also(&["decoder_ff", "mlp", "ff"]);
+    pub static SCALE: Key = key("scale", Kind::Positive, Value("1.0"), "factor of the output")
+        .also(&["rescale_factor", "factor"]);
     pub static PROJECT: Key = key("project", Kind::CountOr { max: 1 << 28, variants: PROJECTIONS }, Value("None"), "dimension to which a linear layer projects each row")
         .also(&["num_classes", "logits_dim", "output_dim", "dim", "vocab", "projection"]);
     pub static CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Required, "number of logits");

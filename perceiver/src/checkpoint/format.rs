@@ -15,6 +15,10 @@ pub(crate) struct Format {
     keys: [(&'static str, usize); 3],
     /// For each number of a token, where it is in files. Empty: where it is here.
     token: Vec<usize>,
+    /// Whether the queries of the output are tokens.
+    has_token_queries: bool,
+    /// The matrix that is the kernel of a convolution over one pixel in files.
+    convolution: Option<&'static str>,
 }
 
 impl Format {
@@ -28,7 +32,9 @@ impl Format {
         let stored = numbers.stored_layers;
         let (all, token) = match (family, numbers.position) {
             (Family::PerceiverPytorch, _) => (numbers.depth, Vec::new()),
-            (Family::Transformers, Position::None) => (stored, Vec::new()),
+            (Family::Transformers, Position::None | Position::Learned { .. }) => {
+                (stored, Vec::new())
+            }
             (Family::Transformers, Position::Fourier(fourier)) => {
                 (stored, transformers_token(channels, axes, fourier.bands))
             }
@@ -42,6 +48,11 @@ impl Format {
                 ("output.", numbers.decoder.heads.width()),
             ],
             token,
+            has_token_queries: output == OutputNames::Tokens,
+            convolution: match family {
+                Family::PerceiverPytorch => None,
+                Family::Transformers => Some("input.stem.0.weight"),
+            },
         }
     }
 
@@ -65,34 +76,75 @@ impl Format {
         }
     }
 
+    /// The shape in files of one of this library's tensors, or of a part of it.
+    pub fn shape(&self, ours: &str, rows: usize, shape: &[usize]) -> Vec<usize> {
+        let mut shape = shape.to_vec();
+        if let Some(first) = shape.first_mut() {
+            *first = rows;
+        }
+        if self.convolution == Some(ours) {
+            shape.extend([1, 1]);
+        }
+        shape
+    }
+
     /// Arranges numbers as in files.
     pub fn file_order<E: Copy>(&self, ours: &str, numbers: &mut [E]) {
-        self.arrange(ours, numbers, |row, place, before| row[place.1] = before[place.0]);
+        self.arrange(ours, numbers, |(here, there)| (there, here));
     }
 
     /// Arranges numbers of files as here.
     pub fn library_order<E: Copy>(&self, ours: &str, numbers: &mut [E]) {
-        self.arrange(ours, numbers, |row, place, before| row[place.0] = before[place.1]);
+        self.arrange(ours, numbers, |places| places);
     }
 
+    /// Moves the numbers of each token, where `order` makes the place to write and that to read of a place here and in
+    /// files.
     fn arrange<E: Copy>(
         &self,
         ours: &str,
         numbers: &mut [E],
-        set: impl Fn(&mut [E], (usize, usize), &[E]),
+        order: impl Fn((usize, usize)) -> (usize, usize),
     ) {
-        let has_token = ours.contains(".cross.norm_context.")
-            || ours.ends_with(".cross.attention.to_kv.weight");
-        if self.token.is_empty() || !has_token {
+        let width = match self.along_token(ours) {
+            Some(Along::Columns) => 1,
+            Some(Along::Rows) => numbers.len() / self.token.len().max(1),
+            None => return,
+        };
+        if self.token.is_empty() || width == 0 {
             return;
         }
-        for row in numbers.chunks_exact_mut(self.token.len()) {
-            let before = row.to_vec();
-            for (here, &there) in self.token.iter().enumerate() {
-                set(row, (here, there), &before);
+        for numbers in numbers.chunks_exact_mut(self.token.len() * width) {
+            let before = numbers.to_vec();
+            for places in self.token.iter().copied().enumerate() {
+                let (to, from) = order(places);
+                let from = &before[from * width..][..width];
+                numbers[to * width..][..width].copy_from_slice(from);
             }
         }
     }
+
+    /// Whether the rows or the columns of one of this library's tensors are the numbers of a token.
+    fn along_token(&self, ours: &str) -> Option<Along> {
+        let is = |parts: &[&str]| parts.iter().any(|part| ours.contains(part));
+        if is(&[".cross.norm_context.", ".cross.attention.to_kv.weight"]) {
+            return Some(Along::Columns);
+        }
+        // A query has a token's width from the norm of its block to the projection.
+        let columns = ["norm.weight", "norm.bias", "to_q.weight", "expand.weight", "linear.weight"];
+        let rows = ["to_out.weight", "to_out.bias", "contract.weight", "contract.bias"];
+        match self.has_token_queries && ours.starts_with("output.") {
+            true if columns.iter().any(|name| ours.ends_with(name)) => Some(Along::Columns),
+            true if rows.iter().any(|name| ours.ends_with(name)) => Some(Along::Rows),
+            _ => None,
+        }
+    }
+}
+
+/// The rows or the columns of a matrix; a vector is a row.
+enum Along {
+    Rows,
+    Columns,
 }
 
 /// Transformers have `[channels, position of all axes, sines of axis 1, .., cosines of axis 1, ..]` where this library has

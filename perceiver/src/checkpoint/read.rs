@@ -63,14 +63,12 @@ fn matched<'file>(
         let parts = tied.first().map_or(0, Vec::len);
         let rows = format.rows(&name, shape.first().copied().unwrap_or_default(), parts);
         let views = (0..parts).filter_map(|part| {
-            let mut shape = shape.clone();
-            if let Some(first) = shape.first_mut() {
-                *first = rows[part];
-            }
+            let shape = format.shape(&name, rows[part], &shape);
             let names: Vec<&str> = tied.iter().map(|names| names[part].as_str()).collect();
             take(&mut found, &names, &shape, dtype, &mut problems)
         });
-        tensors.insert(name, views.collect());
+        let views = views.collect();
+        tensors.insert(name, views);
     }
     for (tensor, view) in found {
         problems.push(Problem::Unexpected {

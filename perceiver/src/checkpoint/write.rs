@@ -41,13 +41,11 @@ fn write_tensors(
     for (name, shape, bytes) in tensors {
         let all_rows = shape.first().copied().unwrap_or_default();
         for names in format.names(name) {
+            let ours = name;
             let rows = format.rows(name, all_rows, names.len());
             let mut rest = bytes.as_slice();
             for (name, rows) in names.into_iter().zip(rows) {
-                let mut shape = shape.clone();
-                if let Some(first) = shape.first_mut() {
-                    *first = rows;
-                }
+                let shape = format.shape(ours, rows, shape);
                 let (part, after) = rest.split_at(bytes.len() / all_rows.max(1) * rows);
                 rest = after;
                 views.push((name, TensorView::new(dtype, shape, part).map_err(failed)?));

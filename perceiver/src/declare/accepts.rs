@@ -66,6 +66,32 @@ impl<Positions, M: InputMask<Positions, E, D>, Model: ?Sized, E: Dtype, D: Stora
 pub type Latents<B, const N: usize, const DIM: usize, E, D, T> =
     Tensor<(B, Const<N>, Const<DIM>), E, D, T>;
 
+/// The axes of a grid of a fixed size, as a tuple.
+pub trait GridAxes<B: Dim, const DIM: usize> {
+    /// `(B, axis 1, .., Const<DIM>)`.
+    type Shape: dfdx::shapes::Shape;
+
+    /// Returns that shape.
+    fn shape(batch: B) -> Self::Shape;
+}
+
+macro_rules! grid_axes {
+    ($($N:ident)*) => {
+        impl<B: Dim, $(const $N: usize,)* const DIM: usize> GridAxes<B, DIM> for ($(Const<$N>,)*) {
+            type Shape = (B, $(Const<$N>,)* Const<DIM>);
+
+            fn shape(batch: B) -> Self::Shape {
+                (batch, $(Const::<$N>,)* Const)
+            }
+        }
+    };
+}
+grid_axes!();
+grid_axes!(A1);
+grid_axes!(A1 A2);
+grid_axes!(A1 A2 A3);
+grid_axes!(A1 A2 A3 A4);
+
 /// Never implemented.
 pub trait Never {}
 
@@ -104,6 +130,9 @@ macro_rules! model_input {
             /// The type of an output with a row for each token, `(batch, tokens, DIM)`.
             type Rows<const DIM: usize>;
 
+            /// The type of an output with a row for each position of a grid, `(batch, Axes.., DIM)`.
+            type Grid<Axes: GridAxes<Self::Batch, DIM>, const DIM: usize>;
+
             /// Converts the input to tokens with their mask.
             ///
             /// # Errors
@@ -129,6 +158,16 @@ macro_rules! model_input {
             fn rows<const DIM: usize>(
                 rows: Tensor<(Self::Batch, Self::Tokens, Const<DIM>), E, D, Self::Tape>,
             ) -> Self::Rows<DIM>;
+
+            /// Converts an output with a row for each position of a grid to its type here.
+            ///
+            /// # Errors
+            /// If the sizes do not match.
+            fn try_grid<Axes: GridAxes<Self::Batch, DIM>, const DIM: usize>(
+                rows: Tensor<(Self::Batch, usize, Const<DIM>), E, D, Self::Tape>,
+            ) -> Result<Self::Grid<Axes, DIM>, ForwardError<D::Err>>
+            where
+                D: Device<E>;
         }
 
         model_input!(@ [Model] [] $Trait [$($SIZE)?] $Input [$($Own)*]);
@@ -156,6 +195,8 @@ macro_rules! model_input {
             type Tokens = <I as $Input<$($SIZE,)? E, D>>::Tokens;
             type Rows<const DIM: usize> =
                 Tensor<(Self::Batch, Self::Tokens, Const<DIM>), E, D, Self::Tape>;
+            type Grid<Axes: GridAxes<Self::Batch, DIM>, const DIM: usize> =
+                Tensor<Axes::Shape, E, D, Self::Tape>;
 
             fn try_tokens(
                 self,
@@ -183,6 +224,16 @@ macro_rules! model_input {
                 rows: Tensor<(Self::Batch, Self::Tokens, Const<DIM>), E, D, Self::Tape>,
             ) -> Self::Rows<DIM> {
                 rows
+            }
+
+            fn try_grid<Axes: GridAxes<Self::Batch, DIM>, const DIM: usize>(
+                rows: Tensor<(Self::Batch, usize, Const<DIM>), E, D, Self::Tape>,
+            ) -> Result<Self::Grid<Axes, DIM>, ForwardError<D::Err>>
+            where
+                D: Device<E>,
+            {
+                let shape = Axes::shape(rows.shape().0);
+                rows.try_reshape_like(&shape).map_err(ForwardError::Device)
             }
         }
     };

@@ -118,6 +118,8 @@ pub struct Grid {
     pub axes: (),
     /// The number of input channels.
     pub channels: (),
+    /// The steps, in order, that make tokens of the numbers before their positions are encoded.
+    pub stem: (),
     /// The position encoding.
     pub position: (),
 }
@@ -128,6 +130,7 @@ impl Grid {
         shape: (),
         axes: (),
         channels: (),
+        stem: (),
         position: (),
     };
 }
@@ -149,6 +152,23 @@ impl Fourier {
         bands: (),
         max_freq: (),
         base: (),
+    };
+}
+
+/// The keys of `Learned`: a learned row for each position of an input of a fixed `shape`, appended to the channels.
+#[derive(Clone, Copy, Debug)]
+pub struct Learned {
+    /// The width of a learned row.
+    pub channels: (),
+    /// The width to which a linear layer projects the rows before they are appended.
+    pub project: (),
+}
+
+impl Learned {
+    /// No key.
+    pub const NONE: Self = Self {
+        channels: (),
+        project: (),
     };
 }
 
@@ -191,6 +211,8 @@ pub struct Queries {
     pub feed_forward: (),
     /// The dimension to which a linear layer projects each row.
     pub project: (),
+    /// The factor of the output.
+    pub scale: (),
 }
 
 impl Queries {
@@ -204,6 +226,7 @@ impl Queries {
         query_residual: (),
         feed_forward: (),
         project: (),
+        scale: (),
     };
 }
 

@@ -10,7 +10,6 @@ pub mod traced;
 use core::fmt::{Debug, Display};
 
 use crate::ForwardError;
-use crate::input::InputKind;
 use crate::spec::Spec;
 
 /// A count, as a type.
@@ -33,7 +32,7 @@ pub const fn size_at<const N: usize>(shape: Option<[usize; N]>, index: usize) ->
 /// The dimension of each token.
 #[must_use]
 pub const fn token_dim<S: Spec>() -> usize {
-    S::POSITION.token_dim(S::Input::AXES, S::Input::CHANNELS)
+    crate::spec::token_dim::<S>()
 }
 
 /// Turns `try_forward` into `forward`: panics with the error's message.

@@ -2,10 +2,12 @@
 
 mod grid;
 mod mask;
+pub(crate) mod stem;
 mod text;
 
-pub use grid::Grid;
+pub use grid::{Grid, GridPart, GridView};
 pub use mask::{InputMask, Unmasked};
+pub use stem::Stem;
 pub use text::{Ids, Text, TextPart, TextView};
 
 use std::fmt::Debug;

@@ -15,8 +15,8 @@ pub use output::{
     MeanPoolView, Output, OutputNames,
 };
 pub use queries::{
-    Given, Learned, NoProjection, Project, ProjectEmbedding, Projection, ProjectionKind, Queries,
-    QueriesPart, QueriesView, QuerySource,
+    Given, Learned, NoProjection, OfInput, Project, ProjectEmbedding, Projection, ProjectionKind,
+    Queries, QueriesPart, QueriesView, QuerySource,
 };
 
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
@@ -24,7 +24,7 @@ use crate::error::ForwardError;
 use crate::input::{Accepts, InputKind, Prepared, Source, Tokens};
 use crate::nn::{Parameters, init};
 use crate::ops::{self, AnyRank, Attend, Record, Rows};
-use crate::spec::{Cost, Dropout, Family, Numbers, Spec};
+use crate::spec::{Cost, Dropout, Family, Numbers, Spec, token_axes, token_channels};
 use crate::{Device, Summary};
 
 /// The latents of a model: `(NUM_LATENTS, LATENT_DIM)`.
@@ -208,7 +208,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     }
 
     fn format() -> checkpoint::Format {
-        let input = (S::Input::AXES, S::Input::CHANNELS);
+        let input = (token_axes::<S>(), token_channels::<S>());
         checkpoint::Format::new(
             &Numbers::of::<S>(),
             S::FAMILY,

@@ -24,6 +24,9 @@ pub trait Output: Clone + Debug + 'static {
     /// What its tensors are called in files.
     const NAMES: OutputNames = OutputNames::Classifier;
 
+    /// Whether its queries are the tokens of the input.
+    const TAKES_TOKENS: bool = false;
+
     /// Computes the result from the latents.
     ///
     /// # Errors
@@ -61,8 +64,10 @@ pub struct Encoded<'a, E: Dtype, D: Device<E>> {
 pub enum OutputNames {
     /// As those of classifiers.
     Classifier,
-    /// As those of a decoder with queries of its own or the input's.
+    /// As those of a decoder with queries.
     Queries,
+    /// The same, with queries that are the input's tokens.
+    Tokens,
     /// As those of a language model, which projects with its embedding.
     Language,
 }

@@ -21,6 +21,8 @@ pub struct Queries<Q, P>(PhantomData<(Q, P)>);
 pub trait QuerySource: Clone + Debug + 'static {
     /// The number of learned queries; `None` if they come with the input.
     const LEARNED: Option<usize>;
+    /// Whether they are the tokens of the input.
+    const TAKES_TOKENS: bool = false;
     /// The number of queries, if `L` come with the input.
     type Rows<L: Dim>: Dim;
 }
@@ -34,12 +36,22 @@ impl<N: ConstDim> QuerySource for Learned<N> {
     type Rows<L: Dim> = N;
 }
 
-/// Queries that are given with the input, or are its tokens.
+/// Queries that are given with the input.
 #[derive(Clone, Copy, Debug)]
 pub struct Given;
 
 impl QuerySource for Given {
     const LEARNED: Option<usize> = None;
+    type Rows<L: Dim> = L;
+}
+
+/// The tokens of the input.
+#[derive(Clone, Copy, Debug)]
+pub struct OfInput;
+
+impl QuerySource for OfInput {
+    const LEARNED: Option<usize> = None;
+    const TAKES_TOKENS: bool = true;
     type Rows<L: Dim> = L;
 }
 
@@ -139,14 +151,41 @@ impl<S: Spec, Q: QuerySource, P: Projection> Part for QueriesPart<S, Q, P> {
     }
 }
 
+/// The number of queries that are decoded at once when gradients are not tracked: enough for all threads, and few enough that
+/// what becomes of them stays small.
+const CHUNK: usize = 4096;
+
+/// Decodes one chunk of queries after another.
+fn in_chunks<E: Dtype, D: Device<E>>(
+    record: &mut Record<E, D>,
+    queries: Rows<E, D>,
+    decode: &mut impl FnMut(&mut Record<E, D>, Rows<E, D>) -> Result<Rows<E, D>, D::Err>,
+) -> Result<Rows<E, D>, D::Err> {
+    let count = queries.shape().1;
+    let mut all: Option<Rows<E, D>> = None;
+    for first in (0..count).step_by(CHUNK) {
+        let chunk = queries.clone().try_slice((.., first..count.min(first + CHUNK), ..))?;
+        let (batch, rows, width) = (chunk.shape().0, chunk.shape().1, chunk.shape().2);
+        let chunk = decode(record, chunk.try_reshape_like(&(batch, rows, width))?)?;
+        all = Some(match all {
+            None => chunk,
+            Some(all) => ops::concat(record, all, chunk)?,
+        });
+    }
+    all.ok_or_else(D::Err::wrong_size)
+}
+
 impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
     type Part<S: Spec> = QueriesPart<S, Q, P>;
     type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> =
         Tensor<(B, Q::Rows<L>, P::Dim), E, D, T>;
     const NAMES: OutputNames = match P::KIND {
         ProjectionKind::Embedding => OutputNames::Language,
+        ProjectionKind::Linear | ProjectionKind::None if Q::TAKES_TOKENS => OutputNames::Tokens,
         ProjectionKind::Linear | ProjectionKind::None => OutputNames::Queries,
     };
+
+    const TAKES_TOKENS: bool = Q::TAKES_TOKENS;
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
@@ -163,15 +202,26 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
             (None, Some(queries)) => queries,
             (None, None) => return Err(D::Err::wrong_size()),
         };
-        let rows = view.block.try_cross(record, queries, &context, dropout.feed_forward)?;
-        match (P::KIND, view.linear, embedding) {
-            (ProjectionKind::None, ..) => Ok(rows),
-            (ProjectionKind::Linear, Some(linear), _) => linear.try_forward(record, rows),
-            (ProjectionKind::Embedding, _, Some(embedding)) => {
-                D::try_linear(record, rows, embedding, view.bias)
+        let mut decode = |record: &mut Record<E, D>, queries| {
+            let rows = view.block.try_cross(record, queries, &context, dropout.feed_forward)?;
+            let rows = match (P::KIND, &view.linear, embedding) {
+                (ProjectionKind::None, ..) => rows,
+                (ProjectionKind::Linear, Some(linear), _) => linear.try_forward(record, rows)?,
+                (ProjectionKind::Embedding, _, Some(embedding)) => {
+                    D::try_linear(record, rows, embedding, view.bias)?
+                }
+                _ => return Err(D::Err::wrong_size()),
+            };
+            if S::OUTPUT_SCALE == 1.0 {
+                Ok(rows)
+            } else {
+                ops::scale(record, rows, S::OUTPUT_SCALE)
             }
-            _ => Err(D::Err::wrong_size()),
+        };
+        if record.is_on() || queries.shape().1 <= CHUNK {
+            return decode(record, queries);
         }
+        in_chunks(record, queries, &mut decode)
     }
 
     fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(

@@ -36,9 +36,21 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
     ) -> Result<Self, D::Err> {
         let axes = grid.axes();
         let mut channels = D::try_flatten(record, grid)?;
-        let batch = channels.shape().0;
         let mask = Self::clear(record, &mut channels, mask)?;
         let tokens = Positioned { channels, features: position.tables(&axes), axes, mask };
+        Self::of_tokens(record, tokens, attend)
+    }
+
+    /// Prepares tokens, of which those that are masked must be finite.
+    ///
+    /// # Errors
+    /// If the mask does not match the tokens, or the device runs out of memory.
+    pub fn of_tokens(
+        record: &mut Record<E, D>,
+        tokens: Positioned<E, D>,
+        attend: Attend,
+    ) -> Result<Self, D::Err> {
+        let batch = tokens.channels.shape().0;
         Ok(Self { keys: Keys::try_prepare(record, tokens, attend)?, batch })
     }
 
@@ -52,10 +64,10 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
     ) -> Result<Self, D::Err> {
-        let (batch, count, _) = *rows.shape();
+        let axes = vec![rows.shape().1];
         let mask = Self::clear(record, &mut rows, mask)?;
-        let tokens = Positioned { channels: rows, features: Vec::new(), axes: vec![count], mask };
-        Ok(Self { keys: Keys::try_prepare(record, tokens, attend)?, batch })
+        let tokens = Positioned { channels: rows, features: Vec::new(), axes, mask };
+        Self::of_tokens(record, tokens, attend)
     }
 
     /// Flattens a mask and clears what it masks.

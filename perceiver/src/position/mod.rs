@@ -12,6 +12,13 @@ pub enum Position {
     None,
     /// Fourier features, appended to a token's channels.
     Fourier(Fourier),
+    /// A learned row for each position of an input of a fixed shape, appended to its channels.
+    Learned {
+        /// The width of a row.
+        channels: usize,
+        /// To which a linear layer projects it before it is appended, if it does.
+        project: Option<usize>,
+    },
 }
 
 impl Position {
@@ -21,6 +28,8 @@ impl Position {
         match self {
             Self::None => channels,
             Self::Fourier(fourier) => axes.saturating_mul(fourier.width()).saturating_add(channels),
+            Self::Learned { channels: width, project: None }
+            | Self::Learned { project: Some(width), .. } => channels.saturating_add(width),
         }
     }
 
@@ -36,7 +45,7 @@ impl Position {
     /// if there are none.
     pub(crate) fn tables(self, axes: &[usize]) -> Vec<Vec<f64>> {
         match self {
-            Self::None => Vec::new(),
+            Self::None | Self::Learned { .. } => Vec::new(),
             Self::Fourier(fourier) => {
                 let tables = axes.iter().enumerate();
                 tables.map(|(axis, &size)| fourier.table(axis, size)).collect()

@@ -14,7 +14,7 @@ pub(crate) use cost::Cost;
 pub use dims::{EncodedWidth, Same};
 pub use width::Width;
 
-use crate::input::InputKind;
+use crate::input::{InputKind, Stem, stem};
 use crate::model::Output;
 use crate::position::Position;
 
@@ -36,6 +36,10 @@ pub trait Spec: Clone + Debug + 'static {
     type Output: Output;
     /// The position encoding.
     const POSITION: Position;
+    /// The sizes of the input's axes, if they are fixed; otherwise empty.
+    const SHAPE: &'static [usize] = &[];
+    /// What a grid goes through before its positions are encoded.
+    const STEM: &'static [Stem] = &[];
     /// The reference implementation whose initialisation and checkpoints the model uses.
     const FAMILY: Family = Family::PerceiverPytorch;
     /// The number of layers, each a cross attention and its self attentions.
@@ -54,6 +58,8 @@ pub trait Spec: Clone + Debug + 'static {
     const FEED_FORWARD: Mlp = Mlp::GEGLU;
     /// The block in which the queries of an output attend to the latents; `None` for the family's own.
     const DECODER: Option<BlockShape> = None;
+    /// The factor of an output with queries.
+    const OUTPUT_SCALE: f64 = 1.0;
     /// Which layers share their weights.
     const SHARE: Share = Share::None;
     /// Whether the latents are keys and values of the cross attentions, too.
@@ -144,6 +150,21 @@ impl Dropout {
     }
 }
 
+/// The number of axes of the tokens.
+pub(crate) const fn token_axes<S: Spec>() -> usize {
+    stem::axes(S::STEM, S::SHAPE, S::Input::AXES)
+}
+
+/// The number of channels of the tokens, before their positions are encoded.
+pub(crate) const fn token_channels<S: Spec>() -> usize {
+    stem::channels(S::STEM, S::Input::CHANNELS)
+}
+
+/// The dimension of each token.
+pub(crate) const fn token_dim<S: Spec>() -> usize {
+    S::POSITION.token_dim(token_axes::<S>(), token_channels::<S>())
+}
+
 /// The numbers of a spec that the model runs with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
@@ -182,7 +203,15 @@ impl Numbers {
             latent.width() > 0 && latent.value_width() > 0,
             "`LATENT_HEADS` must have a count and a dim of at least 1"
         );
-        S::POSITION.check(S::Input::AXES);
+        S::POSITION.check(token_axes::<S>());
+        assert!(
+            S::SHAPE.is_empty() || S::SHAPE.len() == S::Input::AXES,
+            "`SHAPE` must have one size per axis"
+        );
+        assert!(
+            !(S::SHAPE.is_empty() && matches!(S::POSITION, Position::Learned { .. })),
+            "learned positions need a `SHAPE`"
+        );
         S::DROPOUT.check();
         assert!(
             S::CROSS_ATTENDS > 0 && S::CROSS_ATTENDS <= S::DEPTH,
@@ -200,7 +229,7 @@ impl Numbers {
 
     /// Returns the numbers of `S` without checking them.
     pub const fn of<S: Spec>() -> Self {
-        let token_dim = S::POSITION.token_dim(S::Input::AXES, S::Input::CHANNELS);
+        let token_dim = token_dim::<S>();
         let latent = BlockShape {
             dim: S::LatentDim::SIZE,
             context: None,
