@@ -325,6 +325,12 @@ fn parameters_of_the_references() {
             output: Queries { queries: Given(32), query_residual: false, feed_forward: None, project: 100 },
         }
 
+        /// The same with all of its options.
+        struct Tied {
+            input: Tokens(32), depth: 6, cross_attends: 1, self_per_cross_attn: 1, num_latents: 256, latent_dim: 512,
+            share: All, attn_residual: true, output: Queries { queries: Given(32), project: 100 },
+        }
+
         /// perceiver-pytorch's `PerceiverLM`.
         struct Lm {
             input: Text { vocab: 20_000, max_len: 2048, dim: 32 }, depth: 6, cross_attends: 1, self_per_cross_attn: 1,
@@ -334,6 +340,7 @@ fn parameters_of_the_references() {
     }
     assert_eq!(Sentiment::PARAMETERS, 206_098_690);
     assert_eq!(Io::PARAMETERS, 28_636_548);
+    assert_eq!(Tied::PARAMETERS, 7_707_876);
     assert_eq!(Lm::PARAMETERS, 29_998_784);
 }
 

@@ -48,7 +48,7 @@ fn keys_are_distinct_and_their_defaults_are_in_range() {
             Kind::Count { min, max } => assert!((min..=max).contains(&value.parse().unwrap())),
             Kind::Positive => assert!(value.parse::<f64>().unwrap() > 0.0),
             Kind::Rate => assert!((0.0..1.0).contains(&value.parse::<f64>().unwrap())),
-            Kind::Flag { .. } => assert!(value.parse::<bool>().is_ok()),
+            Kind::Flag { .. } | Kind::PerLayer => assert!(value.parse::<bool>().is_ok()),
             Kind::CountOr { variants, .. } | Kind::Choice(variants) => {
                 assert!(variants.iter().any(|variant| variant.name == value))
             }

@@ -334,12 +334,34 @@ case!(
     |x, case| (x, case.mask((2, Const::<6>, 5)))
 );
 
+case!(
+    inverted_list, 24_779,
+    {
+        input_channels: 3, input_axis: 2, num_freq_bands: 3, max_freq: 10.0, depth: 3,
+        num_latents: 8, latent_dim: 16, cross_heads: 1, latent_heads: 2, cross_dim_head: 8,
+        latent_dim_head: 8, num_classes: 5, inverted_cross_attn: [true, false, true],
+    },
+    (2, 6, Const::<5>, Const::<3>),
+    |x, case| x
+);
+
+case!(
+    residual, 25_211,
+    {
+        input_channels: 3, input_axis: 2, num_freq_bands: 3, max_freq: 10.0, depth: 3,
+        num_latents: 8, latent_dim: 16, cross_heads: 1, latent_heads: 2, cross_dim_head: 8,
+        latent_dim_head: 8, num_classes: 5, attn_residual: true, attn_residual_rank: 4,
+    },
+    (2, 6, 5, Const::<3>),
+    |x, case| x
+);
+
 /// Calls a macro with the name of every case.
 macro_rules! each_case {
     ($tests:ident) => {
         $tests!(
             image audio masked sequence tied video hyper inverted signal volume masked_image
-            inverted_image
+            inverted_image inverted_list residual
         );
     };
 }

@@ -52,6 +52,12 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
                     });
                 }
             }
+            Constant::PerLayer(_, flags) => {
+                let written: TokenStream = flags.iter().map(|flag| flag.tokens.clone()).collect();
+                let len = flags.len();
+                let arguments = quote!("`inverted_cross_attn`", #name::DEPTH, #len);
+                checks.push(call("per_layer", &written, &arguments));
+            }
             _ => {}
         }
     }
@@ -196,6 +202,7 @@ fn check(
         Kind::Base => ("base", Vec::new()),
         Kind::Rate => ("rate", Vec::new()),
         Kind::Flag { .. }
+        | Kind::PerLayer
         | Kind::Shape
         | Kind::Rows
         | Kind::Sizes

@@ -6,8 +6,8 @@ use syn::Attribute;
 
 use super::is_text;
 use crate::model::{
-    Extent, Family, MaxFreq, Model, Output, Projection, Queries, QuerySource, Scalar, Setting,
-    Share,
+    Extent, Family, Inverted, MaxFreq, Model, Output, Projection, Queries, QuerySource, Scalar,
+    Setting, Share,
 };
 use crate::schema::{self, Key, Kind};
 
@@ -45,6 +45,7 @@ pub(super) enum Constant<'a> {
     Axes(usize),
     Shape(&'static str, &'a [Attribute], &'a [Scalar]),
     PerAxis(&'a [Attribute], &'a [Scalar]),
+    PerLayer(&'a [Attribute], &'a [Scalar]),
     /// A key whose value follows from others.
     Derived(&'static Key, TokenStream),
     Absent(&'static Key),
@@ -52,7 +53,7 @@ pub(super) enum Constant<'a> {
 
 /// All constants, in the order of the keys.
 pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
-    use Constant::{Absent, Axes, Channels, Has, PerAxis, Setting as Is, Shape};
+    use Constant::{Absent, Axes, Channels, Has, PerAxis, PerLayer, Setting as Is, Shape};
     let mut constants = vec![Is(&model.depth)];
     let has_qk = model.qk_channels.is_some();
     let position = &model.input.position;
@@ -98,7 +99,10 @@ pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
             Share::Variant(share) => Has(&schema::WEIGHT_TIE_LAYERS, *share == "AllButFirst"),
         },
         Is(&model.self_per_cross_attn),
-        Is(&model.inverted_cross_attn),
+        match &model.inverted_cross_attn {
+            Inverted::Same(flag) => Is(flag),
+            Inverted::PerLayer { docs, flags } => PerLayer(docs, flags),
+        },
         Has(&schema::FINAL_CLASSIFIER_HEAD, model.output.classes().is_some()),
     ]);
     constants.extend(model.output.classes().map(Is));
@@ -114,6 +118,9 @@ pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
         &model.final_norm,
     ];
     constants.extend(others.into_iter().flatten().map(Is));
+    if let Some((flag, rank)) = &model.attn_residual {
+        constants.extend([Is(flag), Is(rank)]);
+    }
     constants
 }
 
@@ -191,7 +198,7 @@ impl Writer<'_> {
                 match key.kind {
                     Kind::Count { .. } => self.write(key, docs, &usize, &self.count(value)),
                     Kind::Base => self.write(key, docs, &option(&f64), &some(tokens)),
-                    Kind::Flag { .. } => self.write(key, docs, &bool, tokens),
+                    Kind::Flag { .. } | Kind::PerLayer => self.write(key, docs, &bool, tokens),
                     _ => self.write(key, docs, &f64, tokens),
                 }
             }
@@ -220,6 +227,12 @@ impl Writer<'_> {
                 let ty = quote_spanned!(span=> [#f64; #len]);
                 let values = values.iter().map(|value| value.tokens.clone()).collect();
                 self.write(&schema::MAX_FREQ, docs, &ty, &array(values))
+            }
+            Constant::PerLayer(docs, flags) => {
+                let len = number(flags.len());
+                let ty = quote_spanned!(span=> [#bool; #len]);
+                let flags = flags.iter().map(|flag| flag.tokens.clone()).collect();
+                self.write(&schema::INVERTED_CROSS_ATTN, docs, &ty, &array(flags))
             }
             Constant::Absent(key) => {
                 let ty = match key.kind {

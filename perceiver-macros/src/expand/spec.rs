@@ -4,8 +4,8 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
 
 use crate::model::{
-    DecoderFeedForward, Extent, Family, FeedForward, Learned, MaxFreq, Model, Output, Projection,
-    Queries, QuerySource, Scalar, Setting, Share, Stem,
+    DecoderFeedForward, Extent, Family, FeedForward, Inverted, Learned, MaxFreq, Model, Output,
+    Projection, Queries, QuerySource, Scalar, Setting, Share, Stem,
 };
 
 pub fn spec(name: &Ident, model: &Model) -> TokenStream {
@@ -87,6 +87,20 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     };
     let queries_contribute_kv = flag(&model.queries_contribute_kv);
     let final_norm = flag(&model.final_norm);
+    let inverted = match &model.inverted_cross_attn {
+        Inverted::Same(_) => quote_spanned! {span=>
+            const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(#name::INVERTED_CROSS_ATTN);
+        },
+        Inverted::PerLayer { .. } => quote_spanned! {span=>
+            const INVERTED: &'static [__::bool] = &#name::INVERTED_CROSS_ATTN;
+        },
+    };
+    let attn_residual = model.attn_residual.as_ref().map(|_| {
+        quote_spanned! {span=>
+            const ATTN_RESIDUAL_RANK: __::Option<__::usize> =
+                if #name::ATTN_RESIDUAL { __::Option::Some(#name::ATTN_RESIDUAL_RANK) } else { __::Option::None };
+        }
+    });
     let attn_bias = match (&model.attn_bias, model.family) {
         (Some(_), _) => Some(quote_spanned!(span=> __::AttentionBias::all(#name::ATTN_BIAS))),
         (None, Family::Transformers) => Some(quote_spanned!(span=> __::AttentionBias::ALL)),
@@ -125,7 +139,8 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
             #queries_contribute_kv
             #final_norm
             const SHARE: __::Share = #share;
-            const CROSS_SOFTMAX: __::Softmax = __::Softmax::inverted(#name::INVERTED_CROSS_ATTN);
+            #inverted
+            #attn_residual
             const DROPOUT: __::Dropout =
                 __::Dropout { attention: #name::ATTN_DROPOUT, feed_forward: #name::FF_DROPOUT };
         }

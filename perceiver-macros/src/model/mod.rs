@@ -37,7 +37,7 @@ pub struct Model {
     pub attn_dropout: Setting,
     pub ff_dropout: Setting,
     pub share: Share,
-    pub inverted_cross_attn: Setting,
+    pub inverted_cross_attn: Inverted,
     pub cross_attends: Option<Setting>,
     pub qk_channels: Option<Setting>,
     pub v_channels: Option<Setting>,
@@ -45,6 +45,28 @@ pub struct Model {
     pub feed_forward: Option<FeedForward>,
     pub queries_contribute_kv: Option<Setting>,
     pub final_norm: Option<Setting>,
+    /// Whether there are residual connections to all layers before, and their rank.
+    pub attn_residual: Option<(Setting, Setting)>,
+}
+
+pub enum Inverted {
+    /// The same in all layers.
+    Same(Setting),
+    /// One flag for each.
+    PerLayer { docs: Vec<Attribute>, flags: Vec<Scalar> },
+}
+
+impl Inverted {
+    fn new(root: &Section) -> Self {
+        match root.field(&schema::INVERTED_CROSS_ATTN) {
+            Some(Field { docs, read: Some(Read::Array(flags)), .. }) => {
+                Self::PerLayer { docs: docs.clone(), flags: flags.clone() }
+            }
+            _ => {
+                Self::Same(root.setting(&schema::INVERTED_CROSS_ATTN, &schema::INVERTED_CROSS_ATTN))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -224,7 +246,7 @@ impl Model {
             attn_dropout: root.setting_or(&schema::ATTN_DROPOUT, in_transformers("0.1")),
             ff_dropout: setting(&schema::FF_DROPOUT),
             share,
-            inverted_cross_attn: setting(&schema::INVERTED_CROSS_ATTN),
+            inverted_cross_attn: Inverted::new(&root),
             cross_attends,
             qk_channels,
             v_channels: root.optional(&schema::V_CHANNELS),
@@ -233,6 +255,9 @@ impl Model {
                 .or_else(|| FeedForward::of_family(family)),
             queries_contribute_kv: root.optional(&schema::QUERIES_CONTRIBUTE_KV),
             final_norm: root.optional(&schema::FINAL_NORM),
+            attn_residual: root
+                .optional(&schema::ATTN_RESIDUAL)
+                .map(|flag| (flag, setting(&schema::ATTN_RESIDUAL_RANK))),
         };
         cycles::break_cycles(&declaration.name, &mut model.settings(), report);
         model
@@ -249,7 +274,6 @@ impl Model {
             &mut self.self_per_cross_attn,
             &mut self.attn_dropout,
             &mut self.ff_dropout,
-            &mut self.inverted_cross_attn,
             &mut self.input.position.bands,
         ];
         match &mut self.input.extent {
@@ -269,6 +293,12 @@ impl Model {
         settings.extend(&mut self.attn_bias);
         settings.extend(&mut self.queries_contribute_kv);
         settings.extend(&mut self.final_norm);
+        if let Some((flag, rank)) = &mut self.attn_residual {
+            settings.extend([flag, rank]);
+        }
+        if let Inverted::Same(flag) = &mut self.inverted_cross_attn {
+            settings.push(flag);
+        }
         if let Share::Tied(tied) = &mut self.share {
             settings.push(tied);
         }

@@ -83,7 +83,10 @@ pub fn read(key: &'static Key, value: &Value, report: &mut Report) -> Option<Rea
         (Kind::Choice(variants), value) => return choice(key, variants, value, report),
         (_, Value::Struct(..)) => wrong(value.to_token_stream(), Hint::None),
         (kind, Value::Expr(expr)) => match (kind, strip(expr)) {
-            (Kind::Shape | Kind::PerAxis | Kind::Rows | Kind::Sizes, Expr::Array(elements)) => {
+            (
+                Kind::Shape | Kind::PerAxis | Kind::PerLayer | Kind::Rows | Kind::Sizes,
+                Expr::Array(elements),
+            ) => {
                 return array(key, elements, report);
             }
             (Kind::List(variants), Expr::Array(elements)) => {
@@ -97,6 +100,7 @@ pub fn read(key: &'static Key, value: &Value, report: &mut Report) -> Option<Rea
             }
             (Kind::CountOr { max, .. }, _) => scalar(Kind::Count { min: 1, max }, expr),
             (Kind::PerAxis, _) => scalar(Kind::Positive, expr),
+            (Kind::PerLayer, _) => scalar(Kind::Flag { literal: false }, expr),
             (kind, _) => scalar(kind, expr),
         },
     };
@@ -285,6 +289,7 @@ fn array(key: &Key, array: &ExprArray, report: &mut Report) -> Option<Read> {
     let (kind, lengths) = match key.kind {
         Kind::Shape => (schema::WIDTH, 2..=5),
         Kind::Rows => (schema::WIDTH, 2..=2),
+        Kind::PerLayer => (Kind::Flag { literal: false }, 1..=1 << 12),
         Kind::Sizes => (schema::WIDTH, 1..=4),
         _ => (Kind::Positive, 1..=4),
     };
@@ -315,6 +320,7 @@ fn array(key: &Key, array: &ExprArray, report: &mut Report) -> Option<Read> {
         };
         let what = match (key.kind, is_axis, index) {
             (Kind::Rows, _, 0) => "the number of queries".into(),
+            (Kind::PerLayer, ..) => format!("layer {}", index + 1),
             (Kind::Rows, ..) => "the dimension of the queries".into(),
             (_, true, _) => format!("axis {}", index + 1),
             (_, false, _) => "the number of channels".into(),

@@ -34,6 +34,8 @@ pub enum Kind {
     Rate,
     /// `true` or `false`; `literal` if the macro has to see which, since another model follows from it.
     Flag { literal: bool },
+    /// `true` or `false`, or `[flag, ..]` with one for each layer.
+    PerLayer,
     /// `[axis 1, .., channels]`, each a count; `Option<[usize; N]>`.
     Shape,
     /// `[rows, dim]`, each a count.
@@ -106,7 +108,7 @@ impl Key {
     /// The documentation of the associated constant.
     pub fn sentence(&self) -> String {
         match self.kind {
-            Kind::Flag { .. } => format!("W{}.", self.doc.trim_start_matches('w')),
+            Kind::Flag { .. } | Kind::PerLayer => format!("W{}.", self.doc.trim_start_matches('w')),
             _ => format!("The {}.", self.doc),
         }
     }
@@ -122,6 +124,7 @@ impl Kind {
             Self::Base => "a number above 0 other than 1".into(),
             Self::Rate => "a number in the range 0.0..1.0".into(),
             Self::Flag { .. } => "`true` or `false`".into(),
+            Self::PerLayer => "`true` or `false`, or an array of one for each layer".into(),
             Self::Shape => {
                 "an array of the sizes of one to four axes and the number of channels, such as `[224, 224, 3]`".into()
             }

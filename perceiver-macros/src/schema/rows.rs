@@ -46,6 +46,8 @@ pub static ROOT: &[&Key] = &[
     &FEED_FORWARD,
     &QUERIES_CONTRIBUTE_KV,
     &FINAL_NORM,
+    &ATTN_RESIDUAL,
+    &ATTN_RESIDUAL_RANK,
 ];
 
 /// What `input` says too.
@@ -102,7 +104,7 @@ mod root {
         .also(&["self_attn", "self_attns", "num_self_attns"]);
     pub static FINAL_CLASSIFIER_HEAD: Key = key("final_classifier_head", LITERAL_FLAG, Value("true"), "whether `forward` returns logits; otherwise it returns the latents")
         .also(&["final_head", "classifier_head"]);
-    pub static INVERTED_CROSS_ATTN: Key = key("inverted_cross_attn", FLAG, Value("false"), "whether the latents compete for each token (softmax over the latents)");
+    pub static INVERTED_CROSS_ATTN: Key = key("inverted_cross_attn", Kind::PerLayer, Value("false"), "whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each");
     pub static FAMILY: Key = key("family", Kind::Choice(FAMILIES), Value("PerceiverPytorch"), "implementation whose defaults and checkpoints the model has")
         .also(&["kind", "model_type", "variant"]);
     pub static INPUT: Key = key("input", Kind::Choice(INPUTS), Absent("the keys above"), "input, in place of the keys from `input_channels` to `input_shape` and those of the position encoding");
@@ -114,6 +116,8 @@ mod root {
     pub static ATTN_BIAS: Key = key("attn_bias", FLAG, Absent("after the heads only; everywhere in the family `Transformers`"), "whether the linear layers of the attentions have biases");
     pub static FEED_FORWARD: Key = key("feed_forward", Kind::Choice(FEED_FORWARDS), Absent("`Geglu(4)`; `Gelu(1)` in the family `Transformers`"), "feed-forward of each block");
     pub static QUERIES_CONTRIBUTE_KV: Key = key("queries_contribute_kv", FLAG, Value("false"), "whether the latents are keys and values of the cross attentions, too, as in Flamingo's resampler");
+    pub static ATTN_RESIDUAL: Key = key("attn_residual", FLAG, Value("false"), "whether the result of each layer is a mean of the latents after it and all before, with weights computed from them");
+    pub static ATTN_RESIDUAL_RANK: Key = key("attn_residual_rank", WIDTH, Value("64"), "rank of the linear map that computes these weights");
     pub static FINAL_NORM: Key = key("final_norm", FLAG, Value("false"), "whether the latents are normalised after the last layer")
         .also(&["norm", "norm_out", "ln_post", "layer_norm"]);
 }

@@ -70,7 +70,7 @@ impl Embedder {
     pub const WEIGHT_TIE_LAYERS: ::core::primitive::bool = false;
     /// The number of self attentions in each layer, after its cross attention if it has one.
     pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
-    /// Whether the latents compete for each token (softmax over the latents).
+    /// Whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each.
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
     /// Whether `forward` returns logits; otherwise it returns the latents.
     pub const FINAL_CLASSIFIER_HEAD: ::core::primitive::bool = false;

@@ -44,6 +44,15 @@ pub const fn per_axis(what: &str, axes: usize, count: usize) {
     }
 }
 
+/// Checks that there is one flag for each layer.
+#[track_caller]
+pub const fn per_layer(what: &str, depth: usize, count: usize) {
+    if depth != count {
+        let message = Message::new(what, "an array of one flag for each layer, ").integer(depth);
+        message.found().integer(count).panic();
+    }
+}
+
 /// Checks that a width can be divided among heads.
 #[track_caller]
 pub const fn heads(what: &str, width: usize, heads: &str, count: usize) {
@@ -190,6 +199,7 @@ mod tests {
         base("", Some(2.0));
         rate("", 0.0);
         per_axis("", 2, 2);
+        per_layer("", 6, 6);
         heads("", 12, "", 4);
         equal("", "", 4, "", 4);
     }

@@ -45,7 +45,7 @@ pub struct Keys {
     pub self_per_cross_attn: (),
     /// Whether `forward` returns logits; otherwise it returns the latents.
     pub final_classifier_head: (),
-    /// Whether the latents compete for each token (softmax over the latents).
+    /// Whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each.
     pub inverted_cross_attn: (),
     /// The implementation whose defaults and checkpoints the model has.
     pub family: (),
@@ -69,6 +69,10 @@ pub struct Keys {
     pub queries_contribute_kv: (),
     /// Whether the latents are normalised after the last layer.
     pub final_norm: (),
+    /// Whether the result of each layer is a mean of the latents after it and all before, with weights computed from them.
+    pub attn_residual: (),
+    /// The rank of the linear map that computes these weights.
+    pub attn_residual_rank: (),
 }
 
 impl Keys {
@@ -106,6 +110,8 @@ impl Keys {
         feed_forward: (),
         queries_contribute_kv: (),
         final_norm: (),
+        attn_residual: (),
+        attn_residual_rank: (),
     };
 }
 

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use crate::Device;
-use crate::nn::{BlockView, Context, NormView, ParameterSource, Part, norm};
-use crate::ops::{Mask, Matrix, Record, Rows, Vector};
-use crate::spec::{Cost, Dropout, Numbers, Spec};
+use crate::nn::{BlockView, Context, DepthResidualView, NormView, ParameterSource, Part, norm};
+use crate::ops::{self, Mask, Matrix, Record, Rows, Vector};
+use crate::spec::{Cost, Dropout, Numbers, Softmax, Spec};
 
 /// The layers of a model, as a part of it.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,8 @@ pub struct LayerView<M, V> {
     pub cross: Option<BlockView<M, V>>,
     /// Self attention among the latents.
     pub latent: Vec<BlockView<M, V>>,
+    /// What makes the result of the layer a mean over the depth, if it is one.
+    pub residual: Option<DepthResidualView<M, V>>,
 }
 
 impl<M, V> LayerView<M, V> {
@@ -64,6 +66,11 @@ impl<M, V> LayerView<M, V> {
                     })
                 })
                 .collect(),
+            residual: numbers.attn_residual_rank.map(|rank| {
+                source.within(format_args!("residual"), |source| {
+                    DepthResidualView::read(source, numbers.latent_dim, rank)
+                })
+            }),
         }
     }
 }
@@ -82,6 +89,13 @@ impl<S: Spec> Part for FinalNorm<S> {
     }
 }
 
+/// The tokens, prepared for each axis over which weights sum to 1 in some layer.
+pub(super) struct Contexts<E: Dtype, D: Device<E>> {
+    pub batch: usize,
+    pub tokens: Option<Context<E, D>>,
+    pub queries: Option<Context<E, D>>,
+}
+
 /// Runs the latents, one copy for each batch item, through all layers; returns `(batch, latents, dim)`. If there are
 /// fewer layers than the depth, the last one is repeated (tied weights).
 pub(super) fn run<E: Dtype, D: Device<E>>(
@@ -89,17 +103,28 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
     numbers: &Numbers,
     latents: Tensor<(usize, usize), E, D>,
     layers: &[LayerView<&Matrix<E, D>, &Vector<E, D>>],
-    context: &Context<E, D>,
+    contexts: &Contexts<E, D>,
     dropout: Dropout,
 ) -> Result<Rows<E, D>, D::Err> {
-    let mut x = D::try_repeat(record, latents, context.batch())?;
+    let mut x = D::try_repeat(record, latents, contexts.batch)?;
+    let mut states = x.clone();
     let last = layers.len() - 1;
     for (i, layer) in (0..numbers.depth).map(|i| (i, &layers[i.min(last)])) {
-        if let (Some(cross), true) = (&layer.cross, i < numbers.cross_attends) {
+        let context = match numbers.softmax_of(i) {
+            Softmax::Tokens => &contexts.tokens,
+            Softmax::Queries => &contexts.queries,
+        };
+        if let (Some(cross), Some(context), true) =
+            (&layer.cross, context, i < numbers.cross_attends)
+        {
             x = cross.try_cross(record, x, context, dropout.feed_forward)?;
         }
         for block in &layer.latent {
             x = block.try_self(record, x, &Mask::None, dropout)?;
+        }
+        if let Some(residual) = &layer.residual {
+            states = ops::concat(record, states, x)?;
+            x = residual.try_forward(record, states.clone(), i + 2)?;
         }
     }
     Ok(x)

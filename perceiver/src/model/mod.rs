@@ -9,6 +9,7 @@ use std::path::Path;
 use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
 use dfdx::prelude::*;
 
+use encoder::Contexts;
 pub use encoder::{FinalNorm, LayerView, Layers};
 pub use output::{
     ClassQuery, ClassQueryPart, ClassQueryView, Encoded, Latents, MeanPool, MeanPoolPart,
@@ -21,10 +22,10 @@ pub use queries::{
 
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
-use crate::input::{Accepts, InputKind, Prepared, Source, Tokens};
+use crate::input::{Accepts, InputKind, Source, Tokens};
 use crate::nn::{Parameters, init};
 use crate::ops::{self, AnyRank, Attend, Record, Rows};
-use crate::spec::{Cost, Dropout, Family, Numbers, Spec, token_axes, token_channels};
+use crate::spec::{Cost, Dropout, Family, Numbers, Softmax, Spec, token_axes, token_channels};
 use crate::{Device, Summary};
 
 /// The latents of a model: `(NUM_LATENTS, LATENT_DIM)`.
@@ -229,14 +230,31 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         let numbers = const { Numbers::checked::<S>() };
         let latents = ops::untyped(self.latents.clone());
         let layers = self.layers.view();
-        let attend = Attend {
-            softmax: numbers.cross_softmax,
-            dropout: dropout.attention,
-            queries_as_keys: if numbers.queries_contribute_kv { numbers.num_latents } else { 0 },
-        };
-        let Prepared { context, rows } =
-            S::Input::prepare::<S, E, D>(&self.input, record, source, mask, attend)?;
-        let latents = encoder::run(record, &numbers, latents, &layers, &context, dropout)?;
+        let mut contexts = Contexts { batch: 0, tokens: None, queries: None };
+        let mut rows = None;
+        for softmax in [Softmax::Tokens, Softmax::Queries] {
+            if !(0..numbers.cross_attends).any(|layer| numbers.softmax_of(layer) == softmax) {
+                continue;
+            }
+            let attend = Attend {
+                softmax,
+                dropout: dropout.attention,
+                queries_as_keys: if numbers.queries_contribute_kv {
+                    numbers.num_latents
+                } else {
+                    0
+                },
+            };
+            let (source, mask) = (source.clone(), mask.clone());
+            let prepared = S::Input::prepare::<S, E, D>(&self.input, record, source, mask, attend)?;
+            contexts.batch = prepared.context.batch();
+            rows = rows.or(prepared.rows);
+            match softmax {
+                Softmax::Tokens => contexts.tokens = Some(prepared.context),
+                Softmax::Queries => contexts.queries = Some(prepared.context),
+            }
+        }
+        let latents = encoder::run(record, &numbers, latents, &layers, &contexts, dropout)?;
         match self.norm.view() {
             Some(norm) => Ok((norm.try_forward(record, latents)?, rows)),
             None => Ok((latents, rows)),

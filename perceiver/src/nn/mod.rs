@@ -13,6 +13,7 @@ pub(crate) mod init;
 pub(crate) mod linear;
 pub(crate) mod norm;
 mod parameters;
+pub(crate) mod residual;
 
 pub use attention::{Attention, AttentionPart, AttentionView};
 pub use block::BlockView;
@@ -21,6 +22,7 @@ pub use feed_forward::{FeedForward, FeedForwardPart, FeedForwardView};
 pub use linear::LinearView;
 pub use norm::NormView;
 pub use parameters::{Init, ParameterSource, Parameters, Part};
+pub use residual::DepthResidualView;
 
 // Imported one by one: with a glob, rust-analyzer resolves `Device` to dfdx's.
 use dfdx::prelude::{Dim, Dtype, SplitTape, Tape, Tensor};

@@ -4,7 +4,7 @@
 use super::{Numbers, Spec};
 use crate::input::InputKind;
 use crate::model::{FinalNorm, Output};
-use crate::nn::{Part, block};
+use crate::nn::{Part, block, residual};
 
 /// The cost of a part of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,12 @@ impl Cost {
             if n.cross_attends < n.stored_layers { n.cross_attends } else { n.stored_layers };
         let latent_blocks = n.stored_layers.saturating_mul(n.self_per_cross_attn);
         let cross = cross.saturating_mul(with_cross);
-        Self { parameters: latent_blocks.saturating_mul(latent).saturating_add(cross) }
+        let mix = match n.attn_residual_rank {
+            Some(rank) => residual::parameters(n.latent_dim, rank).saturating_mul(n.stored_layers),
+            None => 0,
+        };
+        let blocks = latent_blocks.saturating_mul(latent).saturating_add(cross);
+        Self { parameters: blocks.saturating_add(mix) }
     }
 
     /// The cost of a model.

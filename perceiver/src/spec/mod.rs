@@ -68,6 +68,11 @@ pub trait Spec: Clone + Debug + 'static {
     const FINAL_NORM: bool = false;
     /// The axis over which the weights of the cross attentions sum to 1.
     const CROSS_SOFTMAX: Softmax = Softmax::Tokens;
+    /// Which layers have [`Softmax::Queries`] instead, if not all have the same; otherwise empty.
+    const INVERTED: &'static [bool] = &[];
+    /// The rank of the weights with which each layer's result is a mean of the latents after it and all before; `None` if it
+    /// is just the latents after it.
+    const ATTN_RESIDUAL_RANK: Option<usize> = None;
     /// Dropout rates during training.
     const DROPOUT: Dropout = Dropout::NONE;
 }
@@ -182,7 +187,16 @@ pub(crate) struct Numbers {
     /// The block that attends from the queries of an output to the latents.
     pub decoder: BlockShape,
     pub queries_contribute_kv: bool,
+    pub attn_residual_rank: Option<usize>,
     pub cross_softmax: Softmax,
+    pub inverted: &'static [bool],
+}
+
+impl Numbers {
+    /// The axis over which the weights of the cross attention of a layer sum to 1.
+    pub fn softmax_of(&self, layer: usize) -> Softmax {
+        self.inverted.get(layer).map_or(self.cross_softmax, |inverted| Softmax::inverted(*inverted))
+    }
 }
 
 impl Numbers {
@@ -216,6 +230,14 @@ impl Numbers {
         assert!(
             S::CROSS_ATTENDS > 0 && S::CROSS_ATTENDS <= S::DEPTH,
             "`CROSS_ATTENDS` must be from 1 to `DEPTH`"
+        );
+        assert!(
+            S::INVERTED.is_empty() || S::INVERTED.len() == S::DEPTH,
+            "`INVERTED` must have one flag per layer"
+        );
+        assert!(
+            !matches!(S::ATTN_RESIDUAL_RANK, Some(0)),
+            "`ATTN_RESIDUAL_RANK` must be at least 1"
         );
         let numbers = Self::of::<S>();
         if let (true, Some(tokens)) = (S::QUERIES_CONTRIBUTE_KV, numbers.cross.context) {
@@ -260,7 +282,9 @@ impl Numbers {
             },
             latent,
             queries_contribute_kv: S::QUERIES_CONTRIBUTE_KV,
+            attn_residual_rank: S::ATTN_RESIDUAL_RANK,
             cross_softmax: S::CROSS_SOFTMAX,
+            inverted: S::INVERTED,
         }
     }
 }

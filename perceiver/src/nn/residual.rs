@@ -1,0 +1,60 @@
+//! Residual connections to all layers before.
+
+use dfdx::prelude::Dtype;
+
+use super::{Init, LinearView, ParameterSource, linear};
+use crate::Device;
+use crate::ops::{self, Matrix, Record, Rows, Vector};
+
+/// The parameters with which the result of a layer becomes a mean of all states so far, with weights of their own for each
+/// number: the softmax of `up(down(norm(state)))` over the states (perceiver-pytorch's `EnformerAttentionResidual`).
+#[derive(Clone, Debug)]
+pub struct DepthResidualView<M, V> {
+    /// The weight of a norm by the root of the mean square, `(dim,)`.
+    pub norm: V,
+    /// Projects to `rank` numbers.
+    pub down: LinearView<M, V>,
+    /// Projects back.
+    pub up: LinearView<M, V>,
+}
+
+impl<M, V> DepthResidualView<M, V> {
+    /// Reads the parameters for states of width `dim`.
+    pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
+        source: &mut S,
+        dim: usize,
+        rank: usize,
+    ) -> Self {
+        Self {
+            norm: source.vector("norm.weight", dim, Init::Ones),
+            down: source
+                .within(format_args!("down"), |source| LinearView::read(source, dim, rank, false)),
+            up: source
+                .within(format_args!("up"), |source| LinearView::read(source, rank, dim, false)),
+        }
+    }
+}
+
+/// The number of parameters for states of width `dim`.
+pub(crate) const fn parameters(dim: usize, rank: usize) -> usize {
+    let maps = linear::parameters(dim, rank, false).saturating_mul(2);
+    maps.saturating_add(dim)
+}
+
+impl<E: Dtype, D: Device<E>> DepthResidualView<&Matrix<E, D>, &Vector<E, D>> {
+    /// Returns the mean of states, each `(batch, rows, dim)`, that lie one after another: `(batch, depth · rows, dim)`.
+    ///
+    /// # Errors
+    /// If the sizes do not match, or the device runs out of memory.
+    pub fn try_forward(
+        &self,
+        record: &mut Record<E, D>,
+        states: Rows<E, D>,
+        depth: usize,
+    ) -> Result<Rows<E, D>, D::Err> {
+        let rows = ops::rms_norm(record, states.clone(), self.norm)?;
+        let rows = self.down.try_forward(record, rows)?;
+        let logits = self.up.try_forward(record, rows)?;
+        ops::mean_over_depth(record, logits, states, depth)
+    }
+}
