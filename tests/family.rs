@@ -344,6 +344,23 @@ fn parameters_of_the_references() {
     assert_eq!(Lm::PARAMETERS, 29_998_784);
 }
 
+/// Many queries are decoded in chunks when gradients are not tracked.
+#[test]
+fn chunks_of_queries_are_all_queries() {
+    perceiver! {
+        struct Model { input: Tokens(3), num_latents: 2, latent_dim: 4, depth: 1, output: Queries { queries: Given(2), project: 3 } }
+    }
+    let dev = Cpu::seed_from_u64(5);
+    let model = dev.build_module::<Model, f32>();
+    let x: Tensor<Rank3<2, 5, 3>, f32, _> = dev.sample_normal();
+    let queries: Tensor<Rank3<2, 9000, 2>, f32, _> = dev.sample_normal();
+    let in_chunks = model.forward((x.clone(), queries.clone()));
+    let at_once = model.forward((x.leaky_trace(), queries)).split_tape().0;
+    for (a, b) in in_chunks.as_vec().into_iter().zip(at_once.as_vec()) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+}
+
 /// Queries that do not fit the input are errors that say so.
 #[test]
 fn queries_that_do_not_fit_are_errors() {

@@ -128,10 +128,7 @@ fn prepare<E: Dtype, D: crate::Device<E>>(
 ) -> Result<Prepared<E, D>, D::Err> {
     let mut axes = grid.axes();
     let mut rows = D::try_flatten(record, grid)?;
-    let mut mask = mask.map(D::try_flatten_mask).transpose()?;
-    if let Some(mask) = &mask {
-        rows = D::try_clear_masked(record, rows, mask)?;
-    }
+    let mut mask = Context::clear(record, &mut rows, mask)?;
     let mut layers = view.stem.iter();
     for step in options.stem {
         match *step {

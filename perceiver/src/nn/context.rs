@@ -3,7 +3,6 @@
 use dfdx::prelude::*;
 
 use crate::ops::{self, Attend, Mask, Positioned, Record, Rows};
-use crate::position::Position;
 
 /// Encoded and normalised tokens, prepared once for all layers that attend to them, and for one way of attending.
 #[derive(Clone, Debug)]
@@ -22,26 +21,8 @@ pub(super) enum Keys<E: Dtype, D: crate::Device<E>> {
 }
 
 impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
-    /// Prepares an input, to be attended to with the settings `attend`. Masked tokens may hold any values. On the `Cpu`
-    /// in `f32`, encoded tokens are only materialised if they are needed.
-    ///
-    /// # Errors
-    /// If the mask does not match the input, or the device runs out of memory.
-    pub fn try_new(
-        record: &mut Record<E, D>,
-        grid: ops::AnyRank<E, D>,
-        mask: Option<ops::AnyRank<bool, D>>,
-        position: Position,
-        attend: Attend,
-    ) -> Result<Self, D::Err> {
-        let axes = grid.axes();
-        let mut channels = D::try_flatten(record, grid)?;
-        let mask = Self::clear(record, &mut channels, mask)?;
-        let tokens = Positioned { channels, features: position.tables(&axes), axes, mask };
-        Self::of_tokens(record, tokens, attend)
-    }
-
-    /// Prepares tokens, of which those that are masked must be finite.
+    /// Prepares tokens, to be attended to with the settings `attend`. Those that are masked must be finite. On the `Cpu` in
+    /// `f32`, encoded tokens are only materialised if they are needed.
     ///
     /// # Errors
     /// If the mask does not match the tokens, or the device runs out of memory.
@@ -54,7 +35,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         Ok(Self { keys: Keys::try_prepare(record, tokens, attend)?, batch })
     }
 
-    /// Prepares rows, `(batch, rows, dim)`, without positions.
+    /// Prepares rows, `(batch, rows, dim)`, without positions. Those that are masked may hold any values.
     ///
     /// # Errors
     /// If the mask does not match the rows, or the device runs out of memory.
@@ -71,7 +52,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
     }
 
     /// Flattens a mask and clears what it masks.
-    fn clear(
+    pub(crate) fn clear(
         record: &mut Record<E, D>,
         rows: &mut Rows<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
