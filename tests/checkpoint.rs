@@ -118,12 +118,80 @@ fn a_file_that_is_not_there_or_not_whole_is_refused() {
         fs::write(&path, &whole[..length]).unwrap();
         assert!(matches!(refused(&path), CheckpointError::Malformed { .. }), "{length} bytes");
     }
-    fs::write(&path, "PK\x03\x04 a pickle of PyTorch's").unwrap();
-    assert!(matches!(refused(&path), CheckpointError::Malformed { .. }));
     let mut longer = whole;
     longer.push(0);
     fs::write(&path, longer).unwrap();
     assert!(matches!(refused(&path), CheckpointError::Malformed { .. }));
+}
+
+/// Splits a saved model into two files and writes an index.
+#[test]
+fn a_checkpoint_in_parts_loads_by_its_index() {
+    let (folder, path, tensors) = saved();
+    let mut whole = model();
+    whole.load_checkpoint(&path).unwrap();
+    let mut files = BTreeMap::<_, Tensors>::new();
+    for (i, (name, tensor)) in tensors.iter().enumerate() {
+        files
+            .entry(format!("part-{}.safetensors", i % 2))
+            .or_default()
+            .insert(name.clone(), tensor.clone());
+    }
+    let mut names = BTreeMap::new();
+    for (file, part) in &files {
+        write(&folder.path().join(file), part);
+        names.extend(part.keys().map(|name| (name.clone(), file.clone())));
+    }
+    let index = folder.path().join("model.safetensors.index.json");
+    let write_index = |names: &BTreeMap<String, String>| {
+        let text = serde_json::json!({ "metadata": {}, "weight_map": names }).to_string();
+        fs::write(&index, text).unwrap();
+    };
+    write_index(&names);
+    let mut in_parts = model();
+    in_parts.load_checkpoint(&index).unwrap();
+    assert_eq!(output(&in_parts), output(&whole));
+
+    // A part is missing, is elsewhere, or the index is none.
+    fs::remove_file(folder.path().join("part-1.safetensors")).unwrap();
+    let error = model().load_checkpoint(&index).unwrap_err();
+    assert!(error.to_string().contains("part-1.safetensors"), "{error}");
+    for elsewhere in ["../part-0.safetensors", "/part-0.safetensors", "..", ""] {
+        names.values_mut().for_each(|file| *file = elsewhere.into());
+        write_index(&names);
+        assert!(matches!(refused(&index), CheckpointError::PartElsewhere { .. }), "{elsewhere}");
+    }
+    for text in ["", "[]", "{}", r#"{"weight_map": {"a": 1}}"#] {
+        fs::write(&index, text).unwrap();
+        assert!(matches!(refused(&index), CheckpointError::Index { .. }), "{text}");
+    }
+}
+
+#[test]
+fn what_another_file_is_is_said() {
+    let (folder, path, _) = saved();
+    for bytes in [b"PK\x03\x04 ..".as_slice(), b"\x80\x02}q".as_slice()] {
+        let file = folder.path().join("pytorch_model.bin");
+        fs::write(&file, bytes).unwrap();
+        assert!(matches!(refused(&file), CheckpointError::Pickle { .. }));
+    }
+    let kind = |case: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/family").join(case);
+        match refused(&path) {
+            CheckpointError::Mismatch { kind: Some(kind), .. } => kind,
+            other => panic!("{other}"),
+        }
+    };
+    assert!(kind("pp_io.safetensors").contains("PerceiverIO"));
+    assert!(kind("pp_lm.safetensors").contains("PerceiverLM"));
+    assert!(kind("hf_fourier.safetensors").contains("family: Transformers"));
+    assert!(kind("hf_mlm.safetensors").contains("PerceiverForMaskedLM"));
+
+    // Where the kind is right, nothing is said of it.
+    let (_, _, mut tensors) = saved();
+    tensors.remove("latents");
+    write(&path, &tensors);
+    assert!(matches!(refused(&path), CheckpointError::Mismatch { kind: None, .. }));
 }
 
 #[test]

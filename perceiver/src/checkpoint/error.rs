@@ -35,11 +35,39 @@ pub enum CheckpointError {
         /// The error from parsing its header.
         source: safetensors::SafeTensorError,
     },
+    /// The file is one of `torch.save`, which can hold any program.
+    #[error(
+        "{} is a file of `torch.save`, not a safetensors file: convert it in PyTorch with \
+         `safetensors.torch.save_file(torch.load(path, weights_only=True), \"model.safetensors\")`",
+        path.display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file should be the index of a checkpoint in several parts, but is not.
+    #[error("{} is not the index of a checkpoint: expected `{{\"weight_map\": {{tensor: file}}}}` ({source})", path.display())]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// The error from parsing it.
+        source: serde_json::Error,
+    },
+    /// The index lists a file that is not beside it.
+    #[error("{} lists `{part}`: expected the name of a file beside it", path.display())]
+    PartElsewhere {
+        /// The index.
+        path: PathBuf,
+        /// The file that it lists.
+        part: String,
+    },
     /// The tensors in the file do not match those of the model.
-    #[error("{} is not a checkpoint of this model:{}", path.display(), list(problems))]
+    #[error("{} is not a checkpoint of this model{}:{}", path.display(), other(*kind), list(problems))]
     Mismatch {
         /// The file.
         path: PathBuf,
+        /// What it is a checkpoint of, if that is known and not the kind of this model.
+        kind: Option<&'static str>,
         /// Every tensor that does not match, by name.
         problems: Vec<Problem>,
     },
@@ -109,6 +137,11 @@ pub enum Problem {
         /// The tensor's name.
         tensor: String,
     },
+}
+
+/// Says what a checkpoint is of.
+fn other(kind: Option<&str>) -> String {
+    kind.map(|kind| format!(", but of {kind}")).unwrap_or_default()
 }
 
 /// Lists the first problems, one per line.

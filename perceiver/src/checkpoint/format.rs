@@ -76,6 +76,11 @@ impl Format {
         }
     }
 
+    /// What a checkpoint in this format is of.
+    pub fn kind(&self) -> &'static str {
+        self.layout.kind
+    }
+
     /// The shape in files of one of this library's tensors, or of a part of it.
     pub fn shape(&self, ours: &str, rows: usize, shape: &[usize]) -> Vec<usize> {
         let mut shape = shape.to_vec();

@@ -1,7 +1,8 @@
 //! Checkpoints: safetensors files with the tensor names and shapes of the PyTorch reference.
 //!
-//! A declared model's `save_checkpoint` writes the tensors of perceiver-pytorch 0.11's `state_dict`, and
-//! `load_checkpoint` reads them, so models move between the two without conversion:
+//! A declared model's `save_checkpoint` writes the tensors of its reference's `state_dict`, and `load_checkpoint` reads
+//! them, so models move between the two without conversion: those of perceiver-pytorch 0.11, or with
+//! `family: Transformers` those of Hugging Face's Transformers.
 //!
 //! ```python
 //! from safetensors.torch import load_file, save_model
@@ -11,10 +12,11 @@
 //!
 //! Files from perceiver-pytorch 0.8 to 0.10, which name the parts of a layer by number, can be loaded too. Tied layers
 //! are written once for each layer, as in a `state_dict`; a file with only the first of them, as written by
-//! `save_model`, can be loaded as well.
+//! `save_model`, can be loaded as well, and so can a checkpoint in several files by its `model.safetensors.index.json`.
 
 mod dtype;
 mod error;
+mod files;
 mod format;
 mod layout;
 mod read;

@@ -10,7 +10,8 @@ use dfdx::nn::tensor_collection::{
 };
 use dfdx::prelude::{Device, Shape, Tensor};
 
-use super::{CheckpointDtype, CheckpointError, Format, Problem, each_tensor};
+use super::files::Files;
+use super::{CheckpointDtype, CheckpointError, Format, Problem, each_tensor, layout};
 
 /// Loads a model from `path`. All tensors are checked before any is changed.
 pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
@@ -22,13 +23,13 @@ pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
         expected.push((name, shape));
     });
-    let bytes = std::fs::read(path)
-        .map_err(|source| CheckpointError::Read { path: path.into(), source })?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|source| CheckpointError::Malformed { path: path.into(), source })?;
-    let (tensors, problems) = matched(expected, E::DTYPE, format, &file);
+    let files = Files::read(path)?;
+    let files = files.parse()?;
+    let (tensors, problems) = matched(expected, E::DTYPE, format, &files);
     if !problems.is_empty() {
-        return Err(CheckpointError::Mismatch { path: path.into(), problems });
+        let kind = layout::kind_of(files.iter().flat_map(SafeTensors::names));
+        let kind = kind.filter(|kind| *kind != format.kind());
+        return Err(CheckpointError::Mismatch { path: path.into(), kind, problems });
     }
     let visited = M::iter_tensors(&mut RecursiveWalker {
         m: (model, String::new()),
@@ -47,11 +48,11 @@ fn matched<'file>(
     expected: Vec<(String, Vec<usize>)>,
     dtype: Dtype,
     format: &Format,
-    file: &'file SafeTensors<'_>,
+    files: &'file [SafeTensors<'_>],
 ) -> Matched<'file> {
     let mut problems = Vec::new();
     let mut found = BTreeMap::new();
-    for (name, view) in file.iter() {
+    for (name, view) in files.iter().flat_map(SafeTensors::iter) {
         let tensor = format.current(name);
         if found.insert(tensor.clone(), view).is_some() {
             problems.push(Problem::Twice { tensor });

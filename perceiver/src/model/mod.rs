@@ -279,7 +279,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         checkpoint::save(self, &Self::format(), path.as_ref())
     }
 
-    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch.
+    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a
+    /// `model.safetensors.index.json` beside them lists.
     ///
     /// # Errors
     /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.

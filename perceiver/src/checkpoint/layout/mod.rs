@@ -9,6 +9,22 @@ use transformers::{TRANSFORMERS, TRANSFORMERS_LANGUAGE};
 use crate::model::OutputNames;
 use crate::spec::Family;
 
+/// What a checkpoint with tensors of these names is of, if that can be told.
+pub(super) fn kind_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
+    // A part that each of the others does not have.
+    let marks = [
+        ("embedding_decoder.", &TRANSFORMERS_LANGUAGE),
+        ("perceiver.encoder.", &TRANSFORMERS),
+        ("perceiver_io.", &PERCEIVER_LM),
+        ("cross_attend_block.", &PERCEIVER_IO),
+        ("layers.0.cross_attn.", &PERCEIVER_PYTORCH),
+        ("layers.0.0.", &PERCEIVER_PYTORCH),
+    ];
+    let names: Vec<_> = names.into_iter().collect();
+    let has = |mark: &str| names.iter().any(|name| name.starts_with(mark));
+    marks.into_iter().find(|(mark, _)| has(mark)).map(|(_, layout)| layout.kind)
+}
+
 /// The layout of the checkpoints of a family's model, with text or another input, with such an output, and in which all or
 /// just some layers begin with a cross attention.
 pub(super) fn of(
@@ -35,6 +51,8 @@ pub(crate) fn part_name(ours: &str) -> String {
 
 /// The names of tensors in a family of checkpoints.
 pub(crate) struct Layout {
+    /// What the checkpoints are of.
+    pub kind: &'static str,
     /// The names that differ from this library's.
     rules: &'static [&'static [Rule]],
     /// What the names in files begin with, but for those of the input.
@@ -135,6 +153,7 @@ mod tests {
     #[test]
     fn a_tensor_may_be_split_in_files() {
         let layout = Layout {
+            kind: "a test",
             rules: &[&[Rule {
                 ours: "layers.{}.attention.to_kv",
                 theirs: &["block.{}.key", "block.{}.value"],

@@ -4,6 +4,7 @@ use super::{Layout, Rule, rule};
 
 /// The names in perceiver-pytorch's `state_dict`.
 pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
+    kind: "perceiver-pytorch's Perceiver",
     rules: &[&[
         rule("layers.{}.cross.norm", &["layers.{}.cross_attn.norm"]),
         rule("layers.{}.cross.norm_context", &["layers.{}.cross_attn.norm_context"]),
@@ -32,11 +33,20 @@ pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
 };
 
 /// The names in the `state_dict` of `PerceiverIO`.
-pub(super) static PERCEIVER_IO: Layout = Layout { rules: &[IO], prefix: "", older: &[] };
+pub(super) static PERCEIVER_IO: Layout = Layout {
+    kind: "perceiver-pytorch's PerceiverIO (`cross_attends: 1`)",
+    rules: &[IO],
+    prefix: "",
+    older: &[],
+};
 
 /// The names in the `state_dict` of `PerceiverLM`.
-pub(super) static PERCEIVER_LM: Layout =
-    Layout { rules: &[TEXT, IO], prefix: "perceiver_io.", older: &[] };
+pub(super) static PERCEIVER_LM: Layout = Layout {
+    kind: "perceiver-pytorch's PerceiverLM (`input: Text { .. }`)",
+    rules: &[TEXT, IO],
+    prefix: "perceiver_io.",
+    older: &[],
+};
 
 const TEXT: &[Rule] =
     &[rule("input.embeddings", &["token_emb"]), rule("input.positions", &["pos_emb"])];

@@ -3,12 +3,20 @@
 use super::{Layout, Rule, rule};
 
 /// The names in a `state_dict` of `PerceiverForImageClassificationFourier` and its siblings.
-pub(super) static TRANSFORMERS: Layout =
-    Layout { rules: &[ENCODER, DECODER], prefix: "", older: &[] };
+pub(super) static TRANSFORMERS: Layout = Layout {
+    kind: "a Perceiver of Transformers (`family: Transformers`)",
+    rules: &[ENCODER, DECODER],
+    prefix: "",
+    older: &[],
+};
 
 /// Those of `PerceiverForMaskedLM`.
-pub(super) static TRANSFORMERS_LANGUAGE: Layout =
-    Layout { rules: &[ENCODER, LANGUAGE_DECODER], prefix: "", older: &[] };
+pub(super) static TRANSFORMERS_LANGUAGE: Layout = Layout {
+    kind: "PerceiverForMaskedLM of Transformers (`family: Transformers`, `project: Embedding`)",
+    rules: &[ENCODER, LANGUAGE_DECODER],
+    prefix: "",
+    older: &[],
+};
 
 #[rustfmt::skip] // one name, one row
 const ENCODER: &[Rule] = &[
