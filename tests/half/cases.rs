@@ -173,3 +173,64 @@ fn competing_latents_divide_by_small_sums() {
         assert_finite("the latents' gradient", &wide(&gradients.get(&model.latents)));
     }
 }
+
+perceiver! {
+    /// Given queries, and latents that are a mean over the depth.
+    struct Io {
+        input: Tokens(8), num_latents: 16, latent_dim: 32, cross_dim_head: 16, latent_dim_head: 8, depth: 2,
+        attn_residual: true, output: Queries { queries: Given(24), project: 5 },
+    }
+
+    /// Text, with the queries and the projection of a masked language model.
+    struct Masked {
+        family: Transformers, input: Text { vocab: 40, max_len: 12, dim: 16 }, num_latents: 8, latent_dim: 32, depth: 1,
+        output: Queries { queries: Learned([12, 16]), project: Embedding },
+    }
+
+    struct Resampler {
+        input: Tokens(32), num_latents: 8, latent_dim: 32, cross_dim_head: 16, depth: 2, self_per_cross_attn: 0,
+        queries_contribute_kv: true, final_norm: true, output: Latents,
+    }
+
+    /// Patches, whose tokens are the queries.
+    struct Flow {
+        family: Transformers,
+        input: Grid {
+            shape: [2, 6, 4, 5], stem: [Patches([2, 1, 1]), Linear(12)],
+            position: Fourier { bands: 3, max_freq: [6.0, 4.0] },
+        },
+        num_latents: 8, latent_dim: 32, cross_heads: 1, depth: 1, output: Queries { queries: Input, project: 2 },
+    }
+}
+
+#[test]
+fn the_rest_of_the_family_is_that_of_f32() {
+    let dev = Cpu::seed_from_u64(4);
+    macro_rules! check {
+        ($Model:ident, $input:expr, |$x:ident| $wide:expr) => {
+            let model = dev.build_module::<$Model, f32>().to_dtype::<E>();
+            let $x = $input;
+            let expected = wide(&model.to_dtype::<f32>().forward($wide));
+            let found = wide(&model.forward($x));
+            assert_close(stringify!($Model), &found, &expected, 2e-2);
+        };
+    }
+    let rows = |rows: usize, width: usize| {
+        let rows: Tensor<(usize, usize, usize), f32, Cpu> =
+            dev.sample_normal_like(&(2, rows, width));
+        rows.to_dtype::<E>()
+    };
+    let tokens = rows(9, 8).realize::<(usize, usize, Const<8>)>();
+    let queries = rows(7, 24).realize::<(usize, usize, Const<24>)>();
+    check!(Io, (tokens, queries), |x| (
+        x.0.clone().to_dtype::<f32>(),
+        x.1.clone().to_dtype::<f32>()
+    ));
+    let ids: Tensor<Rank2<2, 12>, usize, Cpu> =
+        dev.tensor_from_vec((0..24).collect(), (Const, Const));
+    check!(Masked, ids, |x| x.clone());
+    let tokens = rows(9, 32).realize::<(usize, usize, Const<32>)>();
+    check!(Resampler, tokens, |x| x.clone().to_dtype::<f32>());
+    let frames: Tensor<Rank5<2, 2, 6, 4, 5>, f32, Cpu> = dev.sample_normal();
+    check!(Flow, frames.to_dtype::<E>(), |x| x.clone().to_dtype::<f32>());
+}
