@@ -64,7 +64,7 @@ MUTATIONS = [
     ("a chunk of queries is left out", "model/queries.rs", "(0..count).step_by(CHUNK)", "(0..count.min(CHUNK)).step_by(CHUNK)"),
     ("rows of token queries keep their order", "checkpoint/format.rs", "true if rows.iter().any(|name| ours.ends_with(name)) => Some(Along::Rows),", "true if rows.iter().all(|name| ours.ends_with(name)) => Some(Along::Rows),"),
     ("kernels of convolutions are matrices", "checkpoint/format.rs", "shape.extend([1, 1]);", ""),
-    ("axes of one patch stay", "input/stem.rs", "patch > 1 && size == patch", "patch > 1 && size == patch && size == 0"),
+    ("axes of one patch stay", "input/stem.rs", "filter(|(size, patch)| !is_dropped(**size, **patch))", "filter(|_| true)"),
     ("positions of patches are those of pixels", "input/grid.rs", "axes = after;", "drop(after);"),
     ("states are weighed over their width", "ops/over_depth.rs", "x.try_softmax::<Axis<1>>()", "x.try_softmax::<Axis<3>>()"),
     ("depth residuals are not normalised", "nn/residual.rs", "let rows = ops::rms_norm(record, states.clone(), self.norm)?;", "let rows = states.clone();"),
