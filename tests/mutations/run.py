@@ -58,7 +58,7 @@ MUTATIONS = [
     ("all layers are inverted as the first", "spec/mod.rs", "self.inverted.get(layer)", "self.inverted.get(layer * 0)"),
     ("the final norm is left out", "model/mod.rs", "Some(norm) => Ok((norm.try_forward(record, latents)?, rows)),", "Some(_) => Ok((latents, rows)),"),
     ("latents are no keys", "nn/context.rs", "if attend.queries_as_keys == 0 {", "if attend.queries_as_keys < 9999 {"),
-    ("added keys are masked", "ops/concat.rs", ".chain((0..count).map(|_| E::ONE))", ".chain((0..count).map(|_| E::default()))"),
+    ("added keys are masked", "ops/concat.rs", ".chain((0..count).map(|_| true))", ".chain((0..count).map(|_| false))"),
     ("queries stay", "nn/block.rs", "false => branch,", "false => D::try_residual(record, x, branch, 0.0)?,"),
     ("an output is not scaled", "model/queries.rs", "S::OUTPUT_SCALE == 1.0", "S::OUTPUT_SCALE > 0.0"),
     ("a chunk of queries is left out", "model/queries.rs", "(0..count).step_by(CHUNK)", "(0..count.min(CHUNK)).step_by(CHUNK)"),

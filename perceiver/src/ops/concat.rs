@@ -2,6 +2,7 @@
 
 use dfdx::prelude::*;
 
+use super::mask::flags;
 use super::record::with_tape;
 use super::{KernelDevice, Mask, Record, Rows, places};
 
@@ -96,14 +97,10 @@ impl<D: Storage<bool>> Mask<D> {
             return Ok(self);
         };
         let (batch, keys) = *mask.shape();
-        // As numbers, which every dfdx device accepts; the comparison turns them into `bool`s.
-        let number = |allowed: bool| if allowed { E::ONE } else { E::default() };
         let rows = mask.as_vec();
-        let rows = rows.chunks(keys).flat_map(|row| {
-            row.iter().map(|allowed| number(*allowed)).chain((0..count).map(|_| E::ONE))
-        });
-        let mask = mask.device().try_tensor_from_vec(rows.collect(), (batch, keys + count))?;
-        let mask = mask.try_gt(E::default())?;
+        let allowed =
+            rows.chunks(keys).flat_map(|row| row.iter().copied().chain((0..count).map(|_| true)));
+        let mask = flags::<_, E, _>(mask.device(), allowed, (batch, keys + count))?;
         Ok(Self::Keys(mask))
     }
 }
@@ -120,12 +117,8 @@ pub(crate) fn mask_of_patches<E: Dtype, D: KernelDevice<E>>(
     let (batch, positions) = *mask.shape();
     let (mask_values, places) = (mask.as_vec(), places(axes, patch));
     let size = patch.iter().product::<usize>().max(1);
-    // As numbers, which every dfdx device accepts; the comparison turns them into `bool`s.
-    let patches = mask_values.chunks(positions.max(1)).flat_map(|item| {
-        let allowed = places.chunks(size).map(|patch| patch.iter().any(|&place| item[place]));
-        allowed.map(|allowed| if allowed { E::ONE } else { E::default() })
-    });
-    let patches =
-        mask.device().try_tensor_from_vec(patches.collect(), (batch, positions / size))?;
-    patches.try_gt(E::default())
+    let allowed = mask_values
+        .chunks(positions.max(1))
+        .flat_map(|item| places.chunks(size).map(|patch| patch.iter().any(|&place| item[place])));
+    flags::<_, E, _>(mask.device(), allowed, (batch, positions / size))
 }

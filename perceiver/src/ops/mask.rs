@@ -49,12 +49,20 @@ impl<D: Storage<bool>> Mask<D> {
                 let (_, _, queries, keys) = scores;
                 let allowed = |query| (0..keys).map(move |key| key <= offset.saturating_add(query));
                 let allowed = (0..queries).flat_map(allowed);
-                // As numbers, which every dfdx device accepts; the comparison turns them into `bool`s.
-                let numbers = allowed.map(|allowed| if allowed { E::ONE } else { E::default() });
-                let numbers = device.try_tensor_from_vec(numbers.collect(), (queries, keys))?;
-                let mask = numbers.try_gt(E::default())?;
+                let mask = flags::<_, E, _>(device, allowed, (queries, keys))?;
                 Some(mask.try_broadcast_like::<_, Axes2<0, 1>>(&scores)?)
             }
         })
     }
+}
+
+/// A tensor of flags.
+pub(super) fn flags<S: Shape, E: Dtype, D: KernelDevice<E>>(
+    device: &D,
+    flags: impl Iterator<Item = bool>,
+    shape: S,
+) -> Result<Tensor<S, bool, D>, D::Err> {
+    // As numbers, which every dfdx device accepts; the comparison turns them into `bool`s.
+    let numbers = flags.map(|flag| if flag { E::ONE } else { E::default() });
+    device.try_tensor_from_vec(numbers.collect(), shape)?.try_gt(E::default())
 }

@@ -5,24 +5,19 @@ use super::{Layout, Rule, rule};
 /// The names in perceiver-pytorch's `state_dict`.
 pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
     kind: "perceiver-pytorch's Perceiver",
-    rules: &[&[
-        rule("layers.{}.cross.norm", &["layers.{}.cross_attn.norm"]),
-        rule("layers.{}.cross.norm_context", &["layers.{}.cross_attn.norm_context"]),
-        rule("layers.{}.cross.attention", &["layers.{}.cross_attn.fn"]),
-        rule("layers.{}.cross.feed_forward_norm", &["layers.{}.cross_ff.norm"]),
-        rule("layers.{}.cross.feed_forward.expand", &["layers.{}.cross_ff.fn.net.0"]),
-        rule("layers.{}.cross.feed_forward.contract", &["layers.{}.cross_ff.fn.net.2"]),
-        rule("layers.{}.latent.{}.norm", &["layers.{}.self_attns.{}.0.norm"]),
-        rule("layers.{}.latent.{}.attention", &["layers.{}.self_attns.{}.0.fn"]),
-        rule("layers.{}.latent.{}.feed_forward_norm", &["layers.{}.self_attns.{}.1.norm"]),
-        rule("layers.{}.latent.{}.feed_forward.expand", &["layers.{}.self_attns.{}.1.fn.net.0"]),
-        rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
-        rule("layers.{}.residual.norm", &["attn_residuals.{}.to_attn_logits.0"]),
-        rule("layers.{}.residual.down", &["attn_residuals.{}.to_attn_logits.1"]),
-        rule("layers.{}.residual.up", &["attn_residuals.{}.to_attn_logits.2"]),
-        rule("output.norm", &["to_logits.1"]),
-        rule("output.linear", &["to_logits.2"]),
-    ]],
+    rules: &[
+        SHARED,
+        &[
+            rule("layers.{}.cross.norm", &["layers.{}.cross_attn.norm"]),
+            rule("layers.{}.cross.norm_context", &["layers.{}.cross_attn.norm_context"]),
+            rule("layers.{}.cross.attention", &["layers.{}.cross_attn.fn"]),
+            rule("layers.{}.cross.feed_forward_norm", &["layers.{}.cross_ff.norm"]),
+            rule("layers.{}.cross.feed_forward.expand", &["layers.{}.cross_ff.fn.net.0"]),
+            rule("layers.{}.cross.feed_forward.contract", &["layers.{}.cross_ff.fn.net.2"]),
+            rule("output.norm", &["to_logits.1"]),
+            rule("output.linear", &["to_logits.2"]),
+        ],
+    ],
     prefix: "",
     // Releases 0.8 to 0.10 name the parts of a layer by number.
     older: &[
@@ -32,10 +27,22 @@ pub(super) static PERCEIVER_PYTORCH: Layout = Layout {
     ],
 };
 
+/// What both name alike: self attentions, and residual connections over the depth.
+const SHARED: &[Rule] = &[
+    rule("layers.{}.latent.{}.norm", &["layers.{}.self_attns.{}.0.norm"]),
+    rule("layers.{}.latent.{}.attention", &["layers.{}.self_attns.{}.0.fn"]),
+    rule("layers.{}.latent.{}.feed_forward_norm", &["layers.{}.self_attns.{}.1.norm"]),
+    rule("layers.{}.latent.{}.feed_forward.expand", &["layers.{}.self_attns.{}.1.fn.net.0"]),
+    rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
+    rule("layers.{}.residual.norm", &["attn_residuals.{}.to_attn_logits.0"]),
+    rule("layers.{}.residual.down", &["attn_residuals.{}.to_attn_logits.1"]),
+    rule("layers.{}.residual.up", &["attn_residuals.{}.to_attn_logits.2"]),
+];
+
 /// The names in the `state_dict` of `PerceiverIO`.
 pub(super) static PERCEIVER_IO: Layout = Layout {
     kind: "perceiver-pytorch's PerceiverIO (`cross_attends: 1`)",
-    rules: &[IO],
+    rules: &[SHARED, IO],
     prefix: "",
     older: &[],
 };
@@ -43,7 +50,7 @@ pub(super) static PERCEIVER_IO: Layout = Layout {
 /// The names in the `state_dict` of `PerceiverLM`.
 pub(super) static PERCEIVER_LM: Layout = Layout {
     kind: "perceiver-pytorch's PerceiverLM (`input: Text { .. }`)",
-    rules: &[TEXT, IO],
+    rules: &[TEXT, SHARED, IO],
     prefix: "perceiver_io.",
     older: &[],
 };
@@ -58,14 +65,6 @@ const IO: &[Rule] = &[
     rule("layers.0.cross.feed_forward_norm", &["cross_attend_block.cross_ff.norm"]),
     rule("layers.0.cross.feed_forward.expand", &["cross_attend_block.cross_ff.fn.net.0"]),
     rule("layers.0.cross.feed_forward.contract", &["cross_attend_block.cross_ff.fn.net.2"]),
-    rule("layers.{}.latent.{}.norm", &["layers.{}.self_attns.{}.0.norm"]),
-    rule("layers.{}.latent.{}.attention", &["layers.{}.self_attns.{}.0.fn"]),
-    rule("layers.{}.latent.{}.feed_forward_norm", &["layers.{}.self_attns.{}.1.norm"]),
-    rule("layers.{}.latent.{}.feed_forward.expand", &["layers.{}.self_attns.{}.1.fn.net.0"]),
-    rule("layers.{}.latent.{}.feed_forward.contract", &["layers.{}.self_attns.{}.1.fn.net.2"]),
-    rule("layers.{}.residual.norm", &["attn_residuals.{}.to_attn_logits.0"]),
-    rule("layers.{}.residual.down", &["attn_residuals.{}.to_attn_logits.1"]),
-    rule("layers.{}.residual.up", &["attn_residuals.{}.to_attn_logits.2"]),
     rule("output.block.norm", &["decoder_cross_attn.norm"]),
     rule("output.block.norm_context", &["decoder_cross_attn.norm_context"]),
     rule("output.block.attention", &["decoder_cross_attn.fn"]),
