@@ -12,8 +12,7 @@ use dfdx::prelude::*;
 use encoder::Contexts;
 pub use encoder::{FinalNorm, LayerView, Layers};
 pub use output::{
-    ClassQuery, ClassQueryPart, ClassQueryView, Encoded, Latents, MeanPool, MeanPoolPart,
-    MeanPoolView, Output, OutputNames,
+    ClassQuery, Encoded, Latents, MeanPool, MeanPoolPart, MeanPoolView, Output, OutputNames,
 };
 pub use queries::{
     Given, Learned, NoProjection, OfInput, Project, ProjectEmbedding, Projection, ProjectionKind,

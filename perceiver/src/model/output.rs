@@ -5,13 +5,11 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
+use super::queries::{Learned, Project, Queries};
 use crate::Device;
-use crate::nn::{
-    BlockView, Context, LinearView, NormView, ParameterSource, Parameters, Part, block, linear,
-    norm,
-};
-use crate::ops::{self, Attend, Matrix, Record, Rows};
-use crate::spec::{Dropout, Numbers, Spec};
+use crate::nn::{LinearView, NormView, ParameterSource, Parameters, Part, linear, norm};
+use crate::ops::{self, Matrix, Record, Rows};
+use crate::spec::{Dropout, Spec};
 
 /// The output of a model, computed from its latents.
 pub trait Output: Clone + Debug + 'static {
@@ -169,42 +167,11 @@ impl<C: ConstDim> Output for MeanPool<C> {
 #[derive(Clone, Copy, Debug)]
 pub struct ClassQuery<Classes>(PhantomData<Classes>);
 
-/// [`ClassQuery`], as a part of a model.
-#[derive(Clone, Copy, Debug)]
-pub struct ClassQueryPart<S, Classes>(PhantomData<(S, Classes)>);
-
-/// The parameters of a [`ClassQuery`].
-#[derive(Clone, Debug)]
-pub struct ClassQueryView<M, V> {
-    /// The query, `(1, LATENT_DIM)`.
-    pub query: M,
-    /// Attends from the query to the latents.
-    pub block: BlockView<M, V>,
-    /// Projects to logits.
-    pub linear: LinearView<M, V>,
-}
-
-impl<S: Spec, C: ConstDim> Part for ClassQueryPart<S, C> {
-    type View<M, V> = ClassQueryView<M, V>;
-    const PARAMETERS: usize = block::parameters(Numbers::of::<S>().decoder)
-        .saturating_add(S::LatentDim::SIZE)
-        .saturating_add(linear::parameters(S::LatentDim::SIZE, C::SIZE, true));
-
-    fn read<R: ParameterSource>(source: &mut R) -> ClassQueryView<R::Matrix, R::Vector> {
-        source.start_as(S::FAMILY);
-        let decoder = Numbers::of::<S>().decoder;
-        ClassQueryView {
-            query: source.embedding("query", 1, decoder.dim),
-            block: source.within(format_args!("block"), |source| BlockView::read(source, decoder)),
-            linear: source.within(format_args!("linear"), |source| {
-                LinearView::read(source, decoder.dim, C::SIZE, true)
-            }),
-        }
-    }
-}
+/// A [`ClassQuery`] with the axis of its query.
+type OneQuery<C> = Queries<Learned<Const<1>>, Project<C>>;
 
 impl<C: ConstDim> Output for ClassQuery<C> {
-    type Part<S: Spec> = ClassQueryPart<S, C>;
+    type Part<S: Spec> = <OneQuery<C> as Output>::Part<S>;
     type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
@@ -213,12 +180,7 @@ impl<C: ConstDim> Output for ClassQuery<C> {
         encoded: Encoded<'_, E, D>,
         dropout: Dropout,
     ) -> Result<Rows<E, D>, D::Err> {
-        let view = parameters.view();
-        let attend = Attend { dropout: dropout.attention, ..Attend::default() };
-        let context = Context::of_rows(record, encoded.latents, None, attend)?;
-        let query = D::try_repeat(record, ops::matrix(view.query), context.batch())?;
-        let query = view.block.try_cross(record, query, &context, dropout.feed_forward)?;
-        view.linear.try_forward(record, query)
+        OneQuery::<C>::try_forward::<S, E, D>(parameters, record, encoded, dropout)
     }
 
     fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
