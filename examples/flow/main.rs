@@ -1,9 +1,13 @@
 //! Trains a small model for optical flow, the motion of each pixel between two frames, on rendered scenes:
 //! `cargo run --release --example flow`; add `--features cuda` to run on a GPU.
+//!
+//! With `--frames FIRST SECOND --checkpoint FILE`, runs the published model on two images instead. `FILE` is
+//! `model.safetensors` of <https://huggingface.co/deepmind/optical-flow-perceiver>.
 
 mod classical;
 mod frame;
 mod picture;
+mod published;
 mod scene;
 mod train;
 
@@ -58,9 +62,15 @@ perceiver! {
     }
 }
 
-/// Estimates optical flow: trains a small model on rendered scenes.
+/// Estimates optical flow: trains a small model on rendered scenes, or runs the published one on two images.
 #[derive(Parser)]
 struct Arguments {
+    /// Two images to run the published model on, of the same size and at least 496 × 368 pixels.
+    #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"], requires = "checkpoint")]
+    frames: Option<Vec<PathBuf>>,
+    /// A safetensors file with weights for the published model.
+    #[arg(long, requires = "frames")]
+    checkpoint: Option<PathBuf>,
     /// The PNG to write.
     #[arg(long, default_value = "flow.png")]
     output: PathBuf,
@@ -78,6 +88,12 @@ type Model = SmallFlow<f32, AutoDevice>;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let dev = device(arguments.seed)?;
+    if let (Some([first, second]), Some(checkpoint)) =
+        (arguments.frames.as_deref(), &arguments.checkpoint)
+    {
+        return published::run([first, second], checkpoint, &arguments.output, &dev);
+    }
+
     let mut model = dev.build_module::<SmallFlow, f32>();
     println!("{}\n", model.summary());
     let start = Instant::now();
