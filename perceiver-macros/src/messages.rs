@@ -115,6 +115,17 @@ pub fn missing(key: &Key, place: Option<&str>) -> String {
     format!("`{}` is missing{place}: the {}", key.name, key.doc)
 }
 
+/// There is nothing in `place`, which has values of `key` with names.
+pub fn no_modality(place: &impl ToTokens, key: &Key) -> String {
+    let (place, key) = (source(place), key.name);
+    format!("`{place}` is empty; write `{place} {{ name: {key}, .. }}`, with a name for each {key}")
+}
+
+/// `key` is of one of several inputs or outputs.
+pub fn needs_modalities(key: &str, side: &str) -> String {
+    format!("`{key}` is for several {side}s; write `{side}: Modalities {{ name: {side}, .. }}`")
+}
+
 pub fn missing_extent() -> String {
     "`shape` is missing in `Grid`: the sizes of all axes and the number of channels, `[224, 224, 3]`; \
      for inputs of any size, write `axes` and `channels` instead"
@@ -232,6 +243,7 @@ pub fn example(variant: &Variant) -> String {
         Form::Value(key) => format!("{name}({})", key.name),
         Form::ValueOrKeys(keys) => format!("{name}({})", keys[0].name),
         Form::Keys(keys) => format!("{name} {{ {}: .., .. }}", keys[0].name),
+        Form::Named(key) => format!("{name} {{ name: {}, .. }}", key.name),
     }
 }
 

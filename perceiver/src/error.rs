@@ -56,6 +56,22 @@ pub enum ForwardError<Err: Debug + Display> {
     /// There are no queries.
     #[error("there are no queries: their second dimension must not be 0")]
     NoQueries,
+    /// An input has another batch size than the first of several.
+    #[error("the batch size is {batch}, but that of the first input is {expected}")]
+    Batch {
+        /// The batch size.
+        batch: usize,
+        /// That of the first input.
+        expected: usize,
+    },
+    /// Something is wrong with one of several inputs.
+    #[error("`{name}`: {error}")]
+    Modality {
+        /// The name of the input.
+        name: &'static str,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
     /// The device failed: it ran out of memory, or a parameter was replaced by one of a different size.
     #[error("the device failed: {0}")]
     Device(Err),
@@ -78,8 +94,17 @@ impl<Err: WrongSize> ForwardError<Err> {
             | Self::Id { .. }
             | Self::TooLong { .. }
             | Self::QueryBatch { .. }
-            | Self::NoQueries => Err::wrong_size(),
+            | Self::NoQueries
+            | Self::Batch { .. } => Err::wrong_size(),
+            Self::Modality { error, .. } => error.into_device_error(),
         }
+    }
+}
+
+impl<Err: Debug + Display> ForwardError<Err> {
+    /// Says in which of several inputs the error is.
+    pub(crate) fn of_modality(self, name: &'static str) -> Self {
+        Self::Modality { name, error: Box::new(self) }
     }
 }
 

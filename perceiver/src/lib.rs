@@ -89,7 +89,7 @@ pub mod __private {
     pub use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection};
     pub use dfdx::nn::{BuildOnDevice, Module, ModuleMut};
     pub use dfdx::shapes::{Const, Dtype};
-    pub use dfdx::tensor::{Cpu, Storage};
+    pub use dfdx::tensor::{Cpu, Storage, Tensor};
     pub use dfdx::tensor_ops::Device as TensorDevice;
     pub use perceiver_macros::declare;
 
@@ -97,14 +97,18 @@ pub mod __private {
     pub use crate::declare::accepts::*;
     pub use crate::declare::queries::GivenQueries;
     pub use crate::declare::{Count, check, expect_forward, ide, size_at, token_dim};
-    pub use crate::input::{Grid, Stem, Text};
+    pub use crate::input::{
+        Grid, GridSpec, JoinTapes, Modalities, Modality, ModalityInput, Stem, Text, TextSpec,
+    };
     pub use crate::model::{
-        ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool, NoProjection, OfInput,
-        Perceiver, Project, ProjectEmbedding, Queries,
+        ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool,
+        Modalities as ModalitiesOutput, NoProjection, OfGrid, OfInput, OutputModality,
+        OutputQueries, Outputs, Perceiver, Project, ProjectEmbedding, Queries, QueryGrid,
     };
     pub use crate::position::{Fourier, MaxFreq, Position};
     pub use crate::spec::{
-        Activation, AttentionBias, BlockShape, Dropout, Family, Heads, Mlp, Share, Softmax, Spec,
+        Activation, AttentionBias, BlockShape, Dropout, Family, Heads, Mlp, Mode, Share, Softmax,
+        Spec,
     };
     pub use crate::{Device, ForwardError};
 }

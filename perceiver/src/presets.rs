@@ -107,3 +107,52 @@ perceiver! {
         },
     }
 }
+
+perceiver! {
+    /// `deepmind/multimodal-perceiver`: reconstructs a video with its sound from 784 latents, and classifies it into the 700
+    /// classes of Kinetics; 19,858,855 parameters (Perceiver IO, arXiv 2107.14795, section 4.3).
+    ///
+    /// Takes 16 frames of 224 × 224 pixels, 1,920 samples of sound for each, and a class, which is always masked. The sound
+    /// comes out in patches of 16 samples.
+    pub struct Video {
+        family: Transformers,
+        input: Modalities {
+            audio: Grid {
+                shape: [30720, 1],
+                stem: [Patches([16])],
+                position: Fourier { bands: 192, max_freq: [30720.0] },
+            },
+            image: Grid {
+                shape: [16, 224, 224, 3],
+                stem: [Patches([1, 4, 4])],
+                position: Fourier { bands: 32, max_freq: [16.0, 224.0, 224.0] },
+            },
+            label: OneHot { classes: 700, mask: 1.0 },
+        },
+        input_padding: 4,
+        num_latents: 784,
+        latent_dim: 512,
+        cross_heads: 1,
+        depth: 1,
+        self_per_cross_attn: 8,
+        output: Modalities {
+            audio: Queries {
+                queries: Grid {
+                    shape: [1920],
+                    position: Fourier { bands: 192, max_freq: [30720.0], endpoint: false },
+                },
+                project: 16,
+            },
+            image: Queries {
+                queries: Grid {
+                    shape: [16, 224, 224],
+                    position: Fourier { bands: 32, max_freq: [16.0, 224.0, 224.0], endpoint: false },
+                },
+                project: 3,
+            },
+            label: Queries { queries: Learned([1, 1024]), project: 700 },
+        },
+        output_padding: 2,
+        output_dim: 512,
+    }
+}

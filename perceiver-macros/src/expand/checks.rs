@@ -4,7 +4,10 @@ use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 
 use super::constants::{Constant, all};
-use crate::model::{Family, Model, Output, Projection, QuerySource, Scalar, Setting, Stem};
+use crate::model::{
+    Extent, Family, Input, Learned, MaxFreq, Modality, Model, Output, OutputQueries, Position,
+    Projection, QueryGrid, QuerySource, Scalar, Setting, Stem,
+};
 use crate::schema::{self, Kind};
 
 /// That what only the compiler can evaluate is in range, and the constants that follow from the keys.
@@ -62,9 +65,9 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
         }
     }
     if error.is_none() {
-        for (what, width) in input_widths(model) {
-            let tokens = &width.tokens;
-            checks.extend(check(schema::WIDTH, what, tokens, tokens));
+        for (what, kind, scalar) in unnamed(model) {
+            let tokens = &scalar.tokens;
+            checks.extend(check(kind, what, tokens, tokens));
         }
         checks.extend(widths(name, model));
         checks.extend(equal_widths(name, model));
@@ -81,18 +84,89 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
     }
 }
 
-/// The widths of an input that have no constant, if only the compiler knows them.
-fn input_widths(model: &Model) -> Vec<(&'static str, &Scalar)> {
-    let stem = model.input.stem.iter().filter_map(|step| match step {
-        Stem::Linear(width) => Some(("the width of `Linear`", width)),
+/// What has no constant, with what it is called and what it must be, if only the compiler knows it.
+fn unnamed(model: &Model) -> Unnamed<'_> {
+    let mut all = Vec::new();
+    of_input(&model.input, &mut all);
+    if let Extent::Modalities { list, .. } = &model.input.extent {
+        for Modality { input, mask, .. } in list {
+            match &input.extent {
+                Extent::Axes { axes, channels } => {
+                    all.push(("the number of axes", schema::AXES.kind, &axes.value));
+                    all.push(("the number of channels", schema::WIDTH, &channels.value));
+                }
+                Extent::Text { vocab, max_len, dim } => {
+                    for setting in [vocab, max_len, dim] {
+                        all.push((setting.name, setting.key.kind, &setting.value));
+                    }
+                }
+                Extent::Shape { sizes, .. } => {
+                    all.extend(sizes.iter().map(|size| ("`shape`", schema::WIDTH, size)));
+                }
+                Extent::Modalities { .. } => {}
+            }
+            of_input(input, &mut all);
+            of_position(&input.position, &mut all);
+            all.extend(mask.iter().map(|mask| ("`mask`", Kind::Probability, mask)));
+        }
+    }
+    match &model.output {
+        Output::Queries(queries) => {
+            if let QuerySource::Grid(grid) = &queries.source {
+                of_grid(grid, &mut all);
+            }
+        }
+        Output::Modalities { list, .. } => {
+            for output in list {
+                match &output.queries {
+                    OutputQueries::Learned { count, dim } => {
+                        all.push(("the number of queries", schema::WIDTH, count));
+                        all.push(("the dimension of the queries", schema::WIDTH, dim));
+                    }
+                    OutputQueries::Grid(grid) => of_grid(grid, &mut all),
+                }
+                let project = output.project.iter();
+                all.extend(project.map(|width| ("`project`", schema::OUTPUT_DIM.kind, width)));
+            }
+        }
+        Output::MeanPool(_) | Output::ClassQuery(_) | Output::Latents => {}
+    }
+    all.retain(|(_, _, scalar)| scalar.literal.is_none());
+    all
+}
+
+type Unnamed<'a> = Vec<(&'static str, Kind, &'a Scalar)>;
+
+fn of_input<'a>(input: &'a Input, all: &mut Unnamed<'a>) {
+    all.extend(input.stem.iter().filter_map(|step| match step {
+        Stem::Linear(width) => Some(("the width of `Linear`", schema::WIDTH, width)),
         Stem::Patches(_) => None,
-    });
-    let learned = model.input.position.learned.as_ref();
-    let channels = learned.map(|learned| ("`channels`", &learned.channels));
-    let project =
-        learned.and_then(|learned| learned.project.as_ref()).map(|width| ("`project`", width));
-    let widths = stem.chain(channels).chain(project);
-    widths.filter(|(_, width)| width.literal.is_none()).collect()
+    }));
+    if let Some(Learned { channels, project }) = &input.position.learned {
+        all.push(("`channels`", schema::WIDTH, channels));
+        all.extend(project.iter().map(|width| ("`project`", schema::WIDTH, width)));
+    }
+}
+
+fn of_grid<'a>(grid: &'a QueryGrid, all: &mut Unnamed<'a>) {
+    all.extend(grid.sizes.iter().map(|size| ("`shape`", schema::WIDTH, size)));
+    of_position(&grid.position, all);
+}
+
+fn of_position<'a>(position: &'a Position, all: &mut Unnamed<'a>) {
+    if !position.is_encoded {
+        return;
+    }
+    all.push(("`bands`", schema::BANDS.kind, &position.bands.value));
+    match &position.max_freq {
+        MaxFreq::Same(setting) => all.push(("`max_freq`", Kind::Positive, &setting.value)),
+        MaxFreq::PerAxis { values, .. } => {
+            all.extend(values.iter().map(|value| ("`max_freq`", Kind::Positive, value)));
+        }
+    }
+    // Checked as what it is where it is given.
+    let base = position.base.iter().map(|base| ("`base`", Kind::Positive, &base.value));
+    all.extend(base);
 }
 
 /// That widths can be divided among heads.
@@ -201,6 +275,7 @@ fn check(
         Kind::Positive | Kind::PerAxis => ("positive", Vec::new()),
         Kind::Base => ("base", Vec::new()),
         Kind::Rate => ("rate", Vec::new()),
+        Kind::Probability => ("probability", Vec::new()),
         Kind::Flag { .. }
         | Kind::PerLayer
         | Kind::Shape

@@ -6,8 +6,8 @@ use syn::Attribute;
 
 use super::is_text;
 use crate::model::{
-    Extent, Family, Inverted, MaxFreq, Model, Output, Projection, Queries, QuerySource, Scalar,
-    Setting, Share,
+    Extent, Family, Inverted, MaxFreq, Model, Output, Projection, Queries, QueryGrid, QuerySource,
+    Scalar, Setting, Share,
 };
 use crate::schema::{self, Key, Kind};
 
@@ -62,7 +62,10 @@ pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
         MaxFreq::PerAxis { docs, values } => PerAxis(docs, values),
     };
     let base = position.base.as_ref().map_or(Absent(&schema::FREQ_BASE), Is);
-    constants.extend([Is(&position.bands), max_freq, base]);
+    let has_one_input = !matches!(model.input.extent, Extent::Modalities { .. });
+    if has_one_input {
+        constants.extend([Is(&position.bands), max_freq, base]);
+    }
     match &model.input.extent {
         Extent::Axes { axes, channels } => {
             constants.extend([Is(channels), Is(axes), Absent(&schema::INPUT_SHAPE)]);
@@ -70,12 +73,15 @@ pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
         Extent::Text { vocab, max_len, dim } => {
             constants.extend([Is(vocab), Is(max_len), Is(dim), Axes(1)]);
         }
+        Extent::Modalities { padding, .. } => constants.push(Is(padding)),
         Extent::Shape { name, docs, sizes } => {
             constants.extend([Channels(sizes), Axes(sizes.len() - 1), Shape(name, docs, sizes)]);
         }
     }
+    if has_one_input {
+        constants.push(Has(&schema::FOURIER_ENCODE_DATA, position.is_encoded));
+    }
     constants.extend([
-        Has(&schema::FOURIER_ENCODE_DATA, position.is_encoded),
         Is(&model.num_latents),
         Is(&model.latent_dim),
         Is(&model.cross_heads),
@@ -106,8 +112,10 @@ pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
         Has(&schema::FINAL_CLASSIFIER_HEAD, model.output.classes().is_some()),
     ]);
     constants.extend(model.output.classes().map(Is));
-    if let Output::Queries(queries) = &model.output {
-        constants.extend(of_queries(queries, model.family));
+    match &model.output {
+        Output::Queries(queries) => constants.extend(of_queries(queries, model.family)),
+        Output::Modalities { padding, dim, .. } => constants.extend([Is(padding), Is(dim)]),
+        Output::MeanPool(_) | Output::ClassQuery(_) | Output::Latents => {}
     }
     let others = [
         &model.cross_attends,
@@ -141,6 +149,10 @@ fn of_queries(queries: &Queries, family: Family) -> Vec<Constant<'_>> {
     let mut constants = match &queries.source {
         QuerySource::Learned { count, dim } => vec![Is(count), Is(dim)],
         QuerySource::Given(dim) => vec![Is(dim)],
+        QuerySource::Grid(QueryGrid { sizes, position }) => {
+            let (axes, bands) = (sizes.len(), &position.bands.value.tokens);
+            vec![Derived(&schema::QUERY_DIM, quote!(#axes * (2 * (#bands) + 1)))]
+        }
         QuerySource::Input => vec![Derived(&schema::QUERY_DIM, quote!(Self::INPUT_DIM))],
     };
     let given = [&queries.heads, &queries.dim_head, &queries.qk_channels, &queries.v_channels];

@@ -5,7 +5,10 @@ mod checks;
 mod completion;
 mod constants;
 mod methods;
+mod modalities;
+mod returns;
 mod spec;
+mod takes;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -33,6 +36,8 @@ pub fn expand(
     let name = &used(declaration);
     let span = name.span();
     let structure = structure(krate, declaration, name);
+    let modalities = modalities::structures(declaration, name, model);
+    let markers = modalities::markers(name, model);
     let constants = constants::constants(krate, name, model, error);
     let checks = checks::checks(name, model, error);
     let spec = spec::spec(name, model);
@@ -43,6 +48,7 @@ pub fn expand(
     let allow = is_deprecated.then(|| quote_spanned!(span=> #[allow(deprecated)]));
     quote_spanned! {span=>
         #structure
+        #modalities
         #cfgs
         #allow
         #constants
@@ -51,6 +57,7 @@ pub fn expand(
         const _: () = {
             // Under a name that no model has, which may be called like anything that is in there.
             use #krate::__private as __;
+            #markers
             #checks
             #spec
             #methods

@@ -1,16 +1,19 @@
 //! The model's spec.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote_spanned;
+use syn::ext::IdentExt;
 
 use crate::model::{
-    DecoderFeedForward, Extent, Family, FeedForward, Inverted, Learned, MaxFreq, Model, Output,
-    Projection, Queries, QuerySource, Scalar, Setting, Share, Stem,
+    DecoderFeedForward, Extent, Family, FeedForward, Inverted, Learned, MaxFreq, Modality, Model,
+    Output, OutputModality, OutputQueries, Position, Projection, Queries, QueryGrid, QuerySource,
+    Scalar, Setting, Share, Stem,
 };
 
 pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     let span = name.span();
     let input = match model.input.extent {
+        Extent::Modalities { .. } => quote_spanned!(span=> __::Modalities),
         Extent::Text { .. } => {
             quote_spanned!(span=> __::Text<{ #name::VOCAB }, { #name::MAX_LEN }, { #name::INPUT_CHANNELS }>)
         }
@@ -22,40 +25,44 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
         Output::ClassQuery(_) => quote_spanned!(span=> __::ClassQuery<#classes>),
         Output::Queries(queries) => self::queries(name, queries),
         Output::Latents => quote_spanned!(span=> __::LatentsOutput),
+        Output::Modalities { .. } => quote_spanned!(span=> __::ModalitiesOutput),
     };
-    let max_freq = match &model.input.position.max_freq {
-        MaxFreq::Same(_) => quote_spanned!(span=> __::MaxFreq::Same(#name::MAX_FREQ)),
-        MaxFreq::PerAxis { .. } => quote_spanned!(span=> __::MaxFreq::PerAxis(&#name::MAX_FREQ)),
-    };
-    let position = if model.input.position.is_encoded {
-        quote_spanned! {span=>
-            __::Position::Fourier(__::Fourier {
-                bands: #name::NUM_FREQ_BANDS,
-                max_freq: #max_freq,
-                base: #name::FREQ_BASE,
-            })
-        }
-    } else if let Some(Learned { channels, project }) = &model.input.position.learned {
-        let channels = &channels.tokens;
-        let project = match project.as_ref().map(|width| &width.tokens) {
-            Some(width) => quote_spanned!(span=> __::Option::Some(#width)),
-            None => quote_spanned!(span=> __::Option::None),
-        };
-        quote_spanned!(span=> __::Position::Learned { channels: #channels, project: #project })
-    } else {
-        quote_spanned!(span=> __::Position::None)
-    };
+    let position = position(name, &model.input.position, Named::Constants);
     let shape = shape(name, model);
     let stem = (!model.input.stem.is_empty()).then(|| {
-        let steps = model.input.stem.iter().map(|step| match step {
-            Stem::Linear(Scalar { tokens, .. }) => quote_spanned!(span=> __::Stem::Linear(#tokens)),
-            Stem::Patches(sizes) => {
-                let sizes = sizes.iter().map(|size| &size.tokens);
-                quote_spanned!(span=> __::Stem::Patches(&[#(#sizes),*]))
-            }
-        });
-        quote_spanned!(span=> const STEM: &'static [__::Stem] = &[#(#steps),*];)
+        let stem = stem(span, &model.input.stem);
+        quote_spanned!(span=> const STEM: &'static [__::Stem] = #stem;)
     });
+    let modalities = match &model.input.extent {
+        Extent::Modalities { list, .. } => {
+            let list = list.iter().map(|modality| self::modality(name, modality));
+            Some(quote_spanned! {span=>
+                const MODALITIES: &'static [__::Modality] = &[#(#list),*];
+                const INPUT_PADDING: __::usize = #name::INPUT_PADDING;
+            })
+        }
+        _ => None,
+    };
+    let outputs = match &model.output {
+        Output::Modalities { list, .. } => {
+            let list = list.iter().map(|output| self::output(name, output));
+            Some(quote_spanned! {span=>
+                const OUTPUTS: &'static [__::OutputModality] = &[#(#list),*];
+                const OUTPUT_PADDING: __::usize = #name::OUTPUT_PADDING;
+                const OUTPUT_DIM: __::usize = #name::OUTPUT_DIM;
+            })
+        }
+        Output::Queries(queries) => match &queries.source {
+            QuerySource::Grid(grid) => {
+                let grid = query_grid(name, grid);
+                Some(quote_spanned! {span=>
+                    const QUERY_GRID: __::Option<__::QueryGrid> = __::Option::Some(#grid);
+                })
+            }
+            _ => None,
+        },
+        _ => None,
+    };
     let scale = match &model.output {
         Output::Queries(queries) if queries.scale.is_given => {
             Some(quote_spanned!(span=> const OUTPUT_SCALE: __::f64 = #name::SCALE;))
@@ -114,7 +121,10 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
     });
     let decoder = match &model.output {
         Output::Queries(queries) => Some(decoder(name, queries)),
-        Output::MeanPool(_) | Output::ClassQuery(_) | Output::Latents => None,
+        Output::MeanPool(_)
+        | Output::ClassQuery(_)
+        | Output::Latents
+        | Output::Modalities { .. } => None,
     };
     quote_spanned! {span=>
         impl __::Spec for #name {
@@ -126,6 +136,8 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
             const POSITION: __::Position = #position;
             #shape
             #stem
+            #modalities
+            #outputs
             #family
             const DEPTH: __::usize = #name::DEPTH;
             #cross_attends
@@ -145,6 +157,151 @@ pub fn spec(name: &Ident, model: &Model) -> TokenStream {
                 __::Dropout { attention: #name::ATTN_DROPOUT, feed_forward: #name::FF_DROPOUT };
         }
     }
+}
+
+/// How numbers are written that have a constant in a model with one input.
+#[derive(Clone, Copy)]
+enum Named {
+    /// By these constants.
+    Constants,
+    /// As they are.
+    AsGiven,
+}
+
+fn position(name: &Ident, position: &Position, named: Named) -> TokenStream {
+    let span = name.span();
+    let option = |value: Option<TokenStream>| match value {
+        Some(value) => quote_spanned!(span=> __::Option::Some(#value)),
+        None => quote_spanned!(span=> __::Option::None),
+    };
+    if let Some(Learned { channels, project }) = &position.learned {
+        let channels = &channels.tokens;
+        let project = option(project.as_ref().map(|width| width.tokens.clone()));
+        return quote_spanned!(span=> __::Position::Learned { channels: #channels, project: #project });
+    }
+    if !position.is_encoded {
+        return quote_spanned!(span=> __::Position::None);
+    }
+    let fourier = fourier(name, position, named);
+    quote_spanned!(span=> __::Position::Fourier(#fourier))
+}
+
+fn fourier(name: &Ident, position: &Position, named: Named) -> TokenStream {
+    let span = name.span();
+    let (bands, max_freq, base) = match (named, &position.max_freq) {
+        (Named::Constants, max_freq) => {
+            let max_freq = match max_freq {
+                MaxFreq::Same(_) => quote_spanned!(span=> Same(#name::MAX_FREQ)),
+                MaxFreq::PerAxis { .. } => quote_spanned!(span=> PerAxis(&#name::MAX_FREQ)),
+            };
+            (
+                quote_spanned!(span=> #name::NUM_FREQ_BANDS),
+                max_freq,
+                quote_spanned!(span=> #name::FREQ_BASE),
+            )
+        }
+        (Named::AsGiven, max_freq) => {
+            let max_freq = match max_freq {
+                MaxFreq::Same(Setting { value, .. }) => {
+                    let value = &value.tokens;
+                    quote_spanned!(span=> Same(#value))
+                }
+                MaxFreq::PerAxis { values, .. } => {
+                    let values = values.iter().map(|value| &value.tokens);
+                    quote_spanned!(span=> PerAxis(&[#(#values),*]))
+                }
+            };
+            let base = match position.base.as_ref().map(|base| &base.value.tokens) {
+                Some(base) => quote_spanned!(span=> __::Option::Some(#base)),
+                None => quote_spanned!(span=> __::Option::None),
+            };
+            (position.bands.value.tokens.clone(), max_freq, base)
+        }
+    };
+    let endpoint = &position.endpoint.tokens;
+    quote_spanned! {span=>
+        __::Fourier { bands: #bands, max_freq: __::MaxFreq::#max_freq, base: #base, endpoint: #endpoint }
+    }
+}
+
+fn stem(span: Span, stem: &[Stem]) -> TokenStream {
+    let steps = stem.iter().map(|step| match step {
+        Stem::Linear(Scalar { tokens, .. }) => quote_spanned!(span=> __::Stem::Linear(#tokens)),
+        Stem::Patches(sizes) => {
+            let sizes = sizes.iter().map(|size| &size.tokens);
+            quote_spanned!(span=> __::Stem::Patches(&[#(#sizes),*]))
+        }
+    });
+    quote_spanned!(span=> &[#(#steps),*])
+}
+
+/// One of several inputs.
+fn modality(name: &Ident, Modality { name: modality, input, mask, .. }: &Modality) -> TokenStream {
+    let span = name.span();
+    let modality = modality.unraw().to_string();
+    let grid = |axes: TokenStream, channels: &Scalar, shape: &[Scalar]| {
+        let (channels, shape) = (&channels.tokens, shape.iter().map(|size| &size.tokens));
+        let (stem, position) =
+            (stem(span, &input.stem), position(name, &input.position, Named::AsGiven));
+        quote_spanned! {span=>
+            Grid(__::GridSpec {
+                axes: #axes, channels: #channels, shape: &[#(#shape),*], stem: #stem, position: #position,
+            })
+        }
+    };
+    let input = match &input.extent {
+        Extent::Axes { axes, channels } => grid(axes.value.tokens.clone(), &channels.value, &[]),
+        Extent::Shape { sizes, .. } => {
+            let (axes, channels) = (&sizes[..sizes.len() - 1], &sizes[sizes.len() - 1]);
+            let count = axes.len();
+            grid(quote_spanned!(span=> #count), channels, axes)
+        }
+        Extent::Text { vocab, max_len, dim } => {
+            let [vocab, max_len, dim] = [vocab, max_len, dim].map(|setting| &setting.value.tokens);
+            quote_spanned! {span=>
+                Text(__::TextSpec { vocab: #vocab, max_len: #max_len, dim: #dim })
+            }
+        }
+        // There are none in others.
+        Extent::Modalities { .. } => TokenStream::new(),
+    };
+    let mask = match mask.as_ref().map(|mask| &mask.tokens) {
+        Some(mask) => quote_spanned!(span=> __::Option::Some(#mask)),
+        None => quote_spanned!(span=> __::Option::None),
+    };
+    quote_spanned! {span=>
+        __::Modality { name: #modality, input: __::ModalityInput::#input, mask: #mask }
+    }
+}
+
+/// One of several outputs.
+fn output(name: &Ident, output: &OutputModality) -> TokenStream {
+    let span = name.span();
+    let modality = output.name.unraw().to_string();
+    let queries = match &output.queries {
+        OutputQueries::Learned { count, dim } => {
+            let (count, dim) = (&count.tokens, &dim.tokens);
+            quote_spanned!(span=> Learned { count: #count, dim: #dim })
+        }
+        OutputQueries::Grid(grid) => {
+            let grid = query_grid(name, grid);
+            quote_spanned!(span=> Grid(#grid))
+        }
+    };
+    let project = match output.project.as_ref().map(|project| &project.tokens) {
+        Some(project) => quote_spanned!(span=> __::Option::Some(#project)),
+        None => quote_spanned!(span=> __::Option::None),
+    };
+    quote_spanned! {span=>
+        __::OutputModality { name: #modality, queries: __::OutputQueries::#queries, project: #project }
+    }
+}
+
+fn query_grid(name: &Ident, QueryGrid { sizes, position }: &QueryGrid) -> TokenStream {
+    let span = name.span();
+    let sizes = sizes.iter().map(|size| &size.tokens);
+    let position = fourier(name, position, Named::AsGiven);
+    quote_spanned!(span=> __::QueryGrid { axes: &[#(#sizes),*], position: #position })
 }
 
 /// The sizes of the axes, if something depends on them.
@@ -178,6 +335,7 @@ fn queries(name: &Ident, queries: &Queries) -> TokenStream {
             quote_spanned!(span=> __::Learned<__::Const<{ #name::NUM_QUERIES }>>)
         }
         QuerySource::Given(_) => quote_spanned!(span=> __::Given),
+        QuerySource::Grid(_) => quote_spanned!(span=> __::OfGrid),
         QuerySource::Input => quote_spanned!(span=> __::OfInput),
     };
     let project = match queries.project {

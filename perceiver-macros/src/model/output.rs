@@ -1,10 +1,12 @@
 //! What `forward` returns, and the feed-forwards.
 
 use proc_macro2::Ident;
+use syn::Attribute;
 
+use super::input::{Extent, Input, Position};
 use super::section::{Section, Setting};
-use super::value::Scalar;
-use super::{Extent, Family, Input, exclude};
+use super::value::{Named, Read, Scalar};
+use super::{Family, exclude};
 use crate::messages;
 use crate::report::Report;
 use crate::schema::{self, FLAT_OUTPUT, Key};
@@ -16,6 +18,31 @@ pub enum Output {
     ClassQuery(Setting),
     Queries(Box<Queries>),
     Latents,
+    /// Several outputs.
+    Modalities {
+        list: Vec<OutputModality>,
+        padding: Setting,
+        dim: Setting,
+    },
+}
+
+/// One of several outputs.
+pub struct OutputModality {
+    pub name: Ident,
+    pub docs: Vec<Attribute>,
+    pub queries: OutputQueries,
+    pub project: Option<Scalar>,
+}
+
+pub enum OutputQueries {
+    Learned { count: Scalar, dim: Scalar },
+    Grid(QueryGrid),
+}
+
+/// The positions of a grid.
+pub struct QueryGrid {
+    pub sizes: Vec<Scalar>,
+    pub position: Position,
 }
 
 /// A row for each of several queries.
@@ -34,6 +61,7 @@ pub struct Queries {
 pub enum QuerySource {
     Learned { count: Setting, dim: Setting },
     Given(Setting),
+    Grid(QueryGrid),
     Input,
 }
 
@@ -72,6 +100,20 @@ impl Output {
         let is_known = !root.is_given(&schema::INPUT) || root.choice(&schema::INPUT).is_some();
         let input = is_known.then_some(input);
         let classes = |value| given(&schema::NUM_CLASSES, &schema::CLASSES, value);
+        let read = root.field(&schema::OUTPUT).and_then(|field| field.read.as_ref());
+        if let Some(Read::Named(named)) = read {
+            let list = named.iter().map(|named| OutputModality::new(named, name, report)).collect();
+            let padding = root.setting(&schema::OUTPUT_PADDING, &schema::OUTPUT_PADDING);
+            let dim = root.setting(&schema::OUTPUT_WIDTH, &schema::OUTPUT_DIM);
+            return Self::Modalities { list, padding, dim };
+        }
+        if read.is_some() || !root.is_given(&schema::OUTPUT) {
+            for key in [&schema::OUTPUT_PADDING, &schema::OUTPUT_WIDTH] {
+                if let Some(field) = root.field(key) {
+                    report.error(&field.key, messages::needs_modalities(key.name, "output"));
+                }
+            }
+        }
         match root.choice(&schema::OUTPUT) {
             Some((variant, [count], _)) if variant.name == "ClassQuery" => {
                 Self::ClassQuery(classes(count))
@@ -92,7 +134,7 @@ impl Output {
     pub fn classes(&self) -> Option<&Setting> {
         match self {
             Self::MeanPool(classes) | Self::ClassQuery(classes) => Some(classes),
-            Self::Queries(_) | Self::Latents => None,
+            Self::Queries(_) | Self::Latents | Self::Modalities { .. } => None,
         }
     }
 
@@ -102,6 +144,7 @@ impl Output {
             Self::MeanPool(classes) | Self::ClassQuery(classes) => vec![classes],
             Self::Queries(queries) => queries.settings(),
             Self::Latents => Vec::new(),
+            Self::Modalities { padding, dim, .. } => vec![padding, dim],
         }
     }
 }
@@ -115,7 +158,7 @@ impl Queries {
         let optional =
             |key, constant| section.is_given(key).then(|| section.setting(key, constant));
         Self {
-            source: QuerySource::new(section, input, report),
+            source: QuerySource::new(section, input, name, report),
             heads: optional(&schema::HEADS, &schema::DECODER_HEADS),
             dim_head: optional(&schema::DIM_HEAD, &schema::DECODER_DIM_HEAD),
             qk_channels: optional(&schema::OUTPUT_QK_CHANNELS, &schema::DECODER_QK_CHANNELS),
@@ -137,7 +180,7 @@ impl Queries {
         match &mut self.source {
             QuerySource::Learned { count, dim } => settings.extend([count, dim]),
             QuerySource::Given(dim) => settings.push(dim),
-            QuerySource::Input => {}
+            QuerySource::Grid(_) | QuerySource::Input => {}
         }
         let optional =
             [&mut self.heads, &mut self.dim_head, &mut self.qk_channels, &mut self.v_channels];
@@ -150,8 +193,9 @@ impl Queries {
 }
 
 impl QuerySource {
-    fn new(section: &Section, input: Option<&Input>, report: &mut Report) -> Self {
+    fn new(section: &Section, input: Option<&Input>, name: &Ident, report: &mut Report) -> Self {
         match section.choice(&schema::QUERIES) {
+            Some((_, _, Some(grid))) => Self::Grid(QueryGrid::new(grid, name, report)),
             Some((_, [count, dim], _)) => Self::Learned {
                 count: given(&schema::NUM_QUERIES, &schema::NUM_QUERIES, count),
                 dim: given(&schema::QUERY_DIM, &schema::QUERY_DIM, dim),
@@ -160,7 +204,11 @@ impl QuerySource {
             Some(_) => {
                 let has_tokens = |input: &Input| {
                     let is_sequence = input.extent.axes() == Some(1);
-                    is_sequence || !matches!(input.extent, Extent::Axes { .. })
+                    match input.extent {
+                        Extent::Axes { .. } => is_sequence,
+                        Extent::Text { .. } | Extent::Shape { .. } => true,
+                        Extent::Modalities { .. } => false,
+                    }
                 };
                 if let Some(field) = section.field(&schema::QUERIES)
                     && !input.is_none_or(has_tokens)
@@ -172,6 +220,51 @@ impl QuerySource {
             // What is wrong with it has been reported.
             None => Self::Input,
         }
+    }
+}
+
+impl QueryGrid {
+    fn new(grid: &Section, name: &Ident, report: &mut Report) -> Self {
+        grid.require(&schema::QUERY_SHAPE, name, report);
+        grid.require(&schema::QUERY_POSITION, name, report);
+        let sizes = match grid.field(&schema::QUERY_SHAPE).and_then(|field| field.read.as_ref()) {
+            Some(Read::Array(sizes)) => sizes.clone(),
+            _ => vec![Scalar::literal("1")],
+        };
+        let position = match grid.choice(&schema::QUERY_POSITION) {
+            Some((_, _, Some(fourier))) => {
+                Position::of_queries(fourier, sizes.len() as u64, name, report)
+            }
+            _ => Position::none(),
+        };
+        Self { sizes, position }
+    }
+}
+
+impl OutputModality {
+    fn new(named: &Named, name: &Ident, report: &mut Report) -> Self {
+        let learned = |count, dim| OutputQueries::Learned { count, dim };
+        // What is wrong with it has been reported.
+        let wrong = || learned(Scalar::literal("1"), Scalar::literal("1"));
+        let (queries, project) = match &named.read {
+            Some(Read::Keys(_, section)) => {
+                section.require(&schema::MODALITY_QUERIES, name, report);
+                let queries = match section.choice(&schema::MODALITY_QUERIES) {
+                    Some((_, [count, dim], _)) => learned(count.clone(), dim.clone()),
+                    Some((_, _, Some(grid))) => {
+                        OutputQueries::Grid(QueryGrid::new(grid, name, report))
+                    }
+                    _ => wrong(),
+                };
+                let project = match section.choice(&schema::MODALITY_PROJECT) {
+                    None => section.optional(&schema::MODALITY_PROJECT).map(|width| width.value),
+                    Some(_) => None,
+                };
+                (queries, project)
+            }
+            _ => (wrong(), None),
+        };
+        Self { name: named.name.clone(), docs: named.docs.clone(), queries, project }
     }
 }
 

@@ -160,7 +160,7 @@ impl Section {
             Read::Unit(variant) => Some((variant, &[], None)),
             Read::Values(variant, values) => Some((variant, values, None)),
             Read::Keys(variant, section) => Some((variant, &[], Some(section))),
-            Read::Scalar(_) | Read::Array(_) | Read::List(_) => None,
+            Read::Scalar(_) | Read::Array(_) | Read::List(_) | Read::Named(_) => None,
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use proc_macro2::TokenStream;
 
+use super::input::{Extent, Stem};
 use super::section::Section;
 use super::value::{self, Scalar};
-use super::{Extent, Stem};
 use crate::messages;
 use crate::report::Report;
 use crate::schema;

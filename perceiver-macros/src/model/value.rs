@@ -1,10 +1,11 @@
 //! One value: a literal in range, or an expression that only the compiler can evaluate.
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::ToTokens;
-use syn::{Expr, ExprArray, ExprLit, Lit, Stmt, UnOp};
+use syn::ext::IdentExt;
+use syn::{Attribute, Expr, ExprArray, ExprLit, Lit, Stmt, UnOp};
 
-use crate::grammar::Value;
+use crate::grammar::{Entry, Value};
 use crate::messages;
 use crate::schema::{self, Default, Form, Key, Kind, Variant};
 
@@ -24,6 +25,16 @@ pub enum Read {
     Values(&'static Variant, Vec<Scalar>),
     /// `Name { key: value, .. }`.
     Keys(&'static Variant, Section),
+    /// `Name { name: value, .. }`, with names of the user's own.
+    Named(Vec<Named>),
+}
+
+/// A value with a name of the user's own.
+pub struct Named {
+    pub name: Ident,
+    pub docs: Vec<Attribute>,
+    /// `None` if it is wrong, which has been reported.
+    pub read: Option<Read>,
 }
 
 /// A number or a flag.
@@ -199,7 +210,10 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Scalar, Wrong> {
                 (suffix, _) => wrong(expr, suffix_hint(suffix)),
             }
         }
-        (Kind::Positive | Kind::Base | Kind::Rate, Lit::Int(_) | Lit::Float(_)) => {
+        (
+            Kind::Positive | Kind::Base | Kind::Rate | Kind::Probability,
+            Lit::Int(_) | Lit::Float(_),
+        ) => {
             let (digits, suffix) = match lit {
                 Lit::Int(int) => (int.base10_digits(), int.suffix()),
                 Lit::Float(float) => (float.base10_digits(), float.suffix()),
@@ -212,6 +226,7 @@ fn scalar(kind: Kind, expr: &Expr) -> Result<Scalar, Wrong> {
             let is_in_range = match kind {
                 Kind::Positive => value > 0.0,
                 Kind::Base => value > 0.0 && value != 1.0,
+                Kind::Probability => (0.0..=1.0).contains(&value),
                 _ => (0.0..1.0).contains(&value),
             };
             if value.is_infinite() {
@@ -377,7 +392,7 @@ fn choice(
             let key = match variant.form {
                 Form::ValueOrKeys(keys) => keys[0],
                 Form::Value(key) => key,
-                Form::Unit | Form::Keys(_) => return wrong(),
+                Form::Unit | Form::Keys(_) | Form::Named(_) => return wrong(),
             };
             let read = read(key, &Value::Expr(call.args[0].clone()), report);
             match read? {
@@ -390,12 +405,31 @@ fn choice(
             let section = Section::read(Some((&name, variant.name)), keys, entries, report);
             Some(Read::Keys(variant, section))
         }
+        (Form::Named(of), Value::Struct(_, entries, _), _) => named(&name, of, entries, report),
         _ => {
             let hint = messages::wrong_form(variant);
             report.error(value, format!("wrong form of `{}`; {hint}", variant.name));
             None
         }
     }
+}
+
+/// Reads values with names of the user's own, each of which must be one for the key `of`.
+fn named(place: &Ident, of: &'static Key, entries: &[Entry], report: &mut Report) -> Option<Read> {
+    if entries.is_empty() {
+        report.error(place, messages::no_modality(place, of));
+        return None;
+    }
+    let mut all: Vec<Named> = Vec::new();
+    for Entry { docs, key, value } in entries {
+        if all.iter().any(|named| named.name.unraw() == key.unraw()) {
+            report.error(key, messages::repeated(&key.unraw().to_string()));
+            continue;
+        }
+        let read = value.as_ref().and_then(|value| read(of, value, report));
+        all.push(Named { name: key.clone(), docs: docs.clone(), read });
+    }
+    Some(Read::Named(all))
 }
 
 /// The variant that `expr` names.

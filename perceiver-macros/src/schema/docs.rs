@@ -57,10 +57,17 @@ fn nested(keys: &[&Key], tables: &mut String, notes: &mut Vec<&'static str>) {
         *tables += &format!("\n| `{}` | what it is |\n| --- | --- |\n", key.name);
         *tables += &rows.concat();
         for variant in variants {
-            if let Form::Keys(keys) = variant.form {
-                *tables += "\n";
-                *tables += &table(&format!("key of `{}`", variant.name), keys, notes);
-                nested(keys, tables, notes);
+            match variant.form {
+                Form::Keys(keys) => {
+                    let rows = table(&format!("key of `{}`", variant.name), keys, notes);
+                    if !tables.contains(&rows) {
+                        *tables += "\n";
+                        *tables += &rows;
+                    }
+                    nested(keys, tables, notes);
+                }
+                Form::Named(key) => nested(&[key], tables, notes),
+                Form::Unit | Form::Value(_) | Form::ValueOrKeys(_) => {}
             }
         }
     }
@@ -78,6 +85,7 @@ fn written(variant: &Variant) -> String {
             let keys: Vec<_> = keys.iter().map(|key| key.name).collect();
             format!("{} {{ {} }}", variant.name, keys.join(", "))
         }
+        Form::Named(key) => format!("{} {{ name: {}, .. }}", variant.name, key.name),
     }
 }
 
@@ -102,11 +110,19 @@ fn structure(name: &str, doc: &str, keys: &[&Key], module: &mut String) {
         *module += &format!("        {}: (),\n", key.name);
     }
     *module += "    };\n}\n";
+    structures(keys, module);
+}
+
+/// Those of the values with names that keys can have.
+fn structures(keys: &[&Key], module: &mut String) {
     for key in keys {
         let Kind::Choice(variants) = key.kind else {
             continue;
         };
         for variant in variants {
+            if let Form::Named(key) = variant.form {
+                structures(&[key], module);
+            }
             if let Form::Keys(keys) | Form::ValueOrKeys(keys) = variant.form
                 && !module.contains(&format!("pub struct {} ", variant.name))
             {

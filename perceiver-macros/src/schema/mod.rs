@@ -32,6 +32,8 @@ pub enum Kind {
     Base,
     /// A number from 0 to 1, exclusive; `f64`.
     Rate,
+    /// A number from 0 to 1; `f64`.
+    Probability,
     /// `true` or `false`; `literal` if the macro has to see which, since another model follows from it.
     Flag { literal: bool },
     /// `true` or `false`, or `[flag, ..]` with one for each layer.
@@ -89,6 +91,8 @@ pub enum Form {
     Keys(&'static [&'static Key]),
     /// `Name(value)` or `Name { key: value, .. }`, whose first key is the value's.
     ValueOrKeys(&'static [&'static Key]),
+    /// `Name { name: value, .. }`, with names of the user's own, and values as those of the key.
+    Named(&'static Key),
 }
 
 /// The key that a constant is named and documented by, if it is not the one that is written.
@@ -123,6 +127,7 @@ impl Kind {
             Self::PerAxis => "a number above 0, or an array of one for each axis".into(),
             Self::Base => "a number above 0 other than 1".into(),
             Self::Rate => "a number in the range 0.0..1.0".into(),
+            Self::Probability => "a number in the range 0.0..=1.0".into(),
             Self::Flag { .. } => "`true` or `false`".into(),
             Self::PerLayer => "`true` or `false`, or an array of one for each layer".into(),
             Self::Shape => {

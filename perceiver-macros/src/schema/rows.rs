@@ -48,6 +48,9 @@ pub static ROOT: &[&Key] = &[
     &FINAL_NORM,
     &ATTN_RESIDUAL,
     &ATTN_RESIDUAL_RANK,
+    &INPUT_PADDING,
+    &OUTPUT_PADDING,
+    &OUTPUT_WIDTH,
 ];
 
 /// What `input` says too.
@@ -118,6 +121,12 @@ mod root {
     pub static QUERIES_CONTRIBUTE_KV: Key = key("queries_contribute_kv", FLAG, Value("false"), "whether the latents are keys and values of the cross attentions, too, as in Flamingo's resampler");
     pub static ATTN_RESIDUAL: Key = key("attn_residual", FLAG, Value("false"), "whether the result of each layer is a mean of the latents after it and all before, with weights computed from them");
     pub static ATTN_RESIDUAL_RANK: Key = key("attn_residual_rank", WIDTH, Value("64"), "rank of the linear map that computes these weights");
+    pub static INPUT_PADDING: Key = key("input_padding", WIDTH, Value("2"), "number of learned numbers that are appended to each token of the widest of several inputs; the others have more, so that all are equally wide")
+        .also(&["min_padding_size", "padding"]);
+    pub static OUTPUT_PADDING: Key = key("output_padding", WIDTH, Value("2"), "number of learned numbers that are appended to each query of the widest of several outputs; the others have more")
+        .also(&["min_padding_size", "padding"]);
+    pub static OUTPUT_WIDTH: Key = key("output_dim", WIDTH, Value("512"), "dimension to which the rows of several outputs are projected in common, before each output's own `project`")
+        .also(&["output_num_channels", "decoder_dim"]);
     pub static FINAL_NORM: Key = key("final_norm", FLAG, Value("false"), "whether the latents are normalised after the last layer")
         .also(&["norm", "norm_out", "ln_post", "layer_norm"]);
 }
@@ -156,29 +165,45 @@ const NO_FEED_FORWARD: Variant =
 const MLP: Form = Form::ValueOrKeys(&[&MULT, &BIAS]);
 
 pub static INPUTS: &[Variant] = &[
+    GRID,
+    TEXT,
+    TOKENS,
+    ONE_HOT,
     Variant {
-        name: "Grid",
-        form: Form::Keys(&[&SHAPE, &AXES, &CHANNELS, &STEM, &POSITION]),
-        doc: "a tensor `(batch, axis 1, .., channels)` with one to four axes: a sequence, an image, a video",
-    },
-    Variant {
-        name: "Text",
-        form: Form::Keys(&[&VOCAB, &MAX_LEN, &TEXT_DIM]),
-        doc: "ids, a tensor `(batch, tokens)` of `usize`, embedded and with learned positions added",
-    },
-    Variant {
-        name: "Tokens",
-        form: Form::Value(&TOKEN_DIM),
-        doc: "a tensor `(batch, tokens, dim)`, used as it is",
+        name: "Modalities",
+        form: Form::Named(&MODALITY_INPUT),
+        doc: "several of these inputs, which `forward` takes as a struct with a field for each: `NameInput { .. }` for a model `Name`",
     },
 ];
 
+/// What one of several inputs can be.
+pub static MODALITY_INPUTS: &[Variant] = &[GRID, TEXT, TOKENS, ONE_HOT];
+
+const GRID: Variant = Variant {
+    name: "Grid",
+    form: Form::Keys(&[&SHAPE, &AXES, &CHANNELS, &STEM, &POSITION]),
+    doc: "a tensor `(batch, axis 1, .., channels)` with one to four axes: a sequence, an image, a video",
+};
+const TEXT: Variant = Variant {
+    name: "Text",
+    form: Form::Keys(&[&VOCAB, &MAX_LEN, &TEXT_DIM]),
+    doc: "ids, a tensor `(batch, tokens)` of `usize`, embedded and with learned positions added",
+};
+const TOKENS: Variant = Variant {
+    name: "Tokens",
+    form: Form::Value(&TOKEN_DIM),
+    doc: "a tensor `(batch, tokens, dim)`, used as it is",
+};
+const ONE_HOT: Variant = Variant {
+    name: "OneHot",
+    form: Form::Keys(&[&ONE_HOT_CLASSES, &MASK]),
+    doc: "a tensor `(batch, classes)`, which is a single token: a class as a one-hot vector, or any other numbers",
+};
+
+const FOURIER: Form = Form::Keys(&[&BANDS, &GRID_MAX_FREQ, &BASE, &ENDPOINT]);
+
 pub static POSITIONS: &[Variant] = &[
-    Variant {
-        name: "Fourier",
-        form: Form::Keys(&[&BANDS, &GRID_MAX_FREQ, &BASE]),
-        doc: "Fourier features, appended to the channels",
-    },
+    Variant { name: "Fourier", form: FOURIER, doc: "Fourier features, appended to the channels" },
     Variant {
         name: "Learned",
         form: Form::Keys(&[&POSITION_CHANNELS, &POSITION_PROJECT]),
@@ -227,14 +252,41 @@ pub static OUTPUTS: &[Variant] = &[
         doc: "a row for each of several queries, which attend to the latents",
     },
     Variant { name: "Latents", form: Form::Unit, doc: "the latents" },
+    Variant {
+        name: "Modalities",
+        form: Form::Named(&MODALITY_OUTPUT),
+        doc: "several outputs, which share a decoder; `forward` returns a struct with a field for each: `NameOutput { .. }` for a model `Name`",
+    },
 ];
 
+/// What one of several outputs can be.
+pub static MODALITY_OUTPUTS: &[Variant] = &[Variant {
+    name: "Queries",
+    form: Form::Keys(&[&MODALITY_QUERIES, &MODALITY_PROJECT]),
+    doc: "a row for each of several queries; all outputs share the block in which they attend to the latents",
+}];
+
+const LEARNED_QUERIES: Variant = Variant {
+    name: "Learned",
+    form: Form::Value(&LEARNED),
+    doc: "learned queries; the output is `(batch, rows, ..)`",
+};
+const GRID_QUERIES: Variant = Variant {
+    name: "Grid",
+    form: Form::Keys(&[&QUERY_SHAPE, &QUERY_POSITION]),
+    doc: "the position encodings of a grid; the output is `(batch, axis 1, .., ..)`",
+};
+
+/// The queries that one of several outputs can have.
+pub static MODALITY_QUERY_SOURCES: &[Variant] = &[LEARNED_QUERIES, GRID_QUERIES];
+
+/// The position encodings that queries can have.
+pub static QUERY_POSITIONS: &[Variant] =
+    &[Variant { name: "Fourier", form: FOURIER, doc: "Fourier features" }];
+
 pub static QUERY_SOURCES: &[Variant] = &[
-    Variant {
-        name: "Learned",
-        form: Form::Value(&LEARNED),
-        doc: "learned queries; the output is `(batch, rows, ..)`",
-    },
+    LEARNED_QUERIES,
+    GRID_QUERIES,
     Variant {
         name: "Given",
         form: Form::Value(&GIVEN),
@@ -247,13 +299,18 @@ pub static QUERY_SOURCES: &[Variant] = &[
     },
 ];
 
+/// How the rows of one of several outputs can be projected.
+pub static MODALITY_PROJECTIONS: &[Variant] = &[NO_PROJECTION];
+const NO_PROJECTION: Variant =
+    Variant { name: "None", form: Form::Unit, doc: "each row stays as it is" };
+
 pub static PROJECTIONS: &[Variant] = &[
     Variant {
         name: "Embedding",
         form: Form::Unit,
         doc: "logits for the ids of `Text`, from its embedding",
     },
-    Variant { name: "None", form: Form::Unit, doc: "each row stays as it is" },
+    NO_PROJECTION,
 ];
 
 #[rustfmt::skip] // one key, one row
@@ -282,6 +339,21 @@ mod nested {
         .also(&["max_resolution", "freq"]);
     pub static BASE: Key = key("base", Kind::Base, Absent("bands are spaced linearly, as in the paper"), "base of logarithmically spaced frequency bands, as in the TensorFlow package")
         .also(&["freq_base", "log_base"]);
+    pub static ENDPOINT: Key = key("endpoint", FLAG, Value("true"), "whether the last of `n` positions along an axis is 1, as in `linspace(-1, 1, n)`; otherwise position `i` is `-1 + 2·i/n`");
+    pub static ONE_HOT_CLASSES: Key = key("classes", WIDTH, Required, "number of classes")
+        .also(&["num_classes", "num_labels", "channels"]);
+    pub static MASK: Key = key("mask", Kind::Probability, Absent("never"), "rate at which the token is replaced by a learned one: at `1.0` always, otherwise in training alone")
+        .also(&["mask_prob", "mask_probs", "dropout"]);
+    pub static MODALITY_INPUT: Key = key("input", Kind::Choice(MODALITY_INPUTS), Required, "input");
+    pub static MODALITY_OUTPUT: Key = key("output", Kind::Choice(MODALITY_OUTPUTS), Required, "output");
+    pub static MODALITY_QUERIES: Key = key("queries", Kind::Choice(MODALITY_QUERY_SOURCES), Required, QUERIES.doc)
+        .also(QUERIES.also);
+    pub static MODALITY_PROJECT: Key = key("project", Kind::CountOr { max: 1 << 28, variants: MODALITY_PROJECTIONS }, Value("None"), PROJECT.doc)
+        .also(PROJECT.also);
+    pub static QUERY_SHAPE: Key = key("shape", Kind::Sizes, Required, "sizes of the axes, such as `[16, 224, 224]`")
+        .also(&["axes", "size", "sizes", "output_shape"]);
+    pub static QUERY_POSITION: Key = key("position", Kind::Choice(QUERY_POSITIONS), Required, "position encoding, which the queries are")
+        .also(POSITION.also);
     pub static TOKEN_DIM: Key = key("dim", WIDTH, Required, "dimension of each token");
     pub static VOCAB: Key = key("vocab", Kind::Count { min: 1, max: 1 << 28 }, Required, "size of the vocabulary: ids are below it")
         .also(&["vocab_size", "num_tokens", "num_embeddings"]);

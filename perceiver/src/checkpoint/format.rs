@@ -2,8 +2,9 @@
 
 use super::Depth;
 use super::layout::{self, Layout};
+use crate::input::GridSpec;
 use crate::model::OutputNames;
-use crate::position::Position;
+use crate::position::{Fourier, Position};
 use crate::spec::{Family, Numbers};
 
 /// The arrangement of a model's tensors in its family's files.
@@ -27,17 +28,16 @@ impl Format {
         family: Family,
         is_text: bool,
         output: OutputNames,
-        (axes, channels): (usize, usize),
+        grid: Option<GridSpec>,
     ) -> Self {
         let stored = numbers.stored_layers;
-        let (all, token) = match (family, numbers.position) {
-            (Family::PerceiverPytorch, _) => (numbers.depth, Vec::new()),
-            (Family::Transformers, Position::None | Position::Learned { .. }) => {
-                (stored, Vec::new())
-            }
-            (Family::Transformers, Position::Fourier(fourier)) => {
-                (stored, transformers_token(channels, axes, fourier.bands))
-            }
+        let all = match family {
+            Family::PerceiverPytorch => numbers.depth,
+            Family::Transformers => stored,
+        };
+        let token = match (family, grid) {
+            (Family::Transformers, Some(grid)) => transformers_token(&grid),
+            _ => Vec::new(),
         };
         Self {
             layout: layout::of(family, is_text, output, numbers.cross_attends < numbers.depth),
@@ -154,7 +154,11 @@ enum Along {
 
 /// Transformers have `[channels, position of all axes, sines of axis 1, .., cosines of axis 1, ..]` where this library has
 /// `[channels, sines of axis 1, cosines of axis 1, position of axis 1, ..]`.
-fn transformers_token(channels: usize, axes: usize, bands: usize) -> Vec<usize> {
+fn transformers_token(grid: &GridSpec) -> Vec<usize> {
+    let Position::Fourier(Fourier { bands, .. }) = grid.position else {
+        return Vec::new();
+    };
+    let (axes, channels) = (grid.token_axes(), grid.token_channels());
     let axis = |axis| {
         let sines = channels + axes + axis * bands;
         let cosines = sines + axes * bands;
@@ -166,11 +170,24 @@ fn transformers_token(channels: usize, axes: usize, bands: usize) -> Vec<usize> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::MaxFreq;
 
     #[test]
     fn every_number_of_a_token_has_one_place_in_files() {
-        assert_eq!(transformers_token(1, 2, 2), [0, 3, 4, 7, 8, 1, 5, 6, 9, 10, 2]);
-        let mut places = transformers_token(3, 3, 5);
+        let grid = |channels, axes, bands| GridSpec {
+            axes,
+            channels,
+            shape: &[],
+            stem: &[],
+            position: Position::Fourier(Fourier {
+                bands,
+                max_freq: MaxFreq::Same(8.0),
+                base: None,
+                endpoint: true,
+            }),
+        };
+        assert_eq!(transformers_token(&grid(1, 2, 2)), [0, 3, 4, 7, 8, 1, 5, 6, 9, 10, 2]);
+        let mut places = transformers_token(&grid(3, 3, 5));
         places.sort_unstable();
         assert!(places.into_iter().eq(0..3 + 3 * 11));
     }

@@ -6,9 +6,9 @@
 
 use dfdx::prelude::*;
 
-use crate::input::{Ids, Input, InputMask, Sizes, Tokens};
+use crate::input::{Ids, Input, InputMask, JoinTapes, Sizes, Tokens};
 use crate::spec::Same;
-use crate::{Device, ForwardError};
+use crate::{Device, ForwardError, WrongSize};
 
 /// The channels of an input of any size.
 #[diagnostic::on_unimplemented(
@@ -91,6 +91,69 @@ grid_axes!(A1);
 grid_axes!(A1 A2);
 grid_axes!(A1 A2 A3);
 grid_axes!(A1 A2 A3 A4);
+
+/// An output with a row for each position of a grid, `(batch, Axes.., DIM)`.
+pub type GridOutput<B, Axes, const DIM: usize, E, D, T> =
+    Tensor<<Axes as GridAxes<B, DIM>>::Shape, E, D, T>;
+
+/// Gives rows the axes of a grid.
+///
+/// # Errors
+/// If the sizes do not match.
+pub fn try_grid<B: Dim, Axes: GridAxes<B, DIM>, const DIM: usize, E, D, T>(
+    rows: Tensor<(B, usize, Const<DIM>), E, D, T>,
+) -> Result<GridOutput<B, Axes, DIM, E, D, T>, ForwardError<D::Err>>
+where
+    E: Dtype,
+    D: Device<E>,
+    T: Tape<E, D>,
+{
+    let shape = Axes::shape(rows.shape().0);
+    rows.try_reshape_like(&shape).map_err(ForwardError::Device)
+}
+
+/// Gives the rows of the next one of several outputs the axes of a grid.
+///
+/// # Errors
+/// If the sizes do not match.
+pub fn next_output<B: Dim, Axes: GridAxes<B, DIM>, const DIM: usize, E, D, T>(
+    outputs: &mut std::vec::IntoIter<Tensor<(B, usize, usize), E, D, T>>,
+) -> Result<GridOutput<B, Axes, DIM, E, D, T>, ForwardError<D::Err>>
+where
+    E: Dtype,
+    D: Device<E>,
+    T: Tape<E, D>,
+{
+    let Some(rows) = outputs.next() else {
+        return Err(D::Err::wrong_size().into());
+    };
+    let shape = Axes::shape(rows.shape().0);
+    rows.try_reshape_like(&shape).map_err(ForwardError::Device)
+}
+
+/// The batch of one of several inputs, which is that of the first.
+#[diagnostic::on_unimplemented(
+    message = "the input `{Modality}` must have the batch of the first input, `{Batch}`",
+    label = "expected `{Batch}` as the batch axis of `{Modality}`, found `{Self}`"
+)]
+pub trait BatchOf<Modality, Batch>: Same<Batch> {}
+
+#[diagnostic::do_not_recommend]
+impl<Modality, Batch, B: Same<Batch>> BatchOf<Modality, Batch> for B {}
+
+/// The tape of two inputs.
+pub type Joined<T1, T2, E, D> = <T1 as JoinTapes<T2, E, D>>::Joined;
+
+/// Says in which of several inputs an error is.
+///
+/// # Errors
+/// If there is one.
+pub fn of_modality<T, Err: core::fmt::Debug + core::fmt::Display>(
+    name: &'static str,
+    result: Result<T, ForwardError<Err>>,
+) -> Result<T, ForwardError<Err>> {
+    result.map_err(|error| error.of_modality(name))
+}
 
 /// Never implemented.
 pub trait Never {}

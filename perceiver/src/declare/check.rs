@@ -35,6 +35,14 @@ pub const fn rate(what: &str, value: f64) {
     }
 }
 
+/// Checks a rate that may be 1.
+#[track_caller]
+pub const fn probability(what: &str, value: f64) {
+    if !(value >= 0.0 && value <= 1.0) {
+        Message::new(what, "a number in the range 0.0..=1.0").found().number(value).panic();
+    }
+}
+
 /// Checks that there is one number for each axis.
 #[track_caller]
 pub const fn per_axis(what: &str, axes: usize, count: usize) {

@@ -11,12 +11,86 @@ use crate::model::Output;
 use crate::nn::{Context, LinearView, ParameterSource, Parameters, Part, linear};
 use crate::ops::{self, Attend, Matrix, Positioned, Record, Vector};
 use crate::position::Position;
-use crate::spec::Spec;
+use crate::spec::{Mode, Spec};
 use crate::{ForwardError, WrongSize};
 
 /// An input with `AXES` axes and `CHANNELS` channels at each position: `(batch, axis 1, .., CHANNELS)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid<const AXES: usize, const CHANNELS: usize>;
+
+/// A grid, and how it becomes tokens: first its stem, then its position encoding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GridSpec {
+    /// The number of axes, from 0 (the channels alone are a single token) to 4.
+    pub axes: usize,
+    /// The number of channels at each position.
+    pub channels: usize,
+    /// The sizes of the axes, if they are fixed; otherwise empty.
+    pub shape: &'static [usize],
+    /// What the numbers go through before their positions are encoded.
+    pub stem: &'static [Stem],
+    /// The position encoding.
+    pub position: Position,
+}
+
+impl GridSpec {
+    /// The grid that `S` declares, if its input is one.
+    pub(crate) const fn of<S: Spec>() -> Self {
+        let (axes, channels) = (S::Input::AXES, S::Input::CHANNELS);
+        Self { axes, channels, shape: S::SHAPE, stem: S::STEM, position: S::POSITION }
+    }
+
+    /// The number of axes of the tokens.
+    pub(crate) const fn token_axes(&self) -> usize {
+        stem::axes(self.stem, self.shape, self.axes)
+    }
+
+    /// The number of channels of the tokens, before their positions are encoded.
+    pub(crate) const fn token_channels(&self) -> usize {
+        stem::channels(self.stem, self.channels)
+    }
+
+    /// The dimension of each token.
+    pub(crate) const fn token_dim(&self) -> usize {
+        self.position.token_dim(self.token_axes(), self.token_channels())
+    }
+
+    /// The number of parameters.
+    pub(crate) const fn parameters(&self) -> usize {
+        let (mut i, mut sum, mut width) = (0, 0_usize, self.channels);
+        while i < self.stem.len() {
+            let (before, after) = self.stem.split_at(i + 1);
+            _ = after;
+            if let Stem::Linear(outputs) = self.stem[i] {
+                sum = sum.saturating_add(linear::parameters(width, outputs, true));
+            }
+            width = stem::channels(before, self.channels);
+            i += 1;
+        }
+        if let Position::Learned { channels, project } = self.position {
+            let rows = stem::positions(self.stem, self.shape);
+            sum = sum.saturating_add(rows.saturating_mul(channels));
+            if let Some(width) = project {
+                sum = sum.saturating_add(linear::parameters(channels, width, true));
+            }
+        }
+        sum
+    }
+
+    /// # Panics
+    /// If its numbers do not fit each other.
+    pub(crate) const fn check(&self) {
+        self.position.check(self.token_axes());
+        assert!(
+            self.shape.is_empty() || self.shape.len() == self.axes,
+            "`SHAPE` must have one size per axis"
+        );
+        assert!(
+            !(self.shape.is_empty() && matches!(self.position, Position::Learned { .. })),
+            "learned positions need a `SHAPE`"
+        );
+    }
+}
 
 /// [`Grid`], as a part of a model.
 #[derive(Clone, Copy, Debug)]
@@ -35,43 +109,34 @@ pub struct GridView<M, V> {
 
 impl<S: Spec> Part for GridPart<S> {
     type View<M, V> = GridView<M, V>;
-    const PARAMETERS: usize = {
-        let (mut i, mut sum, mut width) = (0, 0_usize, S::Input::CHANNELS);
-        while i < S::STEM.len() {
-            let (before, after) = S::STEM.split_at(i + 1);
-            _ = after;
-            if let Stem::Linear(outputs) = S::STEM[i] {
-                sum = sum.saturating_add(linear::parameters(width, outputs, true));
-            }
-            width = stem::channels(before, S::Input::CHANNELS);
-            i += 1;
-        }
-        if let Position::Learned { channels, project } = S::POSITION {
-            let rows = stem::positions(S::STEM, S::SHAPE);
-            sum = sum.saturating_add(rows.saturating_mul(channels));
-            if let Some(width) = project {
-                sum = sum.saturating_add(linear::parameters(channels, width, true));
-            }
-        }
-        sum
-    };
+    const PARAMETERS: usize = GridSpec::of::<S>().parameters();
 
     fn read<R: ParameterSource>(source: &mut R) -> GridView<R::Matrix, R::Vector> {
         source.start_as(S::FAMILY);
-        let stem = S::STEM.iter().enumerate().filter_map(|(i, step)| {
+        GridView::read(source, &GridSpec::of::<S>())
+    }
+}
+
+impl<M, V> GridView<M, V> {
+    /// Reads the parameters of a grid.
+    pub(super) fn read<R: ParameterSource<Matrix = M, Vector = V>>(
+        source: &mut R,
+        grid: &GridSpec,
+    ) -> Self {
+        let stem = grid.stem.iter().enumerate().filter_map(|(i, step)| {
             let Stem::Linear(outputs) = *step else {
                 return None;
             };
-            let inputs = stem::channels(&S::STEM[..i], S::Input::CHANNELS);
+            let inputs = stem::channels(&grid.stem[..i], grid.channels);
             Some(source.within(format_args!("stem.{i}"), |source| {
                 LinearView::read(source, inputs, outputs, true)
             }))
         });
         let stem = stem.collect();
-        let (positions, project) = match S::POSITION {
+        let (positions, project) = match grid.position {
             Position::None | Position::Fourier(_) => (None, None),
             Position::Learned { channels, project } => {
-                let rows = stem::positions(S::STEM, S::SHAPE);
+                let rows = stem::positions(grid.stem, grid.shape);
                 let positions = source.embedding("position_rows", rows, channels);
                 let project = project.map(|width| {
                     source.within(format_args!("project"), |source| {
@@ -81,7 +146,7 @@ impl<S: Spec> Part for GridPart<S> {
                 (Some(positions), project)
             }
         };
-        GridView { stem, positions, project }
+        Self { stem, positions, project }
     }
 }
 
@@ -96,72 +161,62 @@ impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
+        _: Mode,
     ) -> Result<Prepared<E, D>, D::Err> {
         let Source::Grid(grid) = source else {
             return Err(D::Err::wrong_size());
         };
-        let options = Options {
-            stem: S::STEM,
-            position: S::POSITION,
-            attend,
-            has_queries: S::Output::TAKES_TOKENS,
+        let spec = GridSpec::of::<S>();
+        let mut tokens = parameters.view().try_tokens(record, grid, mask, &spec)?;
+        tokens.features = spec.position.tables(&tokens.axes);
+        let rows = match S::Output::TAKES_TOKENS {
+            true => Some(tokens.clone().try_encode(record)?),
+            false => None,
         };
-        prepare(&parameters.view(), record, grid, mask, &options)
+        Ok(Prepared { context: Context::of_tokens(record, tokens, attend)?, rows })
     }
 }
 
-/// What a grid is prepared for.
-struct Options {
-    stem: &'static [Stem],
-    position: Position,
-    attend: Attend,
-    /// Whether its tokens are the queries of an output.
-    has_queries: bool,
-}
-
-fn prepare<E: Dtype, D: crate::Device<E>>(
-    view: &GridView<&Matrix<E, D>, &Vector<E, D>>,
-    record: &mut Record<E, D>,
-    grid: ops::AnyRank<E, D>,
-    mask: Option<ops::AnyRank<bool, D>>,
-    options: &Options,
-) -> Result<Prepared<E, D>, D::Err> {
-    let mut axes = grid.axes();
-    let mut rows = D::try_flatten(record, grid)?;
-    let mut mask = Context::clear(record, &mut rows, mask)?;
-    let mut layers = view.stem.iter();
-    for step in options.stem {
-        match *step {
-            Stem::Patches(patch) => {
-                let after = stem::patched(&axes, patch).ok_or_else(D::Err::wrong_size)?;
-                rows = ops::patches(record, rows, &axes, patch)?;
-                if let Some(fine) = mask {
-                    mask = Some(ops::mask_of_patches::<E, D>(&fine, &axes, patch)?);
+impl<E: Dtype, D: crate::Device<E>> GridView<&Matrix<E, D>, &Vector<E, D>> {
+    /// Passes a grid through its stem and appends learned positions, but not Fourier features.
+    pub(super) fn try_tokens(
+        &self,
+        record: &mut Record<E, D>,
+        grid: ops::AnyRank<E, D>,
+        mask: Option<ops::AnyRank<bool, D>>,
+        spec: &GridSpec,
+    ) -> Result<Positioned<E, D>, D::Err> {
+        let mut axes = grid.axes();
+        let mut rows = D::try_flatten(record, grid)?;
+        let mut mask = Context::clear(record, &mut rows, mask)?;
+        let mut layers = self.stem.iter();
+        for step in spec.stem {
+            match *step {
+                Stem::Patches(patch) => {
+                    let after = stem::patched(&axes, patch).ok_or_else(D::Err::wrong_size)?;
+                    rows = ops::patches(record, rows, &axes, patch)?;
+                    if let Some(fine) = mask {
+                        mask = Some(ops::mask_of_patches::<E, D>(&fine, &axes, patch)?);
+                    }
+                    axes = after;
                 }
-                axes = after;
-            }
-            Stem::Linear(_) => {
-                let layer = layers.next().ok_or_else(D::Err::wrong_size)?;
-                rows = layer.try_forward(record, rows)?;
+                Stem::Linear(_) => {
+                    let layer = layers.next().ok_or_else(D::Err::wrong_size)?;
+                    rows = layer.try_forward(record, rows)?;
+                }
             }
         }
-    }
-    if let Some(positions) = view.positions {
-        let mut positions = D::try_repeat(record, ops::matrix(positions), 1)?;
-        if let Some(project) = &view.project {
-            positions = project.try_forward(record, positions)?;
+        if let Some(positions) = self.positions {
+            let mut positions = D::try_repeat(record, ops::matrix(positions), 1)?;
+            if let Some(project) = &self.project {
+                positions = project.try_forward(record, positions)?;
+            }
+            let batch = rows.shape().0;
+            let positions = ops::for_each_item(record, positions, batch)?;
+            rows = ops::concat_channels(record, rows, positions)?;
         }
-        let batch = rows.shape().0;
-        let positions = ops::for_each_item(record, positions, batch)?;
-        rows = ops::concat_channels(record, rows, positions)?;
+        Ok(Positioned { channels: rows, features: Vec::new(), axes, mask })
     }
-    let tokens =
-        Positioned { channels: rows, features: options.position.tables(&axes), axes, mask };
-    let rows = match options.has_queries {
-        true => Some(tokens.clone().try_encode(record)?),
-        false => None,
-    };
-    Ok(Prepared { context: Context::of_tokens(record, tokens, options.attend)?, rows })
 }
 
 impl<const AXES: usize, const CHANNELS: usize, I, E: Dtype, D: Storage<E>> Accepts<I, E, D>
@@ -206,11 +261,10 @@ where
 
 /// Implements `Input` for tensors of one rank, and `InputMask` for their masks.
 macro_rules! input {
-    ($axes:literal: $Variant:ident, $MaskVariant:ident, $First:ident $(, $Axis:ident)*) => {
-        impl<B, $First, $($Axis,)* C, E, D, T> Input<$axes, E, D> for Tensor<(B, $First, $($Axis,)* C), E, D, T>
+    ($axes:literal: $Variant:ident, $Tokens:ty $(, $Axis:ident)*) => {
+        impl<B, $($Axis,)* C, E, D, T> Input<$axes, E, D> for Tensor<(B, $($Axis,)* C), E, D, T>
         where
             B: Dim,
-            $First: Dim,
             $($Axis: Dim,)*
             C: Dim,
             E: Dtype,
@@ -219,9 +273,9 @@ macro_rules! input {
         {
             type Batch = B;
             type Channels = C;
-            type Tokens = $First;
-            type Sizes = ($First, $($Axis,)* C);
-            type Positions = (B, $First, $($Axis,)*);
+            type Tokens = $Tokens;
+            type Sizes = ($($Axis,)* C,);
+            type Positions = (B, $($Axis,)*);
             type Mask = Unmasked;
             type Tape = T;
 
@@ -237,14 +291,18 @@ macro_rules! input {
             }
         }
 
-        impl<$First, $($Axis,)* C: Dim> Sizes for ($First, $($Axis,)* C) {
+        impl<$($Axis,)* C: Dim> Sizes for ($($Axis,)* C,) {
             type Channels = C;
         }
+    };
+}
 
-        impl<B, $First, $($Axis,)* E, D> InputMask<(B, $First, $($Axis,)*), E, D> for Tensor<(B, $First, $($Axis,)*), bool, D>
+/// Implements `InputMask` for the masks of inputs of one rank.
+macro_rules! mask {
+    ($Variant:ident $(, $Axis:ident)*) => {
+        impl<B, $($Axis,)* E, D> InputMask<(B, $($Axis,)*), E, D> for Tensor<(B, $($Axis,)*), bool, D>
         where
             B: Dim,
-            $First: Dim,
             $($Axis: Dim,)*
             E: Dtype,
             D: Storage<E> + Storage<bool>,
@@ -253,13 +311,18 @@ macro_rules! input {
             where
                 D: crate::Device<E>,
             {
-                Some(ops::AnyRank::$MaskVariant(ops::untyped(self)))
+                Some(ops::AnyRank::$Variant(ops::untyped(self)))
             }
         }
     };
 }
 
-input!(1: Three, Two, A1);
-input!(2: Four, Three, A1, A2);
-input!(3: Five, Four, A1, A2, A3);
-input!(4: Six, Five, A1, A2, A3, A4);
+input!(0: Two, Const<1>);
+input!(1: Three, A1, A1);
+input!(2: Four, A1, A1, A2);
+input!(3: Five, A1, A1, A2, A3);
+input!(4: Six, A1, A1, A2, A3, A4);
+mask!(Two, A1);
+mask!(Three, A1, A2);
+mask!(Four, A1, A2, A3);
+mask!(Five, A1, A2, A3, A4);

@@ -2,23 +2,27 @@
 
 mod grid;
 mod mask;
+pub(crate) mod modalities;
 pub(crate) mod stem;
 mod text;
 
-pub use grid::{Grid, GridPart, GridView};
+pub use grid::{Grid, GridPart, GridSpec, GridView};
 pub use mask::{InputMask, Unmasked};
+pub use modalities::{
+    Modalities, ModalitiesPart, Modality, ModalityInput, ModalityInputView, ModalityView,
+};
 pub use stem::Stem;
-pub use text::{Ids, Text, TextPart, TextView};
+pub use text::{Ids, Text, TextPart, TextSpec, TextView};
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
 // Imported one by one: with a glob, rust-analyzer resolves `Device` to dfdx's.
-use dfdx::prelude::{Dim, Dtype, HasShape, NoneTape, Storage, Tape, Tensor};
+use dfdx::prelude::{Dim, Dtype, HasShape, Merge, NoneTape, OwnedTape, Storage, Tape, Tensor};
 
 use crate::nn::{Context, Parameters, Part};
 use crate::ops::{self, Attend, Matrix, Record, Rows};
-use crate::spec::Spec;
+use crate::spec::{Mode, Spec};
 use crate::{Device, ForwardError};
 
 /// The kind of input that a spec declares.
@@ -36,7 +40,9 @@ pub trait InputKind: Clone + Debug + 'static {
     ///
     /// # Errors
     /// If an id is not in the vocabulary, or there are more than the model has positions for.
-    fn check<E: Dtype, D: Device<E>>(source: &Source<E, D>) -> Result<(), ForwardError<D::Err>> {
+    fn check<S: Spec, E: Dtype, D: Device<E>>(
+        source: &Source<E, D>,
+    ) -> Result<(), ForwardError<D::Err>> {
         _ = source;
         Ok(())
     }
@@ -59,6 +65,7 @@ pub trait InputKind: Clone + Debug + 'static {
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
+        mode: Mode,
     ) -> Result<Prepared<E, D>, D::Err>;
 }
 
@@ -73,15 +80,17 @@ pub struct Prepared<E: Dtype, D: Device<E>> {
 
 /// The data of an input.
 #[derive(Clone, Debug)]
-pub enum Source<E: Dtype, D: Storage<E> + Storage<usize>> {
+pub enum Source<E: Dtype, D: Storage<E> + Storage<bool> + Storage<usize>> {
     /// Numbers, `(batch, axis 1, .., channels)`.
     Grid(ops::AnyRank<E, D>),
     /// Ids, `(batch, tokens)`.
     Ids(Tensor<(usize, usize), usize, D>),
+    /// Several inputs, each with its mask.
+    Modalities(Vec<(Self, Option<ops::AnyRank<bool, D>>)>),
 }
 
-impl<E: Dtype, D: Storage<E> + Storage<usize>> Source<E, D> {
-    /// The sizes of the batch and the axes.
+impl<E: Dtype, D: Storage<E> + Storage<bool> + Storage<usize>> Source<E, D> {
+    /// The sizes of the batch and the axes; of several inputs, just that of the batch.
     fn positions(&self) -> Vec<usize> {
         match self {
             Self::Grid(grid) => {
@@ -90,6 +99,11 @@ impl<E: Dtype, D: Storage<E> + Storage<usize>> Source<E, D> {
                 sizes
             }
             Self::Ids(ids) => vec![ids.shape().0, ids.shape().1],
+            Self::Modalities(inputs) => {
+                let batch =
+                    inputs.first().and_then(|(first, _)| first.positions().first().copied());
+                batch.into_iter().collect()
+            }
         }
     }
 }
@@ -122,7 +136,37 @@ pub struct Tokens<B: Dim, E: Dtype, D: Storage<E> + Storage<bool> + Storage<usiz
 impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
     /// The size of the batch.
     pub(crate) fn batch_size(&self) -> usize {
-        self.source.positions()[0]
+        self.source.positions().first().copied().unwrap_or(0)
+    }
+
+    /// The first of several inputs of a model.
+    #[must_use]
+    pub fn first_modality(self) -> Self {
+        let Self { source, mask, batch, tape } = self;
+        Self { source: Source::Modalities(vec![(source, mask)]), mask: None, batch, tape }
+    }
+
+    /// Adds the next one of several inputs, which is called `name`. The result has the tapes of both.
+    ///
+    /// # Errors
+    /// If its batch differs in size from that of the first.
+    pub fn try_with_modality<B2: Dim, T2>(
+        self,
+        name: &'static str,
+        next: Tokens<B2, E, D, T2>,
+    ) -> Result<Tokens<B, E, D, T::Joined>, ForwardError<D::Err>>
+    where
+        T: JoinTapes<T2, E, D>,
+    {
+        let (batch, expected) = (next.batch_size(), self.batch_size());
+        if batch != expected {
+            return Err(ForwardError::Batch { batch, expected }.of_modality(name));
+        }
+        let mut source = self.source;
+        if let Source::Modalities(inputs) = &mut source {
+            inputs.push((next.source, next.mask));
+        }
+        Ok(Tokens { source, mask: None, batch: PhantomData, tape: self.tape.join(next.tape) })
     }
 
     /// The same tokens with another tape.
@@ -147,6 +191,39 @@ impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
             }
         }
         Ok(Self { mask, ..self })
+    }
+}
+
+/// Tapes that are joined if either of them tracks gradients, unlike with dfdx's `Merge`, which the first must for that.
+pub trait JoinTapes<T, E, D: Storage<E>> {
+    /// The tape of both.
+    type Joined: Tape<E, D>;
+
+    /// Joins both.
+    fn join(self, other: T) -> Self::Joined;
+}
+
+impl<T: Tape<E, D>, E, D: Storage<E>> JoinTapes<T, E, D> for NoneTape {
+    type Joined = T;
+
+    fn join(self, other: T) -> T {
+        other
+    }
+}
+
+impl<E, D: Storage<E>> JoinTapes<NoneTape, E, D> for OwnedTape<E, D> {
+    type Joined = Self;
+
+    fn join(self, _: NoneTape) -> Self {
+        self
+    }
+}
+
+impl<E, D: Storage<E>> JoinTapes<Self, E, D> for OwnedTape<E, D> {
+    type Joined = Self;
+
+    fn join(self, other: Self) -> Self {
+        self.merge(other)
     }
 }
 

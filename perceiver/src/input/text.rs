@@ -6,8 +6,8 @@ use dfdx::prelude::*;
 
 use super::{Accepts, InputKind, InputMask, Prepared, Source, Tokens, Unmasked};
 use crate::nn::{Context, ParameterSource, Parameters, Part};
-use crate::ops::{self, Attend, Matrix, Record, embed};
-use crate::spec::Spec;
+use crate::ops::{self, Attend, Matrix, Record, Rows, embed};
+use crate::spec::{Mode, Spec};
 use crate::{ForwardError, WrongSize};
 
 /// Ids below `VOCAB`, at most `MAX_LEN` of them, each of which becomes the sum of a row of an embedding and a row for its
@@ -28,18 +28,73 @@ pub struct TextView<M> {
     pub positions: M,
 }
 
+/// Text, as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextSpec {
+    /// The size of the vocabulary.
+    pub vocab: usize,
+    /// The largest number of tokens.
+    pub max_len: usize,
+    /// The dimension of the embedding.
+    pub dim: usize,
+}
+
+impl TextSpec {
+    /// The number of parameters.
+    pub(super) const fn parameters(&self) -> usize {
+        self.vocab.saturating_add(self.max_len).saturating_mul(self.dim)
+    }
+}
+
+impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> Text<VOCAB, MAX_LEN, DIM> {
+    const SPEC: TextSpec = TextSpec { vocab: VOCAB, max_len: MAX_LEN, dim: DIM };
+}
+
 impl<S: Spec, const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> Part
     for TextPart<S, VOCAB, MAX_LEN, DIM>
 {
     type View<M, V> = TextView<M>;
-    const PARAMETERS: usize = VOCAB.saturating_add(MAX_LEN).saturating_mul(DIM);
+    const PARAMETERS: usize = Text::<VOCAB, MAX_LEN, DIM>::SPEC.parameters();
 
     fn read<R: ParameterSource>(source: &mut R) -> TextView<R::Matrix> {
         source.start_as(S::FAMILY);
-        TextView {
-            embeddings: source.embedding("embeddings.weight", VOCAB, DIM),
-            positions: source.embedding("positions.weight", MAX_LEN, DIM),
+        TextView::read(source, &Text::<VOCAB, MAX_LEN, DIM>::SPEC)
+    }
+}
+
+impl<M> TextView<M> {
+    /// Reads the parameters of text.
+    pub(super) fn read<R: ParameterSource<Matrix = M>>(source: &mut R, text: &TextSpec) -> Self {
+        Self {
+            embeddings: source.embedding("embeddings.weight", text.vocab, text.dim),
+            positions: source.embedding("positions.weight", text.max_len, text.dim),
         }
+    }
+}
+
+impl<E: Dtype, D: crate::Device<E>> TextView<&Matrix<E, D>> {
+    /// Makes tokens of ids, `(batch, tokens, dim)`.
+    pub(super) fn try_embed(
+        &self,
+        record: &mut Record<E, D>,
+        ids: Tensor<(usize, usize), usize, D>,
+    ) -> Result<Rows<E, D>, D::Err> {
+        embed(record, self.embeddings, self.positions, ids)
+    }
+}
+
+/// Returns an error if there are too many ids, or one is not in the vocabulary.
+pub(super) fn check<E: Dtype, D: crate::Device<E>>(
+    ids: &Tensor<(usize, usize), usize, D>,
+    TextSpec { vocab, max_len, .. }: &TextSpec,
+) -> Result<(), ForwardError<D::Err>> {
+    let len = ids.shape().1;
+    if len > *max_len {
+        return Err(ForwardError::TooLong { len, max_len: *max_len });
+    }
+    match ids.as_vec().into_iter().find(|id| id >= vocab) {
+        Some(id) => Err(ForwardError::Id { id, vocab: *vocab }),
+        None => Ok(()),
     }
 }
 
@@ -51,19 +106,12 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
     const IS_TEXT: bool = true;
     type Part<S: Spec> = TextPart<S, VOCAB, MAX_LEN, DIM>;
 
-    fn check<E: Dtype, D: crate::Device<E>>(
+    fn check<S: Spec, E: Dtype, D: crate::Device<E>>(
         source: &Source<E, D>,
     ) -> Result<(), ForwardError<D::Err>> {
-        let Source::Ids(ids) = source else {
-            return Ok(());
-        };
-        let len = ids.shape().1;
-        if len > MAX_LEN {
-            return Err(ForwardError::TooLong { len, max_len: MAX_LEN });
-        }
-        match ids.as_vec().into_iter().find(|&id| id >= VOCAB) {
-            Some(id) => Err(ForwardError::Id { id, vocab: VOCAB }),
-            None => Ok(()),
+        match source {
+            Source::Ids(ids) => check::<E, D>(ids, &Self::SPEC),
+            _ => Ok(()),
         }
     }
 
@@ -79,12 +127,12 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
+        _: Mode,
     ) -> Result<Prepared<E, D>, D::Err> {
         let Source::Ids(ids) = source else {
             return Err(D::Err::wrong_size());
         };
-        let view = parameters.view();
-        let rows = embed(record, view.embeddings, view.positions, ids)?;
+        let rows = parameters.view().try_embed(record, ids)?;
         let context = Context::of_rows(record, rows.clone(), mask, attend)?;
         Ok(Prepared { context, rows: Some(rows) })
     }

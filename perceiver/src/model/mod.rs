@@ -1,6 +1,7 @@
 //! A complete model, described by a [`Spec`].
 
 mod encoder;
+pub(crate) mod modalities;
 mod output;
 mod queries;
 
@@ -11,20 +12,23 @@ use dfdx::prelude::*;
 
 use encoder::Contexts;
 pub use encoder::{FinalNorm, LayerView, Layers};
+pub use modalities::{
+    Modalities, ModalitiesPart, ModalitiesView, OutputModality, OutputModalityView, OutputQueries,
+};
 pub use output::{
     ClassQuery, Encoded, Latents, MeanPool, MeanPoolPart, MeanPoolView, Output, OutputNames,
 };
 pub use queries::{
-    Given, Learned, NoProjection, OfInput, Project, ProjectEmbedding, Projection, ProjectionKind,
-    Queries, QueriesPart, QueriesView, QuerySource,
+    Given, Learned, NoProjection, OfGrid, OfInput, Project, ProjectEmbedding, Projection,
+    ProjectionKind, Queries, QueriesPart, QueriesView, QueryGrid, QuerySource,
 };
 
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
-use crate::input::{Accepts, InputKind, Source, Tokens};
+use crate::input::{Accepts, GridSpec, InputKind, Source, Tokens};
 use crate::nn::{Parameters, init};
 use crate::ops::{self, AnyRank, Attend, Record, Rows};
-use crate::spec::{Cost, Dropout, Family, Numbers, Softmax, Spec, token_axes, token_channels};
+use crate::spec::{Cost, Family, Mode, Numbers, Softmax, Spec};
 use crate::{Device, Summary};
 
 /// The latents of a model: `(NUM_LATENTS, LATENT_DIM)`.
@@ -64,7 +68,7 @@ type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 ///     type NumLatents = Const<16>;
 ///     type LatentDim = Const<32>;
 ///     type Output = MeanPool<Const<10>>;
-///     const POSITION: Position = Position::Fourier(Fourier { bands: 6, max_freq: MaxFreq::Same(10.0), base: None });
+///     const POSITION: Position = Position::Fourier(Fourier { bands: 6, max_freq: MaxFreq::Same(10.0), base: None, endpoint: true });
 ///     const DEPTH: usize = 2;
 ///     const LATENT_HEADS: Heads = Heads::new(4, 8);
 /// }
@@ -123,7 +127,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     where
         S::Input: Accepts<I, E, D>,
     {
-        self.try_run(S::Input::tokens(input)?, Dropout::NONE)
+        self.try_run(S::Input::tokens(input)?, Mode::Inference)
     }
 
     /// Same as [`try_forward`](Self::try_forward), but with the spec's dropout if the input has a tape.
@@ -137,7 +141,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     where
         S::Input: Accepts<I, E, D>,
     {
-        self.try_run(S::Input::tokens(input)?, S::DROPOUT)
+        self.try_run(S::Input::tokens(input)?, Mode::Training)
     }
 
     /// Returns the latents after the last layer, without dropout.
@@ -159,9 +163,9 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     pub fn try_run<B: Dim, T: Tape<E, D>>(
         &self,
         tokens: Tokens<B, E, D, T>,
-        dropout: Dropout,
+        mode: Mode,
     ) -> Result<Outputs<S, B, E, D, T>, ForwardError<D::Err>> {
-        self.try_run_queries::<B, usize, T>(tokens, None, dropout)
+        self.try_run_queries::<B, usize, T>(tokens, None, mode)
     }
 
     /// Computes the result from tokens, and from `L` queries given with them or that they are.
@@ -170,25 +174,24 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         &self,
         tokens: Tokens<B, E, D, T>,
         queries: Option<AnyRank<E, D>>,
-        dropout: Dropout,
+        mode: Mode,
     ) -> Result<Outputs<S, B, E, D, T, L>, ForwardError<D::Err>> {
-        S::Input::check::<E, D>(&tokens.source)?;
-        let mut tape = tokens.tape;
+        S::Input::check::<S, E, D>(&tokens.source)?;
+        let tape = tokens.tape;
         let mut record = Record::for_tape::<T>();
-        // No dropout if gradients are not tracked.
-        let dropout = if record.is_on() { dropout } else { Dropout::NONE };
+        let mode = if record.is_on() { mode } else { Mode::Inference };
+        let dropout = mode.dropout::<S>();
         let rows = memory_is_an_error(|| {
             let queries = match queries {
                 Some(queries) => Some(D::try_flatten(&mut record, queries)?),
                 None => None,
             };
-            let (latents, rows) = self.encode(&mut record, tokens.source, tokens.mask, dropout)?;
+            let (latents, rows) = self.encode(&mut record, tokens.source, tokens.mask, mode)?;
             let embedding = S::Input::embedding::<S, E, D>(&self.input);
             let encoded = Encoded { latents, queries: queries.or(rows), embedding };
             S::Output::try_forward::<S, E, D>(&self.output, &mut record, encoded, dropout)
         })?;
-        record.put_on(&mut tape);
-        Ok(S::Output::typed::<S, B, L, E, D, T>(rows, tape)?)
+        Ok(S::Output::typed::<S, B, L, E, D, T>(rows, record, tape)?)
     }
 
     /// Computes the latents after the last layer from tokens.
@@ -197,24 +200,25 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         &self,
         tokens: Tokens<B, E, D, T>,
     ) -> Result<Embeddings<S, B, E, D, T>, ForwardError<D::Err>> {
-        S::Input::check::<E, D>(&tokens.source)?;
+        S::Input::check::<S, E, D>(&tokens.source)?;
         let mut tape = tokens.tape;
         let mut record = Record::for_tape::<T>();
         let (latents, _) = memory_is_an_error(|| {
-            self.encode(&mut record, tokens.source, tokens.mask, Dropout::NONE)
+            self.encode(&mut record, tokens.source, tokens.mask, Mode::Inference)
         })?;
         record.put_on(&mut tape);
         Ok(ops::typed(latents, tape)?)
     }
 
     fn format() -> checkpoint::Format {
-        let input = (token_axes::<S>(), token_channels::<S>());
+        // The features of several inputs are in the order of files.
+        let grid = S::MODALITIES.is_empty().then(GridSpec::of::<S>);
         checkpoint::Format::new(
             &Numbers::of::<S>(),
             S::FAMILY,
             S::Input::IS_TEXT,
             S::Output::NAMES,
-            input,
+            grid,
         )
     }
 
@@ -224,9 +228,10 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         record: &mut Record<E, D>,
         source: Source<E, D>,
         mask: Option<AnyRank<bool, D>>,
-        dropout: Dropout,
+        mode: Mode,
     ) -> Result<(Rows<E, D>, Option<Rows<E, D>>), D::Err> {
         let numbers = const { Numbers::checked::<S>() };
+        let dropout = mode.dropout::<S>();
         let latents = ops::untyped(self.latents.clone());
         let layers = self.layers.view();
         let mut contexts = Contexts { batch: 0, tokens: None, queries: None };
@@ -245,7 +250,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
                 },
             };
             let (source, mask) = (source.clone(), mask.clone());
-            let prepared = S::Input::prepare::<S, E, D>(&self.input, record, source, mask, attend)?;
+            let prepared =
+                S::Input::prepare::<S, E, D>(&self.input, record, source, mask, attend, mode)?;
             contexts.batch = prepared.context.batch();
             rows = rows.or(prepared.rows);
             match softmax {

@@ -6,10 +6,10 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use super::queries::{Learned, Project, Queries};
-use crate::Device;
 use crate::nn::{LinearView, NormView, ParameterSource, Parameters, Part, linear, norm};
 use crate::ops::{self, Matrix, Record, Rows};
 use crate::spec::{Dropout, Spec};
+use crate::{Device, WrongSize};
 
 /// The output of a model, computed from its latents.
 pub trait Output: Clone + Debug + 'static {
@@ -25,7 +25,7 @@ pub trait Output: Clone + Debug + 'static {
     /// Whether its queries are the tokens of the input.
     const TAKES_TOKENS: bool = false;
 
-    /// Computes the result from the latents.
+    /// Computes the result from the latents: a tensor for each of the outputs, of which most kinds have one.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -34,14 +34,15 @@ pub trait Output: Clone + Debug + 'static {
         record: &mut Record<E, D>,
         encoded: Encoded<'_, E, D>,
         dropout: Dropout,
-    ) -> Result<Rows<E, D>, D::Err>;
+    ) -> Result<Vec<Rows<E, D>>, D::Err>;
 
-    /// Converts the result to its type.
+    /// Converts what `try_forward` returned to its type, with the operations of the record on the tape.
     ///
     /// # Errors
-    /// Never, if `result` was returned by `try_forward`.
+    /// If the device runs out of memory.
     fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
-        result: Rows<E, D>,
+        results: Vec<Rows<E, D>>,
+        record: Record<E, D>,
         tape: T,
     ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err>;
 }
@@ -70,6 +71,19 @@ pub enum OutputNames {
     Language,
 }
 
+/// The single result of an output, and its tape.
+pub(super) fn only<E: Dtype, D: Device<E>, T: Tape<E, D>>(
+    mut results: Vec<Rows<E, D>>,
+    record: Record<E, D>,
+    mut tape: T,
+) -> Result<(Rows<E, D>, T), D::Err> {
+    record.put_on(&mut tape);
+    match (results.pop(), results.is_empty()) {
+        (Some(rows), true) => Ok((rows, tape)),
+        _ => Err(D::Err::wrong_size()),
+    }
+}
+
 /// The latents themselves: `(batch, NUM_LATENTS, LATENT_DIM)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Latents;
@@ -91,15 +105,17 @@ impl Output for Latents {
         _: &mut Record<E, D>,
         encoded: Encoded<'_, E, D>,
         _: Dropout,
-    ) -> Result<Rows<E, D>, D::Err> {
-        Ok(encoded.latents)
+    ) -> Result<Vec<Rows<E, D>>, D::Err> {
+        Ok(vec![encoded.latents])
     }
 
     fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
-        result: Rows<E, D>,
+        results: Vec<Rows<E, D>>,
+        record: Record<E, D>,
         tape: T,
     ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err> {
-        ops::typed(result, tape)
+        let (rows, tape) = only(results, record, tape)?;
+        ops::typed(rows, tape)
     }
 }
 
@@ -147,18 +163,20 @@ impl<C: ConstDim> Output for MeanPool<C> {
         record: &mut Record<E, D>,
         encoded: Encoded<'_, E, D>,
         _: Dropout,
-    ) -> Result<Rows<E, D>, D::Err> {
+    ) -> Result<Vec<Rows<E, D>>, D::Err> {
         let view = parameters.view();
         let mean = D::try_mean(record, encoded.latents)?;
         let mean = view.norm.try_forward(record, mean)?;
-        view.linear.try_forward(record, mean)
+        Ok(vec![view.linear.try_forward(record, mean)?])
     }
 
     fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
-        result: Rows<E, D>,
+        results: Vec<Rows<E, D>>,
+        record: Record<E, D>,
         tape: T,
     ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err> {
-        ops::typed(D::try_squeeze(result)?, tape)
+        let (rows, tape) = only(results, record, tape)?;
+        ops::typed(D::try_squeeze(rows)?, tape)
     }
 }
 
@@ -179,14 +197,16 @@ impl<C: ConstDim> Output for ClassQuery<C> {
         record: &mut Record<E, D>,
         encoded: Encoded<'_, E, D>,
         dropout: Dropout,
-    ) -> Result<Rows<E, D>, D::Err> {
+    ) -> Result<Vec<Rows<E, D>>, D::Err> {
         OneQuery::<C>::try_forward::<S, E, D>(parameters, record, encoded, dropout)
     }
 
     fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
-        result: Rows<E, D>,
+        results: Vec<Rows<E, D>>,
+        record: Record<E, D>,
         tape: T,
     ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err> {
-        ops::typed(D::try_squeeze(result)?, tape)
+        let (rows, tape) = only(results, record, tape)?;
+        ops::typed(D::try_squeeze(rows)?, tape)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use dfdx::prelude::*;
 
-use super::output::{Encoded, Output, OutputNames};
+use super::output::{Encoded, Output, OutputNames, only};
 use crate::nn::{BlockView, Context, LinearView, ParameterSource, Parameters, Part, block, linear};
 use crate::ops::{self, Attend, Record, Rows};
+use crate::position::Fourier;
 use crate::spec::{Dropout, Numbers, Spec};
 use crate::{Device, WrongSize};
 
@@ -53,6 +55,61 @@ impl QuerySource for OfInput {
     const LEARNED: Option<usize> = None;
     const TAKES_TOKENS: bool = true;
     type Rows<L: Dim> = L;
+}
+
+/// One query for each position of a grid, the spec's `QUERY_GRID`.
+#[derive(Clone, Copy, Debug)]
+pub struct OfGrid;
+
+impl QuerySource for OfGrid {
+    const LEARNED: Option<usize> = None;
+    type Rows<L: Dim> = usize;
+}
+
+/// Queries that are the Fourier features of the positions of a grid, in the order of Transformers: the positions along all
+/// axes, the sines of each axis, the cosines of each axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QueryGrid {
+    /// The sizes of the axes.
+    pub axes: &'static [usize],
+    /// The features.
+    pub position: Fourier,
+}
+
+impl QueryGrid {
+    /// The number of queries.
+    pub(crate) const fn count(&self) -> usize {
+        let (mut i, mut count) = (0, 1_usize);
+        while i < self.axes.len() {
+            count = count.saturating_mul(self.axes[i]);
+            i += 1;
+        }
+        count
+    }
+
+    /// The dimension of each query.
+    pub(crate) const fn dim(&self) -> usize {
+        self.axes.len().saturating_mul(self.position.width())
+    }
+
+    /// # Panics
+    /// If its numbers do not fit each other.
+    pub(crate) const fn check(&self) {
+        self.position.check(self.axes.len());
+    }
+
+    /// A range of the queries for each item of a batch.
+    pub(super) fn try_rows<E: Dtype, D: Device<E>>(
+        &self,
+        device: &D,
+        batch: usize,
+        range: Range<usize>,
+    ) -> Result<Rows<E, D>, D::Err> {
+        let count = range.len();
+        let rows = self.position.rows(self.axes, range);
+        let rows = ops::constant(device, &rows, (count, self.dim()))?;
+        D::try_repeat(&mut Record::for_tape::<NoneTape>(), rows, batch)
+    }
 }
 
 /// What the rows of an output are projected to.
@@ -155,24 +212,20 @@ impl<S: Spec, Q: QuerySource, P: Projection> Part for QueriesPart<S, Q, P> {
 /// what becomes of them stays small.
 const CHUNK: usize = 4096;
 
-/// Decodes one chunk of queries after another.
-fn in_chunks<E: Dtype, D: Device<E>>(
+/// Decodes `count` queries, if gradients are not tracked one chunk after another: `queries` makes those of a range.
+pub(super) fn decode_in_chunks<E: Dtype, D: Device<E>>(
     record: &mut Record<E, D>,
-    queries: Rows<E, D>,
-    decode: &mut impl FnMut(&mut Record<E, D>, Rows<E, D>) -> Result<Rows<E, D>, D::Err>,
+    count: usize,
+    mut queries: impl FnMut(&mut Record<E, D>, Range<usize>) -> Result<Rows<E, D>, D::Err>,
+    mut decode: impl FnMut(&mut Record<E, D>, Rows<E, D>) -> Result<Rows<E, D>, D::Err>,
 ) -> Result<Rows<E, D>, D::Err> {
-    let count = queries.shape().1;
-    let mut all: Option<Rows<E, D>> = None;
-    for first in (0..count).step_by(CHUNK) {
-        let chunk = queries.clone().try_slice((.., first..count.min(first + CHUNK), ..))?;
-        let (batch, rows, width) = (chunk.shape().0, chunk.shape().1, chunk.shape().2);
-        let chunk = decode(record, chunk.try_reshape_like(&(batch, rows, width))?)?;
-        all = Some(match all {
-            None => chunk,
-            Some(all) => ops::concat(record, all, chunk)?,
-        });
+    let chunk = if record.is_on() { count.max(1) } else { CHUNK };
+    let mut all = Vec::new();
+    for first in (0..count).step_by(chunk) {
+        let queries = queries(record, first..count.min(first + chunk))?;
+        all.push(decode(record, queries)?);
     }
-    all.ok_or_else(D::Err::wrong_size)
+    ops::concat_all(record, all)
 }
 
 impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
@@ -192,17 +245,18 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
         record: &mut Record<E, D>,
         encoded: Encoded<'_, E, D>,
         dropout: Dropout,
-    ) -> Result<Rows<E, D>, D::Err> {
+    ) -> Result<Vec<Rows<E, D>>, D::Err> {
         let view = parameters.view();
         let Encoded { latents, queries, embedding } = encoded;
+        let device = latents.device().clone();
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
         let context = Context::of_rows(record, latents, None, attend)?;
+        let batch = context.batch();
         let queries = match (view.query, queries) {
-            (Some(query), _) => D::try_repeat(record, ops::matrix(query), context.batch())?,
-            (None, Some(queries)) => queries,
-            (None, None) => return Err(D::Err::wrong_size()),
+            (Some(query), _) => Some(D::try_repeat(record, ops::matrix(query), batch)?),
+            (None, queries) => queries,
         };
-        let mut decode = |record: &mut Record<E, D>, queries| {
+        let decode = |record: &mut Record<E, D>, queries| {
             let rows = view.block.try_cross(record, queries, &context, dropout.feed_forward)?;
             let rows = match (P::KIND, &view.linear, embedding) {
                 (ProjectionKind::None, ..) => rows,
@@ -218,16 +272,30 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
                 ops::scale(record, rows, S::OUTPUT_SCALE)
             }
         };
-        if record.is_on() || queries.shape().1 <= CHUNK {
-            return decode(record, queries);
-        }
-        in_chunks(record, queries, &mut decode)
+        let rows = match (queries, S::QUERY_GRID) {
+            (Some(queries), _) => {
+                let count = queries.shape().1;
+                let slice = |_: &mut Record<E, D>, range: Range<usize>| match range.len() == count {
+                    true => Ok(queries.clone()),
+                    false => ops::slice(queries.clone(), range),
+                };
+                decode_in_chunks(record, count, slice, decode)?
+            }
+            (None, Some(grid)) => {
+                let rows = |_: &mut Record<E, D>, range| grid.try_rows(&device, batch, range);
+                decode_in_chunks(record, grid.count(), rows, decode)?
+            }
+            (None, None) => return Err(D::Err::wrong_size()),
+        };
+        Ok(vec![rows])
     }
 
     fn typed<S: Spec, B: Dim, L: Dim, E: Dtype, D: Device<E>, T: Tape<E, D>>(
-        result: Rows<E, D>,
+        results: Vec<Rows<E, D>>,
+        record: Record<E, D>,
         tape: T,
     ) -> Result<Self::Tensor<S, B, L, E, D, T>, D::Err> {
-        ops::typed(result, tape)
+        let (rows, tape) = only(results, record, tape)?;
+        ops::typed(rows, tape)
     }
 }

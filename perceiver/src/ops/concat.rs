@@ -2,9 +2,9 @@
 
 use dfdx::prelude::*;
 
-use super::mask::flags;
 use super::record::with_tape;
-use super::{KernelDevice, Mask, Record, Rows, places};
+use super::{KernelDevice, Record, Rows};
+use crate::WrongSize;
 
 /// Concatenates `(batch, rows, width)` and `(batch, more rows, width)` to `(batch, rows + more rows, width)`.
 ///
@@ -46,79 +46,68 @@ pub(crate) fn concat_channels<E: Dtype, D: KernelDevice<E>>(
     with_tape!(record, plain(first, second))
 }
 
-/// Copies `(1, rows, width)` for each item of a batch.
+/// Concatenates several `(batch, rows, width)` to one, each with its own number of rows.
 ///
 /// # Errors
-/// If there is more than one item, or the device runs out of memory.
-pub(crate) fn for_each_item<E: Dtype, D: KernelDevice<E>>(
+/// If there are none, the sizes do not match, or the device runs out of memory.
+pub(crate) fn concat_all<E: Dtype, D: KernelDevice<E>>(
     record: &mut Record<E, D>,
-    rows: Rows<E, D>,
-    batch: usize,
+    mut parts: Vec<Rows<E, D>>,
 ) -> Result<Rows<E, D>, D::Err> {
-    fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
-        rows: Rows<E, D, T>,
-        batch: usize,
-    ) -> Result<Rows<E, D, T>, D::Err> {
-        let (_, count, width) = *rows.shape();
-        let rows: Tensor<(usize, usize), E, D, T> = rows.try_reshape_like(&(count, width))?;
-        let view = rows.try_broadcast_like::<_, Axis<0>>(&(batch, count, width))?;
-        super::flatten::owned(view)
+    // In pairs, so that few rows are copied often.
+    while parts.len() > 1 {
+        let mut pairs = Vec::new();
+        let mut rest = parts.into_iter();
+        while let Some(first) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(second) => concat(record, first, second)?,
+                None => first,
+            });
+        }
+        parts = pairs;
     }
-    super::check::<D::Err>(rows.shape().0 == 1)?;
-    with_tape!(record, plain(rows, batch))
+    parts.pop().ok_or_else(D::Err::wrong_size)
 }
 
-/// Multiplies by a number.
+/// Appends features, row by row, to `(batch, rows, width)`: the same ones to each item.
+///
+/// # Errors
+/// If the sizes do not match, or the device runs out of memory.
+pub(crate) fn append_features<E: Dtype, D: KernelDevice<E>>(
+    record: &mut Record<E, D>,
+    rows: Rows<E, D>,
+    features: &[f64],
+) -> Result<Rows<E, D>, D::Err> {
+    let (batch, count, _) = *rows.shape();
+    super::check::<D::Err>(count > 0 && features.len().is_multiple_of(count))?;
+    let width = features.len() / count;
+    let features = constant::<E, D>(rows.device(), features, (count, width))?;
+    let features = features.try_broadcast_like::<_, Axis<0>>(&(batch, count, width))?;
+    concat_channels(record, rows, features)
+}
+
+/// Makes a tensor of numbers that are not parameters.
+///
+/// # Errors
+/// If the sizes do not match, or the device runs out of memory.
+pub(crate) fn constant<E: Dtype, D: KernelDevice<E>>(
+    device: &D,
+    numbers: &[f64],
+    shape: (usize, usize),
+) -> Result<Tensor<(usize, usize), E, D>, D::Err> {
+    let numbers = numbers.iter().map(|&x| E::from_f64(x).unwrap_or_default());
+    device.try_tensor_from_vec(numbers.collect(), shape)
+}
+
+/// A range of the rows of `(batch, rows, width)`, whose gradient is not tracked.
 ///
 /// # Errors
 /// If the device runs out of memory.
-pub(crate) fn scale<E: Dtype, D: KernelDevice<E>>(
-    record: &mut Record<E, D>,
+pub(crate) fn slice<E: Dtype, D: KernelDevice<E>>(
     rows: Rows<E, D>,
-    factor: f64,
+    range: std::ops::Range<usize>,
 ) -> Result<Rows<E, D>, D::Err> {
-    fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
-        rows: Rows<E, D, T>,
-        factor: E,
-    ) -> Result<Rows<E, D, T>, D::Err> {
-        rows.try_mul(factor)
-    }
-    let factor = E::from_f64(factor).unwrap_or(E::ONE);
-    with_tape!(record, plain(rows, factor))
-}
-
-impl<D: Storage<bool>> Mask<D> {
-    /// The mask of keys, followed by `count` more keys that may all be attended to.
-    pub(crate) fn followed_by<E: Dtype>(self, count: usize) -> Result<Self, D::Err>
-    where
-        D: KernelDevice<E>,
-    {
-        let Self::Keys(mask) = self else {
-            return Ok(self);
-        };
-        let (batch, keys) = *mask.shape();
-        let rows = mask.as_vec();
-        let allowed =
-            rows.chunks(keys).flat_map(|row| row.iter().copied().chain((0..count).map(|_| true)));
-        let mask = flags::<_, E, _>(mask.device(), allowed, (batch, keys + count))?;
-        Ok(Self::Keys(mask))
-    }
-}
-
-/// The mask of patches: those may be attended to of which one position may be.
-///
-/// # Errors
-/// If the device runs out of memory.
-pub(crate) fn mask_of_patches<E: Dtype, D: KernelDevice<E>>(
-    mask: &Tensor<(usize, usize), bool, D>,
-    axes: &[usize],
-    patch: &[usize],
-) -> Result<Tensor<(usize, usize), bool, D>, D::Err> {
-    let (batch, positions) = *mask.shape();
-    let (mask_values, places) = (mask.as_vec(), places(axes, patch));
-    let size = patch.iter().product::<usize>().max(1);
-    let allowed = mask_values
-        .chunks(positions.max(1))
-        .flat_map(|item| places.chunks(size).map(|patch| patch.iter().any(|&place| item[place])));
-    flags::<_, E, _>(mask.device(), allowed, (batch, positions / size))
+    let slice = rows.try_slice((.., range, ..))?;
+    let (batch, rows, width) = (slice.shape().0, slice.shape().1, slice.shape().2);
+    slice.try_reshape_like(&(batch, rows, width))
 }

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use super::KernelDevice;
+use super::{KernelDevice, places};
 
 /// Which keys a query may attend to: true where it may. Stays `bool` until a kernel reads it.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,62 @@ impl<D: Storage<bool>> Mask<D> {
             }
         })
     }
+}
+
+impl<D: Storage<bool>> Mask<D> {
+    /// The mask of keys, followed by `count` more keys that may all be attended to.
+    pub(crate) fn followed_by<E: Dtype>(self, count: usize) -> Result<Self, D::Err>
+    where
+        D: KernelDevice<E>,
+    {
+        let Self::Keys(mask) = self else {
+            return Ok(self);
+        };
+        let (batch, keys) = *mask.shape();
+        let rows = mask.as_vec();
+        let allowed =
+            rows.chunks(keys).flat_map(|row| row.iter().copied().chain((0..count).map(|_| true)));
+        let mask = flags::<_, E, _>(mask.device(), allowed, (batch, keys + count))?;
+        Ok(Self::Keys(mask))
+    }
+}
+
+/// The mask of patches: those may be attended to of which one position may be.
+///
+/// # Errors
+/// If the device runs out of memory.
+pub(crate) fn mask_of_patches<E: Dtype, D: KernelDevice<E>>(
+    mask: &Tensor<(usize, usize), bool, D>,
+    axes: &[usize],
+    patch: &[usize],
+) -> Result<Tensor<(usize, usize), bool, D>, D::Err> {
+    let (batch, positions) = *mask.shape();
+    let (mask_values, places) = (mask.as_vec(), places(axes, patch));
+    let size = patch.iter().product::<usize>().max(1);
+    let allowed = mask_values
+        .chunks(positions.max(1))
+        .flat_map(|item| places.chunks(size).map(|patch| patch.iter().any(|&place| item[place])));
+    flags::<_, E, _>(mask.device(), allowed, (batch, positions / size))
+}
+
+/// The masks of `(keys, mask)` one after another, `(batch, keys of all)`; without a mask, all keys may be attended to.
+///
+/// # Errors
+/// If the sizes do not match, or the device runs out of memory.
+pub(crate) fn concat_masks<E: Dtype, D: KernelDevice<E>>(
+    device: &D,
+    batch: usize,
+    masks: Vec<(usize, Option<Tensor<(usize, usize), bool, D>>)>,
+) -> Result<Tensor<(usize, usize), bool, D>, D::Err> {
+    let keys = masks.iter().map(|(keys, _)| keys).sum();
+    let masks: Vec<_> =
+        masks.into_iter().map(|(keys, mask)| (keys, mask.map(|mask| mask.as_vec()))).collect();
+    let allowed = (0..batch).flat_map(|item| {
+        masks.iter().flat_map(move |(keys, mask)| {
+            (0..*keys).map(move |key| mask.as_ref().is_none_or(|mask| mask[item * keys + key]))
+        })
+    });
+    flags::<_, E, _>(device, allowed, (batch, keys))
 }
 
 /// A tensor of flags.

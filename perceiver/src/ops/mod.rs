@@ -36,10 +36,12 @@ mod over_depth;
 mod patches;
 mod record;
 mod repeat;
+mod replace;
 mod residual;
+mod scale;
 
 pub use attention::{Attend, AttentionKernel};
-pub(crate) use concat::{concat, concat_channels, for_each_item, mask_of_patches, scale};
+pub(crate) use concat::{append_features, concat, concat_all, concat_channels, constant, slice};
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
 pub(crate) use embed::embed;
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};
@@ -50,12 +52,16 @@ pub use in_f32::{InF32, InF32Kernel};
 pub use layer_norm::LayerNormKernel;
 pub use linear::LinearKernel;
 pub use mask::Mask;
+pub(crate) use mask::{concat_masks, mask_of_patches};
 pub use mean::MeanKernel;
 pub(crate) use over_depth::{mean_over_depth, rms_norm};
 pub(crate) use patches::{patches, places};
 pub use record::Record;
 pub use repeat::RepeatKernel;
+pub(crate) use repeat::{for_each_item, repeat_row};
+pub(crate) use replace::replace_at_random;
 pub use residual::ResidualKernel;
+pub(crate) use scale::scale;
 
 use dfdx::prelude::*;
 

@@ -4,10 +4,13 @@
 //! for a device and a data type, and not again for each tape, and all operations of a model become one operation on the
 //! caller's tape.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dfdx::tensor::{Gradients, Merge, NoneTape, Storage, Tape};
+use dfdx::shapes::{Dtype, Shape};
+use dfdx::tensor::{Gradients, Merge, NoneTape, Storage, Tape, Tensor};
 
 type Operation<E, D, Err> = Box<dyn FnOnce(&mut Gradients<E, D>) -> Result<(), Err>>;
 
@@ -47,6 +50,17 @@ impl<E, D: Storage<E>> Record<E, D> {
         }
     }
 
+    /// Gives a tensor that a forward pass does not use a gradient of 0: without one, a parameter is an error to dfdx's
+    /// optimizers, and to ask for that of an input is a panic.
+    pub fn add_unused<S: Shape>(&mut self, tensor: &Tensor<S, E, D>)
+    where
+        E: Dtype,
+        D: dfdx::tensor_ops::Device<E>,
+    {
+        let tensor = tensor.clone();
+        self.add(move |gradients| gradients.try_alloc_for(&tensor));
+    }
+
     /// Takes the operations out, as a tape for dfdx's operations. `None` if gradients are not tracked.
     pub(super) fn take(&mut self) -> Option<Operations<E, D>> {
         self.operations.take()
@@ -65,6 +79,40 @@ impl<E, D: Storage<E>> Record<E, D> {
         if let Some(operations) = self.operations {
             tape.add_backward_op(move |gradients| operations.run(gradients));
         }
+    }
+
+    /// Adds all operations to each of several tapes, which are then those of several results. The operations run once,
+    /// after those that follow on the tapes, so these tapes have to be merged before they run: add the losses, then
+    /// call `backward` once. A second backward pass that needs the operations is an error.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    pub fn put_on_all<T: Tape<E, D>>(self, device: &D, tapes: &mut [T]) -> Result<(), D::Err>
+    where
+        E: Dtype,
+        D: crate::ops::KernelDevice<E>,
+    {
+        let Some(operations) = self.operations else {
+            return Ok(());
+        };
+        let operations = Rc::new(RefCell::new(Some(operations)));
+        // What has a gradient of 1 in the backward pass in which the operations have run.
+        let mark: Tensor<(usize,), E, D> = device.try_zeros_like(&(1,))?;
+        for tape in tapes {
+            let (operations, mark) = (Rc::clone(&operations), mark.clone());
+            tape.add_backward_op(move |gradients| {
+                let operations = operations.borrow_mut().take();
+                let gradient = gradients.get_or_alloc_mut(&mark)?;
+                match operations {
+                    Some(operations) => {
+                        mark.device().try_fill_with_ones(gradient)?;
+                        operations.run(gradients)
+                    }
+                    None => super::check(gradients.get(&mark).as_vec() == [E::ONE]),
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Runs the backward pass.

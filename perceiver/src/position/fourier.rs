@@ -1,6 +1,7 @@
 //! Fourier features.
 
 use std::f64::consts::PI;
+use std::ops::Range;
 
 use dfdx::prelude::*;
 
@@ -23,6 +24,9 @@ pub struct Fourier {
     /// If `None`, frequencies are spaced evenly from 1 to `max_freq / 2`, as in the paper; if `Some`, logarithmically
     /// from this base to `max_freq / 2`, as in the TensorFlow package.
     pub base: Option<f64>,
+    /// Whether the last position along an axis is 1, as in `linspace(-1, 1, n)`; otherwise position `i` of `n` is
+    /// `-1 + 2·i/n`.
+    pub endpoint: bool,
 }
 
 /// The sampling rates of Fourier features.
@@ -66,7 +70,7 @@ impl Fourier {
         self.bands.saturating_mul(2).saturating_add(1)
     }
 
-    pub(super) const fn check(self, axes: usize) {
+    pub(crate) const fn check(self, axes: usize) {
         assert!(self.bands > 0, "`bands` must be at least 1");
         self.max_freq.check(axes);
         if let Some(base) = self.base {
@@ -79,12 +83,36 @@ impl Fourier {
     pub(super) fn table(self, axis: usize, size: usize) -> Vec<f64> {
         let frequencies = self.frequencies(axis);
         let row = |i| {
-            let position = spaced(-1.0, 1.0, size, i);
+            let position = match self.endpoint {
+                true => spaced(-1.0, 1.0, size, i),
+                false => -1.0 + 2.0 * i as f64 / size as f64,
+            };
             let angles = frequencies.iter().map(move |f| f * position * PI);
             let sines = angles.clone().map(f64::sin);
             sines.chain(angles.map(f64::cos)).chain([position])
         };
         (0..size).flat_map(row).collect()
+    }
+
+    /// The features of a `range` of the positions of a grid, row by row: `[positions along all axes, sines of axis 1, ..,
+    /// cosines of axis 1, ..]`, the order of Transformers.
+    pub(crate) fn rows(self, axes: &[usize], range: Range<usize>) -> Vec<f64> {
+        let (width, bands) = (self.width(), self.bands);
+        let tables: Vec<_> =
+            axes.iter().enumerate().map(|(axis, &size)| self.table(axis, size)).collect();
+        let mut rows = Vec::with_capacity(range.len() * axes.len() * width);
+        let mut along = vec![[].as_slice(); axes.len()];
+        for position in range {
+            let mut rest = position;
+            for ((features, table), &size) in along.iter_mut().zip(&tables).zip(axes).rev() {
+                *features = &table[rest % size * width..][..width];
+                rest /= size;
+            }
+            rows.extend(along.iter().map(|features| features[2 * bands]));
+            rows.extend(along.iter().flat_map(|features| &features[..bands]));
+            rows.extend(along.iter().flat_map(|features| &features[bands..2 * bands]));
+        }
+        rows
     }
 
     /// The frequency of each band, in cycles over the axis.
@@ -172,7 +200,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
 
     fn new(max_freq: f64, base: Option<f64>) -> Self {
         let bands = BANDS;
-        Self(Fourier { bands, max_freq: MaxFreq::Same(max_freq), base })
+        Self(Fourier { bands, max_freq: MaxFreq::Same(max_freq), base, endpoint: true })
     }
 
     /// Flattens the axes of an input and appends the features to each token; returns `(batch, tokens, WIDTH)`. The
@@ -214,7 +242,7 @@ mod tests {
     use super::*;
 
     fn fourier(bands: usize, max_freq: f64, base: Option<f64>) -> Fourier {
-        Fourier { bands, max_freq: MaxFreq::Same(max_freq), base }
+        Fourier { bands, max_freq: MaxFreq::Same(max_freq), base, endpoint: true }
     }
 
     #[test]
@@ -225,6 +253,17 @@ mod tests {
         for (found, expected) in log.frequencies(0).into_iter().zip([2.0, 4.0, 8.0]) {
             assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
+    }
+
+    #[test]
+    fn rows_are_those_of_the_tables() {
+        let features = fourier(2, 8.0, None);
+        let (first, second) = (features.table(0, 3), features.table(1, 4));
+        let [a, b] = [&first[5..10], &second[15..20]];
+        let expected = [a[4], b[4], a[0], a[1], b[0], b[1], a[2], a[3], b[2], b[3]];
+        assert_eq!(features.rows(&[3, 4], 7..8), expected);
+        let open = Fourier { endpoint: false, ..features };
+        assert_eq!(open.rows(&[4], 3..4)[0], 0.5);
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub(crate) use cost::Cost;
 pub use dims::{EncodedWidth, Same};
 pub use width::Width;
 
-use crate::input::{InputKind, Stem, stem};
-use crate::model::Output;
+use crate::input::{GridSpec, InputKind, Modality, Stem, modalities};
+use crate::model::{Output, OutputModality, QueryGrid, modalities as outputs};
 use crate::position::Position;
 
 /// The specification of a model of the Perceiver family. `perceiver!` implements it for each declared model, which is
@@ -40,6 +40,19 @@ pub trait Spec: Clone + Debug + 'static {
     const SHAPE: &'static [usize] = &[];
     /// What a grid goes through before its positions are encoded.
     const STEM: &'static [Stem] = &[];
+    /// The inputs of a model with several; otherwise empty.
+    const MODALITIES: &'static [Modality] = &[];
+    /// How many learned numbers are appended to each token of the widest of [`MODALITIES`](Self::MODALITIES); those of the
+    /// others have more, so that all are equally wide.
+    const INPUT_PADDING: usize = 2;
+    /// The outputs of a model with several; otherwise empty.
+    const OUTPUTS: &'static [OutputModality] = &[];
+    /// The same as [`INPUT_PADDING`](Self::INPUT_PADDING), for the queries of [`OUTPUTS`](Self::OUTPUTS).
+    const OUTPUT_PADDING: usize = 2;
+    /// The width to which what the queries of [`OUTPUTS`](Self::OUTPUTS) become is projected in common.
+    const OUTPUT_DIM: usize = 512;
+    /// The grid of the queries of an output that has a row for each of its positions.
+    const QUERY_GRID: Option<QueryGrid> = None;
     /// The reference implementation whose initialisation and checkpoints the model uses.
     const FAMILY: Family = Family::PerceiverPytorch;
     /// The number of layers, each a cross attention and its self attentions.
@@ -135,6 +148,24 @@ impl Softmax {
     }
 }
 
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For its result: nothing is random.
+    Inference,
+    /// For gradients: with dropout at the spec's rates, if gradients are tracked.
+    Training,
+}
+
+impl Mode {
+    pub(crate) const fn dropout<S: Spec>(self) -> Dropout {
+        match self {
+            Self::Inference => Dropout::NONE,
+            Self::Training => S::DROPOUT,
+        }
+    }
+}
+
 /// Dropout rates, in `[0, 1)`. They apply only if gradients are tracked; dfdx panics if one is not a probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Dropout {
@@ -155,19 +186,13 @@ impl Dropout {
     }
 }
 
-/// The number of axes of the tokens.
-pub(crate) const fn token_axes<S: Spec>() -> usize {
-    stem::axes(S::STEM, S::SHAPE, S::Input::AXES)
-}
-
-/// The number of channels of the tokens, before their positions are encoded.
-pub(crate) const fn token_channels<S: Spec>() -> usize {
-    stem::channels(S::STEM, S::Input::CHANNELS)
-}
-
 /// The dimension of each token.
 pub(crate) const fn token_dim<S: Spec>() -> usize {
-    S::POSITION.token_dim(token_axes::<S>(), token_channels::<S>())
+    if S::MODALITIES.is_empty() {
+        GridSpec::of::<S>().token_dim()
+    } else {
+        modalities::token_dim(S::MODALITIES, S::INPUT_PADDING)
+    }
 }
 
 /// The numbers of a spec that the model runs with.
@@ -175,7 +200,6 @@ pub(crate) const fn token_dim<S: Spec>() -> usize {
 pub(crate) struct Numbers {
     pub num_latents: usize,
     pub latent_dim: usize,
-    pub position: Position,
     pub depth: usize,
     pub stored_layers: usize,
     pub cross_attends: usize,
@@ -217,15 +241,15 @@ impl Numbers {
             latent.width() > 0 && latent.value_width() > 0,
             "`LATENT_HEADS` must have a count and a dim of at least 1"
         );
-        S::POSITION.check(token_axes::<S>());
-        assert!(
-            S::SHAPE.is_empty() || S::SHAPE.len() == S::Input::AXES,
-            "`SHAPE` must have one size per axis"
-        );
-        assert!(
-            !(S::SHAPE.is_empty() && matches!(S::POSITION, Position::Learned { .. })),
-            "learned positions need a `SHAPE`"
-        );
+        if S::MODALITIES.is_empty() {
+            GridSpec::of::<S>().check();
+        } else {
+            modalities::check(S::MODALITIES, S::INPUT_PADDING);
+        }
+        outputs::check(S::OUTPUTS, S::OUTPUT_PADDING);
+        if let Some(grid) = S::QUERY_GRID {
+            grid.check();
+        }
         S::DROPOUT.check();
         assert!(
             S::CROSS_ATTENDS > 0 && S::CROSS_ATTENDS <= S::DEPTH,
@@ -263,7 +287,6 @@ impl Numbers {
         Self {
             num_latents: S::NumLatents::SIZE,
             latent_dim: S::LatentDim::SIZE,
-            position: S::POSITION,
             depth: S::DEPTH,
             stored_layers: S::SHARE.stored(S::DEPTH),
             cross_attends: S::CROSS_ATTENDS,
@@ -272,7 +295,12 @@ impl Numbers {
             decoder: match S::DECODER {
                 Some(decoder) => decoder,
                 None => BlockShape {
+                    dim: match S::OUTPUTS.is_empty() {
+                        true => S::LatentDim::SIZE,
+                        false => outputs::query_dim(S::OUTPUTS, S::OUTPUT_PADDING),
+                    },
                     context: Some(S::LatentDim::SIZE),
+                    residual: S::OUTPUTS.is_empty(),
                     heads: match S::FAMILY {
                         Family::PerceiverPytorch => S::CROSS_HEADS,
                         Family::Transformers => Heads::new(1, S::LatentDim::SIZE),

@@ -71,7 +71,7 @@ const fn rule(ours: &'static str, theirs: &'static [&'static str]) -> Rule {
     Rule { ours, theirs }
 }
 
-/// The names of a part. `{}` stands for a number.
+/// The names of a part. `{}` stands for a number, `{name}` for the name of an input or output.
 struct Rule {
     /// The name in this library.
     ours: &'static str,
@@ -116,19 +116,21 @@ impl Layout {
 /// Replaces the pattern `from` at the start of `name` with `to`; `None` if it does not match.
 fn renamed(name: &str, from: &str, to: &str) -> Option<String> {
     let mut rest = name.split('.');
-    let mut numbers = Vec::new();
+    let mut found = Vec::new();
     for expected in from.split('.') {
         let segment = rest.next()?;
         if expected == "{}" {
             segment.parse::<usize>().ok()?;
-            numbers.push(segment);
+            found.push(segment);
+        } else if expected == "{name}" {
+            found.push(segment);
         } else if expected != segment {
             return None;
         }
     }
-    let mut numbers = numbers.into_iter();
+    let mut found = found.into_iter();
     let to = to.split('.').map(|segment| match segment {
-        "{}" => numbers.next().unwrap_or(segment),
+        "{}" | "{name}" => found.next().unwrap_or(segment),
         _ => segment,
     });
     Some(to.chain(rest).collect::<Vec<_>>().join("."))

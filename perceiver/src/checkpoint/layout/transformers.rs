@@ -26,6 +26,14 @@ const ENCODER: &[Rule] = &[
     rule("input.stem.0", &["perceiver.input_preprocessor.convnet_1x1"]),
     rule("input.stem.1", &["perceiver.input_preprocessor.conv_after_patches"]),
     rule("input.position_rows", &["perceiver.input_preprocessor.position_embeddings.position_embeddings"]),
+    rule("input.{name}.padding", &["perceiver.input_preprocessor.padding.{name}"]),
+    rule("input.{name}.mask", &["perceiver.input_preprocessor.mask.{name}"]),
+    rule("input.{name}.embeddings", &["perceiver.input_preprocessor.modalities.{name}.embeddings"]),
+    rule("input.{name}.positions", &["perceiver.input_preprocessor.modalities.{name}.position_embeddings"]),
+    rule("input.{name}.stem.0", &["perceiver.input_preprocessor.modalities.{name}.convnet_1x1"]),
+    rule("input.{name}.stem.1", &["perceiver.input_preprocessor.modalities.{name}.conv_after_patches"]),
+    rule("input.{name}.position_rows", &["perceiver.input_preprocessor.modalities.{name}.position_embeddings.position_embeddings"]),
+    rule("input.{name}.project", &["perceiver.input_preprocessor.modalities.{name}.positions_projection"]),
     rule("input.project", &["perceiver.input_preprocessor.positions_projection"]),
     rule("layers.0.cross.norm", &["perceiver.encoder.cross_attention.attention.self.layernorm1"]),
     rule("layers.0.cross.norm_context", &["perceiver.encoder.cross_attention.attention.self.layernorm2"]),
@@ -56,6 +64,10 @@ const DECODER: &[Rule] = &[
     rule("output.block.feed_forward.expand", &["perceiver.decoder.decoder.decoding_cross_attention.mlp.dense1"]),
     rule("output.block.feed_forward.contract", &["perceiver.decoder.decoder.decoding_cross_attention.mlp.dense2"]),
     rule("output.linear", &["perceiver.decoder.decoder.final_layer"]),
+    rule("output.{name}.padding", &["perceiver.decoder.padding.{name}"]),
+    rule("output.{name}.class_query", &["perceiver.decoder.modalities.{name}.decoder.output_position_encodings.position_embeddings"]),
+    rule("output.{name}.query", &["perceiver.decoder.modalities.{name}.output_position_encodings.position_embeddings"]),
+    rule("output.{name}.project", &["perceiver.output_postprocessor.modalities.{name}.classifier"]),
 ];
 
 #[rustfmt::skip]

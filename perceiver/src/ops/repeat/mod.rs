@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, plain_on_dfdx_devices};
+use super::{KernelDevice, Matrix, Record, Rows, plain_on_dfdx_devices};
 
 /// Copies rows for each item of a batch.
 pub trait RepeatKernel<E: Dtype>: KernelDevice<E> {
@@ -40,6 +40,50 @@ fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     let (rows, width) = *x.shape();
     let view = x.try_broadcast_like::<_, Axis<0>>(&(batch, rows, width))?;
     super::flatten::owned(view)
+}
+
+/// Copies `(1, rows, width)` for each item of a batch.
+///
+/// # Errors
+/// If there is more than one item, or the device runs out of memory.
+pub(crate) fn for_each_item<E: Dtype, D: KernelDevice<E>>(
+    record: &mut Record<E, D>,
+    rows: Rows<E, D>,
+    batch: usize,
+) -> Result<Rows<E, D>, D::Err> {
+    fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+        rows: Rows<E, D, T>,
+        batch: usize,
+    ) -> Result<Rows<E, D, T>, D::Err> {
+        let (_, count, width) = *rows.shape();
+        let rows: Tensor<(usize, usize), E, D, T> = rows.try_reshape_like(&(count, width))?;
+        let view = rows.try_broadcast_like::<_, Axis<0>>(&(batch, count, width))?;
+        super::flatten::owned(view)
+    }
+    super::check::<D::Err>(rows.shape().0 == 1)?;
+    with_tape!(record, plain(rows, batch))
+}
+
+/// Copies a parameter, `(1, width)`, to each row: `(batch, rows, width)`.
+///
+/// # Errors
+/// If it has another shape, or the device runs out of memory.
+pub(crate) fn repeat_row<E: Dtype, D: KernelDevice<E>>(
+    record: &mut Record<E, D>,
+    row: &Matrix<E, D>,
+    (batch, rows): (usize, usize),
+) -> Result<Rows<E, D>, D::Err> {
+    fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+        row: Tensor<(usize, usize), E, D, T>,
+        shape: (usize, usize, usize),
+    ) -> Result<Rows<E, D, T>, D::Err> {
+        let row: Tensor<(usize,), E, D, T> = row.try_reshape_like(&(shape.2,))?;
+        super::flatten::owned(row.try_broadcast_like::<_, Axes2<0, 1>>(&shape)?)
+    }
+    let row = super::matrix(row);
+    let (count, width) = *row.shape();
+    super::check::<D::Err>(count == 1)?;
+    with_tape!(record, plain(row, (batch, rows, width)))
 }
 
 #[cfg(test)]

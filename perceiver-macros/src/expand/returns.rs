@@ -1,0 +1,225 @@
+//! What `forward` returns.
+
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens, format_ident, quote_spanned};
+use syn::ext::IdentExt;
+
+use super::takes::Takes;
+use crate::model::{Model, Output, OutputModality, OutputQueries, QuerySource, Scalar};
+
+/// `forward`, as far as it depends on the output.
+pub struct Returns {
+    pub ty: TokenStream,
+    /// A sentence about it.
+    pub doc: String,
+    /// Queries that are given with the input.
+    pub queries: Option<Given>,
+    /// The method of the library that computes it.
+    pub run: TokenStream,
+    /// The arguments of that method after the tokens.
+    pub arguments: TokenStream,
+    /// Converts the result of that method.
+    pub convert: TokenStream,
+}
+
+/// Queries that are given with the input.
+pub struct Given {
+    /// What they must be.
+    pub bound: TokenStream,
+    /// A sentence about them.
+    pub doc: String,
+}
+
+impl Returns {
+    /// The latents: the result of `embed`, and of `forward` without an output.
+    pub fn latents(name: &Ident, takes: &Takes) -> Self {
+        let span = name.span();
+        let constants = [
+            quote_spanned!(span=> { #name::NUM_LATENTS }),
+            quote_spanned!(span=> { #name::LATENT_DIM }),
+        ];
+        Self::rows(name, takes, &constants, "the latents, `(batch, NUM_LATENTS, LATENT_DIM)`")
+    }
+
+    /// A fixed number of rows.
+    fn rows(name: &Ident, takes: &Takes, [rows, dim]: &[TokenStream; 2], what: &str) -> Self {
+        let span = name.span();
+        let Takes { batch, tape, .. } = takes;
+        let (ty, convert) = match takes.is_single {
+            true => (
+                quote_spanned!(span=> I::Latents<#rows, #dim>),
+                quote_spanned!(span=> .map(I::latents)),
+            ),
+            false => (
+                quote_spanned!(span=> __::Tensor<(#batch, __::Const<#rows>, __::Const<#dim>), E, D, #tape>),
+                TokenStream::new(),
+            ),
+        };
+        Self {
+            ty,
+            doc: format!(" Returns {what}, without dropout."),
+            queries: None,
+            run: quote_spanned!(span=> try_run),
+            arguments: TokenStream::new(),
+            convert,
+        }
+    }
+
+    pub fn new(name: &Ident, model: &Model, takes: &Takes, is_wrong: bool) -> Self {
+        let span = name.span();
+        let Takes { batch, tape, .. } = takes;
+        let dim = quote_spanned!(span=> { #name::OUTPUT_DIM });
+        let number = |scalar: &Scalar, constant: TokenStream| match scalar.count() {
+            _ if is_wrong => quote_spanned!(span=> { #name::DECLARATION_ERROR }),
+            Some(count) => Literal::u64_unsuffixed(count).to_token_stream(),
+            None => quote_spanned!(span=> { #constant }),
+        };
+        let queries = match &model.output {
+            Output::Latents => return Self::latents(name, takes),
+            Output::MeanPool(_) | Output::ClassQuery(_) => {
+                let (ty, convert) = match takes.is_single {
+                    true => (
+                        quote_spanned!(span=> I::Logits<{ #name::NUM_CLASSES }>),
+                        quote_spanned!(span=> .map(I::logits)),
+                    ),
+                    false => (
+                        quote_spanned!(span=> __::Tensor<(#batch, __::Const<{ #name::NUM_CLASSES }>), E, D, #tape>),
+                        TokenStream::new(),
+                    ),
+                };
+                let doc = " Returns the logits, `(batch, NUM_CLASSES)`, without dropout.".into();
+                return Self { ty, doc, convert, ..Self::latents(name, takes) };
+            }
+            Output::Modalities { list, .. } => return Self::several(name, list, takes, is_wrong),
+            Output::Queries(queries) => queries,
+        };
+        match &queries.source {
+            QuerySource::Learned { .. } => {
+                let rows = quote_spanned!(span=> { #name::NUM_QUERIES });
+                let what = "a row for each query, `(batch, NUM_QUERIES, OUTPUT_DIM)`";
+                Self::rows(name, takes, &[rows, dim], what)
+            }
+            QuerySource::Grid(grid) => {
+                let sizes = grid.sizes.iter().map(|size| number(size, size.tokens.clone()));
+                Self::grid(name, takes, sizes, "position")
+            }
+            QuerySource::Input if model.input.sizes.is_some() => {
+                let sizes = model.input.sizes.iter().flatten().map(|(axis, size)| {
+                    number(size, quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #axis)))
+                });
+                let arguments = quote_spanned!(span=> __::Option::None,);
+                let run = quote_spanned!(span=> try_run_queries::<_, __::usize, _>);
+                Self { run, arguments, ..Self::grid(name, takes, sizes, "token") }
+            }
+            QuerySource::Input => Self {
+                ty: quote_spanned!(span=> I::Rows<#dim>),
+                doc:
+                    " Returns a row for each token, `(batch, tokens, OUTPUT_DIM)`, without dropout."
+                        .into(),
+                run: quote_spanned!(span=> try_run_queries::<_, I::Tokens, _>),
+                arguments: quote_spanned!(span=> __::Option::None,),
+                convert: quote_spanned!(span=> .map(I::rows)),
+                queries: None,
+            },
+            QuerySource::Given(width) => {
+                let shown = width.value.count().map_or("QUERY_DIM".into(), |dim| dim.to_string());
+                let width = number(&width.value, quote_spanned!(span=> #name::QUERY_DIM));
+                Self {
+                    ty: quote_spanned!(span=> Q::Outputs<#dim>),
+                    doc: " Returns a row for each query, `(batch, queries, OUTPUT_DIM)`, without dropout.".into(),
+                    queries: Some(Given {
+                        bound: quote_spanned!(span=> __::GivenQueries<Self, #batch, #tape, #width, E, D>),
+                        doc: format!(" Beside this input it takes queries, `(batch, queries, {shown})`."),
+                    }),
+                    run: quote_spanned!(span=> try_run_queries::<_, Q::Len, _>),
+                    arguments: quote_spanned!(span=> __::Option::Some(queries),),
+                    convert: quote_spanned!(span=> .map(Q::outputs)),
+                }
+            }
+        }
+    }
+
+    /// A row for each position of a grid with these sizes.
+    fn grid(
+        name: &Ident,
+        takes: &Takes,
+        sizes: impl Iterator<Item = TokenStream>,
+        each: &str,
+    ) -> Self {
+        let span = name.span();
+        let Takes { batch, tape, .. } = takes;
+        let axes = quote_spanned!(span=> (#(__::Const<#sizes>,)*));
+        let dim = quote_spanned!(span=> { #name::OUTPUT_DIM });
+        let (ty, convert) = match takes.is_single {
+            true => (
+                quote_spanned!(span=> I::Grid<#axes, #dim>),
+                quote_spanned!(span=> .and_then(I::try_grid::<#axes, #dim>)),
+            ),
+            false => (
+                quote_spanned!(span=> __::GridOutput<#batch, #axes, #dim, E, D, #tape>),
+                quote_spanned!(span=> .and_then(__::try_grid::<#batch, #axes, #dim, E, D, #tape>)),
+            ),
+        };
+        Self {
+            ty,
+            doc: format!(
+                " Returns a row for each {each}, `(batch, axis 1, .., OUTPUT_DIM)`, without dropout."
+            ),
+            queries: None,
+            run: quote_spanned!(span=> try_run),
+            arguments: TokenStream::new(),
+            convert,
+        }
+    }
+
+    fn several(name: &Ident, list: &[OutputModality], takes: &Takes, is_wrong: bool) -> Self {
+        let span = name.span();
+        let Takes { batch, tape, .. } = takes;
+        let structure = format_ident!("{}Output", name.unraw(), span = span);
+        let number = |scalar: &Scalar| match scalar.count() {
+            _ if is_wrong => quote_spanned!(span=> { #name::DECLARATION_ERROR }),
+            Some(count) => Literal::u64_unsuffixed(count).to_token_stream(),
+            None => {
+                let tokens = &scalar.tokens;
+                quote_spanned!(span=> { #tokens })
+            }
+        };
+        let (mut types, mut fields) = (TokenStream::new(), TokenStream::new());
+        for OutputModality { name: field, queries, project, .. } in list {
+            let sizes: Vec<_> = match queries {
+                OutputQueries::Learned { count, .. } => vec![number(count)],
+                OutputQueries::Grid(grid) => grid.sizes.iter().map(number).collect(),
+            };
+            let dim = match project {
+                Some(project) => number(project),
+                None => quote_spanned!(span=> { #name::OUTPUT_DIM }),
+            };
+            let arguments = quote_spanned! {span=>
+                #batch, (#(__::Const<#sizes>,)*), #dim, E, D, #tape
+            };
+            types.extend(quote_spanned!(span=> __::GridOutput<#arguments>,));
+            fields.extend(quote_spanned! {span=>
+                #field: __::next_output::<#arguments>(&mut outputs)?,
+            });
+        }
+        let names: Vec<_> = list.iter().map(|output| output.name.unraw().to_string()).collect();
+        Self {
+            ty: quote_spanned!(span=> #structure<#types>),
+            doc: format!(
+                " Returns `{structure} {{ {} }}`, without dropout: for each output a row for each of its queries. If gradients \
+                 are tracked, each has a tape with the operations of the model, and the first one that of the input, too: add \
+                 the losses, then call `backward` once.",
+                names.join(", ")
+            ),
+            queries: None,
+            run: quote_spanned!(span=> try_run),
+            arguments: TokenStream::new(),
+            convert: quote_spanned! {span=>
+                .and_then(|outputs| {
+                    let mut outputs = outputs.into_iter();
+                    __::Result::Ok(#structure { #fields })
+                })
+            },
+        }
+    }
+}

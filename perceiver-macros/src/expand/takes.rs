@@ -1,0 +1,215 @@
+//! What `forward` takes: the bounds of its input, each with a message of its own.
+
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens, format_ident, quote_spanned};
+use syn::ext::IdentExt;
+
+use crate::model::{Extent, Input, Modality, Model, Scalar};
+
+/// The input of a model's methods.
+pub struct Takes {
+    /// The type parameters, and what they must be.
+    pub generics: TokenStream,
+    pub ty: TokenStream,
+    /// What else holds of the type parameters.
+    pub bounds: TokenStream,
+    /// The tokens of `input`.
+    pub tokens: TokenStream,
+    /// The types of the batch and of the tape.
+    pub batch: TokenStream,
+    pub tape: TokenStream,
+    /// Whether it is of a single type `I`, which says what types results have.
+    pub is_single: bool,
+    /// A sentence about it.
+    pub doc: String,
+}
+
+impl Takes {
+    pub fn new(name: &Ident, model: &Model, is_wrong: bool) -> Self {
+        let span = name.span();
+        let doc = format!(" Takes {}.", input_doc(&model.input, true));
+        if let Extent::Modalities { list, .. } = &model.input.extent {
+            return Self::several(name, list, is_wrong);
+        }
+        let whose =
+            Whose { name, model: quote_spanned!(span=> Self), is_wrong, has_constants: true };
+        let Bounds { input, rest } = whose.bounds(&model.input, &Ident::new("I", span));
+        Self {
+            generics: quote_spanned!(span=> I: #input),
+            ty: quote_spanned!(span=> I),
+            bounds: rest,
+            tokens: quote_spanned!(span=> input.try_tokens()?),
+            batch: quote_spanned!(span=> I::Batch),
+            tape: quote_spanned!(span=> I::Tape),
+            is_single: true,
+            doc,
+        }
+    }
+
+    fn several(name: &Ident, list: &[Modality], is_wrong: bool) -> Self {
+        let span = name.span();
+        let structure = format_ident!("{}Input", name.unraw(), span = span);
+        let (mut generics, mut bounds, mut types) =
+            (TokenStream::new(), TokenStream::new(), Vec::new());
+        let mut batch = TokenStream::new();
+        let mut tape = TokenStream::new();
+        let mut steps = TokenStream::new();
+        for (index, Modality { name: modality, input, .. }) in list.iter().enumerate() {
+            let ty = format_ident!("I{index}", span = span);
+            let whose = Whose {
+                name,
+                model: quote_spanned!(span=> #modality),
+                is_wrong,
+                has_constants: false,
+            };
+            let Bounds { input, rest } = whose.bounds(input, &ty);
+            let comma = (index > 0).then(|| quote_spanned!(span=> ,));
+            generics.extend(quote_spanned!(span=> #comma #ty: #input));
+            bounds.extend(rest);
+            let field = modality.unraw().to_string();
+            let tokens =
+                quote_spanned!(span=> __::of_modality(#field, input.#modality.try_tokens())?);
+            if index == 0 {
+                batch = quote_spanned!(span=> #ty::Batch);
+                tape = quote_spanned!(span=> #ty::Tape);
+                steps.extend(quote_spanned!(span=> let tokens = #tokens.first_modality();));
+            } else {
+                bounds.extend(quote_spanned! {span=>
+                    #ty::Batch: __::BatchOf<#modality, #batch>,
+                    #tape: __::JoinTapes<#ty::Tape, E, D>,
+                });
+                tape = quote_spanned!(span=> __::Joined<#tape, #ty::Tape, E, D>);
+                steps.extend(quote_spanned! {span=>
+                    let tokens = tokens.try_with_modality(#field, #tokens)?;
+                });
+            }
+            types.push(ty);
+        }
+        let names: Vec<_> = list.iter().map(|modality| modality.name.unraw().to_string()).collect();
+        Self {
+            generics,
+            ty: quote_spanned!(span=> #structure<#(#types),*>),
+            bounds,
+            tokens: quote_spanned!(span=> { #steps tokens }),
+            batch,
+            tape,
+            is_single: false,
+            doc: format!(
+                " Takes `{structure} {{ {} }}`: for each input a tensor, or a pair of one and a `bool` mask that is true \
+                 where a position may be attended to.",
+                names.join(", ")
+            ),
+        }
+    }
+}
+
+/// What a type parameter must be.
+struct Bounds {
+    input: TokenStream,
+    rest: TokenStream,
+}
+
+/// Whose input it is.
+struct Whose<'a> {
+    name: &'a Ident,
+    /// The type that messages name.
+    model: TokenStream,
+    is_wrong: bool,
+    /// Whether its sizes have constants.
+    has_constants: bool,
+}
+
+impl Whose<'_> {
+    fn bounds(&self, input: &Input, ty: &Ident) -> Bounds {
+        let Self { name, model, is_wrong, has_constants } = self;
+        let span = name.span();
+        // A literal as it is, since it says more than the name of a constant.
+        let known = |scalar: &Scalar, constant: TokenStream| match scalar.count() {
+            _ if *is_wrong => quote_spanned!(span=> { #name::DECLARATION_ERROR }),
+            Some(count) => Literal::u64_unsuffixed(count).to_token_stream(),
+            None if *has_constants => quote_spanned!(span=> { #constant }),
+            None => {
+                let tokens = &scalar.tokens;
+                quote_spanned!(span=> { #tokens })
+            }
+        };
+        let masked = quote_spanned!(span=> #ty::Positions: __::MaskedBy<#ty::Mask, #model, E, D>);
+        let (axes, sizes) = match &input.extent {
+            Extent::Text { .. } => {
+                let input = quote_spanned!(span=> __::TextInput<#model, E, D>);
+                return Bounds { input, rest: quote_spanned!(span=> #masked,) };
+            }
+            Extent::Shape { sizes, .. } => {
+                let axes = Literal::usize_unsuffixed(sizes.len() - 1).to_token_stream();
+                if *is_wrong {
+                    (
+                        axes,
+                        quote_spanned!(span=> #ty::Channels: __::Channels<{ #name::DECLARATION_ERROR }, #model>),
+                    )
+                } else {
+                    let sizes = sizes.iter().enumerate().map(|(index, size)| {
+                        known(size, quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #index)))
+                    });
+                    (
+                        axes,
+                        quote_spanned!(span=> #ty::Sizes: __::Shape<(#(__::Const<#sizes>,)*), #model>),
+                    )
+                }
+            }
+            Extent::Axes { axes, channels } => {
+                let axes = known(&axes.value, quote_spanned!(span=> #name::INPUT_AXIS));
+                let channels = known(&channels.value, quote_spanned!(span=> #name::INPUT_CHANNELS));
+                (axes, quote_spanned!(span=> #ty::Channels: __::Channels<#channels, #model>))
+            }
+            // There are none in others.
+            Extent::Modalities { .. } => (TokenStream::new(), TokenStream::new()),
+        };
+        let axes =
+            if *is_wrong { quote_spanned!(span=> { #name::DECLARATION_ERROR }) } else { axes };
+        Bounds {
+            input: quote_spanned!(span=> __::GridInput<#model, #axes, E, D>),
+            rest: quote_spanned!(span=> #sizes, #masked,),
+        }
+    }
+}
+
+/// What an input is: sizes as numbers, as far as they are literals.
+pub fn input_doc(input: &Input, has_constants: bool) -> String {
+    let size = |size: &Scalar, name: &str| match size.count() {
+        Some(count) => count.to_string(),
+        None if has_constants => name.into(),
+        None => size.tokens.to_string(),
+    };
+    let (axes, channels) = match &input.extent {
+        Extent::Shape { sizes, .. } => {
+            let (axes, channels) = (&sizes[..sizes.len() - 1], &sizes[sizes.len() - 1]);
+            let axes =
+                axes.iter().enumerate().map(|(i, axis)| size(axis, &format!("INPUT_SHAPE[{i}]")));
+            (axes.collect::<Vec<_>>(), channels)
+        }
+        Extent::Text { vocab, max_len, .. } => {
+            let (vocab, max_len) = (size(&vocab.value, "VOCAB"), size(&max_len.value, "MAX_LEN"));
+            return format!(
+                "ids below {vocab}, a tensor `(batch, tokens)` with at most {max_len} tokens, or a pair of one and a \
+                 `bool` mask `(batch, tokens)` that is true where a token may be attended to"
+            );
+        }
+        Extent::Axes { axes, channels } => {
+            let axes = match axes.value.count() {
+                Some(axes) => (1..=axes).map(|axis| format!("axis {axis}")).collect(),
+                None => vec!["axis 1".into(), "..".into()],
+            };
+            (axes, &channels.value)
+        }
+        Extent::Modalities { .. } => return "several inputs".into(),
+    };
+    let channels = size(channels, "INPUT_CHANNELS");
+    if axes.is_empty() {
+        return format!("a tensor `(batch, {channels})`");
+    }
+    let axes = axes.join(", ");
+    format!(
+        "a tensor `(batch, {axes}, {channels})`, or a pair of one and a `bool` mask `(batch, {axes})` that is true \
+         where a position may be attended to"
+    )
+}
