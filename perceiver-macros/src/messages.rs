@@ -206,11 +206,11 @@ pub fn wrong_length(key: &str, expected: &str, count: usize) -> String {
     format!("`{key}` must be {expected}, found {count} {elements}")
 }
 
-/// `place` says where the input has these axes.
-pub fn max_freq_length(key: &str, count: usize, axes: u64, place: &str) -> String {
+/// `whose` says what has these axes.
+pub fn max_freq_length(key: &str, count: usize, axes: u64, whose: &str) -> String {
     let values = if count == 1 { "value" } else { "values" };
     let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
-    format!("`{key}` has {count} {values}, but the input has {axes}{place}")
+    format!("`{key}` has {count} {values}, but {whose} {axes}")
 }
 
 /// `key` is computed from itself, by the constants of `model` of other keys, if there are any on the `way`.

@@ -22,6 +22,7 @@ fn all_keys(keys: &'static [&'static Key]) -> Vec<&'static Key> {
         Form::Unit => Vec::new(),
         Form::Value(key) => vec![key],
         Form::Keys(keys) | Form::ValueOrKeys(keys) => all_keys(keys),
+        Form::Named(key) => all_keys(std::slice::from_ref(Box::leak(Box::new(key)))),
     });
     keys.iter().copied().chain(inner).collect()
 }

@@ -152,7 +152,7 @@ impl Input {
                 let position = if is_encoded {
                     root.require(FLAT.bands, name, report);
                     root.require(FLAT.max_freq, name, report);
-                    Position::fourier(root, &FLAT, (extent.axes(), ""), report)
+                    Position::fourier(root, &FLAT, (extent.axes(), "the input has"), report)
                 } else {
                     Position::ignored(root, &extent, report)
                 };
@@ -248,8 +248,8 @@ impl Input {
             Some((_, _, Some(fourier))) => {
                 fourier.require(GRID.bands, name, report);
                 fourier.require(GRID.max_freq, name, report);
-                let place = if stem.is_empty() { "" } else { " after its stem" };
-                Position::fourier(fourier, &GRID, (axes, place), report)
+                let whose = if stem.is_empty() { "the input has" } else { "after its stem, the input has" };
+                Position::fourier(fourier, &GRID, (axes, whose), report)
             }
             _ => Position::none(),
         };
@@ -299,13 +299,13 @@ impl Position {
     pub fn of_queries(section: &Section, axes: u64, name: &Ident, report: &mut Report) -> Self {
         section.require(GRID.bands, name, report);
         section.require(GRID.max_freq, name, report);
-        Self::fourier(section, &GRID, (Some(axes), ""), report)
+        Self::fourier(section, &GRID, (Some(axes), "the grid of the queries has"), report)
     }
 
     fn fourier(
         section: &Section,
         names: &'static Names,
-        (axes, place): (Option<u64>, &str),
+        (axes, whose): (Option<u64>, &str),
         report: &mut Report,
     ) -> Self {
         let base =
@@ -316,7 +316,7 @@ impl Position {
                 let axes = axes.filter(|axes| *axes != values.len() as u64);
                 if let Some(axes) = axes {
                     let message =
-                        messages::max_freq_length(names.max_freq.name, values.len(), axes, place);
+                        messages::max_freq_length(names.max_freq.name, values.len(), axes, whose);
                     report.error(key, message);
                 }
                 MaxFreq::PerAxis { docs: docs.clone(), values: values.clone() }
@@ -350,7 +350,7 @@ impl Position {
 
     /// None, though keys of one may be given.
     fn ignored(root: &Section, extent: &Extent, report: &mut Report) -> Self {
-        let (none, given) = (Self::none(), Self::fourier(root, &FLAT, (extent.axes(), ""), report));
+        let (none, given) = (Self::none(), Self::fourier(root, &FLAT, (extent.axes(), "the input has"), report));
         Self {
             is_encoded: false,
             bands: if root.is_given(FLAT.bands) { given.bands } else { none.bands },

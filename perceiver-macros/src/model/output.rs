@@ -97,7 +97,7 @@ impl Output {
             exclude(root, &schema::OUTPUT, FLAT_OUTPUT, report);
         }
         // What is wrong with an input has been reported.
-        let is_known = !root.is_given(&schema::INPUT) || root.choice(&schema::INPUT).is_some();
+        let is_known = root.field(&schema::INPUT).is_none_or(|field| field.read.is_some());
         let input = is_known.then_some(input);
         let classes = |value| given(&schema::NUM_CLASSES, &schema::CLASSES, value);
         let read = root.field(&schema::OUTPUT).and_then(|field| field.read.as_ref());

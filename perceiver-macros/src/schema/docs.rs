@@ -6,7 +6,7 @@ use super::{Default, Form, Key, Kind, ROOT, Variant};
 pub fn tables() -> String {
     let mut notes = Vec::new();
     let mut tables = table("key", ROOT, &mut notes);
-    nested(ROOT, &mut tables, &mut notes);
+    nested(ROOT, "", &mut tables, &mut notes);
     for (index, note) in notes.iter().enumerate() {
         tables += &format!("\n{} unless {note}\n", mark(index));
     }
@@ -38,8 +38,9 @@ fn table(head: &str, keys: &[&Key], notes: &mut Vec<&'static str>) -> String {
     table
 }
 
-/// A table for each key with values that have names, and for each of those with keys of its own.
-fn nested(keys: &[&Key], tables: &mut String, notes: &mut Vec<&'static str>) {
+/// A table for each key with values that have names, and for each of those with keys of its own. `place` is what the keys
+/// are in, for those whose name has a table already.
+fn nested(keys: &[&Key], place: &str, tables: &mut String, notes: &mut Vec<&'static str>) {
     for key in keys {
         let (Kind::Choice(variants) | Kind::List(variants) | Kind::CountOr { variants, .. }) =
             key.kind
@@ -54,22 +55,33 @@ fn nested(keys: &[&Key], tables: &mut String, notes: &mut Vec<&'static str>) {
         if rows.iter().all(|row| tables.contains(row)) {
             continue;
         }
-        *tables += &format!("\n| `{}` | what it is |\n| --- | --- |\n", key.name);
+        let head = head(format!("`{}`", key.name), place, tables);
+        *tables += &format!("\n| {head} | what it is |\n| --- | --- |\n");
         *tables += &rows.concat();
         for variant in variants {
             match variant.form {
                 Form::Keys(keys) => {
-                    let rows = table(&format!("key of `{}`", variant.name), keys, notes);
-                    if !tables.contains(&rows) {
+                    let place = format!("`{}`", key.name);
+                    let of = format!("key of `{}`", variant.name);
+                    if !tables.contains(&table(&of, keys, notes)) {
+                        let head = head(of, &place, tables);
                         *tables += "\n";
-                        *tables += &rows;
+                        *tables += &table(&head, keys, notes);
                     }
-                    nested(keys, tables, notes);
+                    nested(keys, &format!("`{}`", variant.name), tables, notes);
                 }
-                Form::Named(key) => nested(&[key], tables, notes),
+                Form::Named(key) => nested(&[key], &format!("`{}`", variant.name), tables, notes),
                 Form::Unit | Form::Value(_) | Form::ValueOrKeys(_) => {}
             }
         }
+    }
+}
+
+/// The head of a table, with its place if another has this head.
+fn head(head: String, place: &str, tables: &str) -> String {
+    match tables.contains(&format!("\n| {head} | ")) {
+        true => format!("{head} in {place}"),
+        false => head,
     }
 }
 

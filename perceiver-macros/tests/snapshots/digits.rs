@@ -86,6 +86,7 @@ const _: () = {
             bands: Digits::NUM_FREQ_BANDS,
             max_freq: __::MaxFreq::Same(Digits::MAX_FREQ),
             base: Digits::FREQ_BASE,
+            endpoint: true,
         });
         const DEPTH: __::usize = Digits::DEPTH;
         const SELF_PER_CROSS_ATTN: __::usize = Digits::SELF_PER_CROSS_ATTN;
@@ -152,7 +153,8 @@ const _: () = {
             I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            self.perceiver.try_run(input.try_tokens()?, __::Dropout::NONE).map(I::logits)
+            let tokens = input.try_tokens()?;
+            self.perceiver.try_run(tokens, __::Mode::Inference).map(I::logits)
         }
         /// Fallible version of [`forward_mut`](Self::forward_mut).
         ///
@@ -167,9 +169,8 @@ const _: () = {
             I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            self.perceiver
-                .try_run(input.try_tokens()?, <Digits as __::Spec>::DROPOUT)
-                .map(I::logits)
+            let tokens = input.try_tokens()?;
+            self.perceiver.try_run(tokens, __::Mode::Training).map(I::logits)
         }
         /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
         /// same input as [`forward`](Self::forward).
@@ -203,7 +204,8 @@ const _: () = {
             I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            self.perceiver.try_run_embed(input.try_tokens()?).map(I::latents)
+            let tokens = input.try_tokens()?;
+            self.perceiver.try_run_embed(tokens).map(I::latents)
         }
     }
     impl<E: __::Dtype, D: __::Device<E>, I: __::GridInput<Self, 2, E, D>> __::Module<I>

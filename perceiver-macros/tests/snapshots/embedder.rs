@@ -99,6 +99,7 @@ const _: () = {
             bands: Embedder::NUM_FREQ_BANDS,
             max_freq: __::MaxFreq::PerAxis(&Embedder::MAX_FREQ),
             base: Embedder::FREQ_BASE,
+            endpoint: true,
         });
         const DEPTH: __::usize = Embedder::DEPTH;
         const SELF_PER_CROSS_ATTN: __::usize = Embedder::SELF_PER_CROSS_ATTN;
@@ -189,9 +190,8 @@ const _: () = {
             >,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            self.perceiver
-                .try_run(input.try_tokens()?, __::Dropout::NONE)
-                .map(I::latents)
+            let tokens = input.try_tokens()?;
+            self.perceiver.try_run(tokens, __::Mode::Inference).map(I::latents)
         }
         /// Fallible version of [`forward_mut`](Self::forward_mut).
         ///
@@ -216,9 +216,8 @@ const _: () = {
             >,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            self.perceiver
-                .try_run(input.try_tokens()?, <Embedder as __::Spec>::DROPOUT)
-                .map(I::latents)
+            let tokens = input.try_tokens()?;
+            self.perceiver.try_run(tokens, __::Mode::Training).map(I::latents)
         }
         /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
         /// same input as [`forward`](Self::forward).
@@ -266,7 +265,8 @@ const _: () = {
             >,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            self.perceiver.try_run_embed(input.try_tokens()?).map(I::latents)
+            let tokens = input.try_tokens()?;
+            self.perceiver.try_run_embed(tokens).map(I::latents)
         }
     }
     impl<E: __::Dtype, D: __::Device<E>, I: __::GridInput<Self, 2, E, D>> __::Module<I>

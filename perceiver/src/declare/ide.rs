@@ -73,6 +73,12 @@ pub struct Keys {
     pub attn_residual: (),
     /// The rank of the linear map that computes these weights.
     pub attn_residual_rank: (),
+    /// The number of learned numbers that are appended to each token of the widest of several inputs; the others have more, so that all are equally wide.
+    pub input_padding: (),
+    /// The number of learned numbers that are appended to each query of the widest of several outputs; the others have more.
+    pub output_padding: (),
+    /// The dimension to which the rows of several outputs are projected in common, before each output's own `project`.
+    pub output_dim: (),
 }
 
 impl Keys {
@@ -112,6 +118,9 @@ impl Keys {
         final_norm: (),
         attn_residual: (),
         attn_residual_rank: (),
+        input_padding: (),
+        output_padding: (),
+        output_dim: (),
     };
 }
 
@@ -150,6 +159,8 @@ pub struct Fourier {
     pub max_freq: (),
     /// The base of logarithmically spaced frequency bands, as in the TensorFlow package.
     pub base: (),
+    /// Whether the last of `n` positions along an axis is 1, as in `linspace(-1, 1, n)`; otherwise position `i` is `-1 + 2·i/n`.
+    pub endpoint: (),
 }
 
 impl Fourier {
@@ -158,6 +169,7 @@ impl Fourier {
         bands: (),
         max_freq: (),
         base: (),
+        endpoint: (),
     };
 }
 
@@ -195,6 +207,23 @@ impl Text {
         vocab: (),
         max_len: (),
         dim: (),
+    };
+}
+
+/// The keys of `OneHot`: a tensor `(batch, classes)`, which is a single token: a class as a one-hot vector, or any other numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct OneHot {
+    /// The number of classes.
+    pub classes: (),
+    /// The rate at which the token is replaced by a learned one: at `1.0` always, otherwise in training alone.
+    pub mask: (),
+}
+
+impl OneHot {
+    /// No key.
+    pub const NONE: Self = Self {
+        classes: (),
+        mask: (),
     };
 }
 
