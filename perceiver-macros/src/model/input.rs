@@ -248,7 +248,8 @@ impl Input {
             Some((_, _, Some(fourier))) => {
                 fourier.require(GRID.bands, name, report);
                 fourier.require(GRID.max_freq, name, report);
-                let whose = if stem.is_empty() { "the input has" } else { "after its stem, the input has" };
+                let whose =
+                    if stem.is_empty() { "the input has" } else { "after its stem, the input has" };
                 Position::fourier(fourier, &GRID, (axes, whose), report)
             }
             _ => Position::none(),
@@ -350,7 +351,8 @@ impl Position {
 
     /// None, though keys of one may be given.
     fn ignored(root: &Section, extent: &Extent, report: &mut Report) -> Self {
-        let (none, given) = (Self::none(), Self::fourier(root, &FLAT, (extent.axes(), "the input has"), report));
+        let (none, given) =
+            (Self::none(), Self::fourier(root, &FLAT, (extent.axes(), "the input has"), report));
         Self {
             is_encoded: false,
             bands: if root.is_given(FLAT.bands) { given.bands } else { none.bands },
