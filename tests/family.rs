@@ -249,6 +249,68 @@ case!(
 );
 
 case!(
+    hf_conv, 9_447,
+    {
+        family: Transformers,
+        input: Grid {
+            shape: [13, 11, 3], stem: [ConvPool(8)], position: Fourier { bands: 4, max_freq: [7.0, 6.0] },
+        },
+        num_latents: 6, latent_dim: 16, cross_heads: 1, latent_heads: 2, depth: 1, self_per_cross_attn: 2,
+        attn_dropout: 0.0, output: ClassQuery(5),
+    },
+    IO.tensor::<_, E>("x", (2, Const::<13>, Const::<11>, Const::<3>)),
+    |x| x,
+    x.leaky_trace(),
+    d_x: x
+);
+
+/// In training a batch norm has the statistics of the batch, and keeps some of them.
+#[test]
+fn a_batch_norm_is_trained() {
+    use perceiver::input::StemView;
+    perceiver! {
+        struct Model {
+            family: Transformers,
+            input: Grid {
+                shape: [13, 11, 3], stem: [ConvPool(8)], position: Fourier { bands: 4, max_freq: [7.0, 6.0] },
+            },
+            num_latents: 6, latent_dim: 16, cross_heads: 1, latent_heads: 2, depth: 1, self_per_cross_attn: 2,
+            attn_dropout: 0.0, output: ClassQuery(5),
+        }
+    }
+    const IO: File = File(include_bytes!("family/hf_conv.io.safetensors"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), include_bytes!("family/hf_conv.safetensors")).unwrap();
+    let mut model = Model::<f32, Cpu>::build(&Cpu::default());
+    model.load_checkpoint(file.path()).unwrap();
+    let x: Tensor<Rank4<2, 13, 11, 3>, f32, _> = IO.tensor("x", Default::default());
+    let gradients = model.alloc_grads();
+    let out = model.forward_mut(x.clone().traced(gradients));
+    assert_close(&IO, "out_training", &out.retaped::<NoneTape>(), 1e-4);
+    let gradients = out.square().mean().backward();
+    Sgd::new(&model, SgdConfig::default()).update(&mut model, &gradients).unwrap();
+    {
+        let view = model.input.view();
+        let [StemView::ConvPool(stem)] = &view.stem[..] else {
+            panic!("{view:?}");
+        };
+        let kept =
+            |vector: &Tensor<(perceiver::spec::Width,), f32, Cpu>| -> Tensor<(usize,), f32, _> {
+                vector.clone().realize()
+            };
+        assert_close(&IO, "running_mean", &kept(stem.norm.running_mean), 1e-5);
+        assert_close(&IO, "running_var", &kept(stem.norm.running_var), 1e-5);
+    }
+    assert_eq!(model.num_trainable_params(), Model::PARAMETERS);
+    assert_eq!(model.summary().parameters(), Model::PARAMETERS);
+
+    // A pass that is no training changes nothing.
+    let before = model.forward(x.clone()).as_vec();
+    _ = model.forward_mut(x.clone());
+    assert_eq!(model.forward(x).as_vec(), before);
+}
+
+case!(
     resampler, 4_056,
     {
         input: Tokens(12), queries_contribute_kv: true, depth: 2, self_per_cross_attn: 0, num_latents: 4, latent_dim: 12,
@@ -441,6 +503,7 @@ fn presets_are_the_published_models() {
         VisionFourier: "vision-perceiver-fourier", 48_440_627;
         VisionLearned: "vision-perceiver-learned", 62_255_848;
         Language: "language-perceiver", 201_108_230;
+        VisionConv: "vision-perceiver-conv", 48_646_522;
         Flow: "optical-flow-perceiver", 41_057_134;
         Video: "multimodal-perceiver", 19_858_855;
     }

@@ -159,6 +159,21 @@ pub fn patch_not_literal(axis: usize) -> String {
     )
 }
 
+pub fn needs_image(axes: u64) -> String {
+    let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
+    format!("`ConvPool` needs an input with 2 axes, but the input has {axes} here")
+}
+
+pub fn size_not_literal(axis: usize) -> String {
+    format!(
+        "axis {axis} of `shape` must be a literal, because `ConvPool` determines what becomes of it"
+    )
+}
+
+pub fn too_small(axis: usize, size: u64) -> String {
+    format!("axis {axis} of the input must be at least 5 for `ConvPool`, found `{size}`")
+}
+
 pub fn patch_size(axis: usize, patch: u64, size: u64) -> String {
     format!(
         "axis {axis} of `Patches` must divide axis {axis} of the input ({size}), found `{patch}`"

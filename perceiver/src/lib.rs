@@ -107,8 +107,7 @@ pub mod __private {
     };
     pub use crate::position::{Fourier, MaxFreq, Position};
     pub use crate::spec::{
-        Activation, AttentionBias, BlockShape, Dropout, Family, Heads, Mlp, Mode, Share, Softmax,
-        Spec,
+        Activation, AttentionBias, BlockShape, Dropout, Family, Heads, Mlp, Share, Softmax, Spec,
     };
     pub use crate::{Device, ForwardError};
 }

@@ -156,3 +156,22 @@ perceiver! {
         output_dim: 512,
     }
 }
+
+perceiver! {
+    /// `deepmind/vision-perceiver-conv`: the task of [`VisionFourier`] after a convolution and pooling; 48,646,522
+    /// parameters. Takes the same pixels.
+    pub struct VisionConv {
+        family: Transformers,
+        input: Grid {
+            shape: [224, 224, 3],
+            stem: [ConvPool(64)],
+            position: Fourier { bands: 64, max_freq: [56.0, 56.0] },
+        },
+        num_latents: 512,
+        latent_dim: 1024,
+        cross_heads: 1,
+        depth: 8,
+        self_per_cross_attn: 6,
+        output: ClassQuery(1000),
+    }
+}

@@ -40,8 +40,10 @@ impl Summary {
     /// Summarises any dfdx module, under the given name.
     pub fn of<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(name: &str, model: &M) -> Self {
         let mut tensors = Vec::new();
-        each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
-            tensors.push((name, shape));
+        each_tensor(model, |name, shape, is_trained, _: &dyn Fn() -> Vec<E>| {
+            if is_trained {
+                tensors.push((name, shape));
+            }
         });
         Self::of_tensors(name, tensors)
     }

@@ -140,6 +140,7 @@ type Unnamed<'a> = Vec<(&'static str, Kind, &'a Scalar)>;
 fn of_input<'a>(input: &'a Input, all: &mut Unnamed<'a>) {
     all.extend(input.stem.iter().filter_map(|step| match step {
         Stem::Linear(width) => Some(("the width of `Linear`", schema::WIDTH, width)),
+        Stem::ConvPool(width) => Some(("the width of `ConvPool`", schema::WIDTH, width)),
         Stem::Patches(_) => None,
     }));
     if let Some(Learned { channels, project }) = &input.position.learned {

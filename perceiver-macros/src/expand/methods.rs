@@ -14,14 +14,15 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     let latents = Returns::latents(name, &takes);
     let (embedded, of_embed) = (&latents.ty, &latents.convert);
     let Takes { generics: inputs, ty: input, bounds, tokens, .. } = &takes;
-    let Returns { ty: output, doc, queries, run, arguments, convert } = &returns;
+    let Returns { ty: output, doc, queries, len, convert } = &returns;
     // The pattern of what `forward` takes is its value as well.
-    let (generics, ty, argument, before) = match queries {
+    let (generics, ty, argument, before, given) = match queries {
         None => (
             inputs.clone(),
             input.clone(),
             quote_spanned!(span=> input),
             quote_spanned!(span=> let tokens = #tokens;),
+            quote_spanned!(span=> __::Option::None),
         ),
         Some(given) => {
             let bound = &given.bound;
@@ -30,6 +31,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 quote_spanned!(span=> (#input, Q)),
                 quote_spanned!(span=> (input, queries)),
                 quote_spanned!(span=> let (tokens, queries) = queries.try_merge(#tokens)?;),
+                quote_spanned!(span=> __::Option::Some(queries)),
             )
         }
     };
@@ -72,7 +74,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 #bounds
             {
                 #before
-                self.perceiver.#run(tokens, #arguments __::Mode::Inference)#convert
+                self.perceiver.try_run::<_, #len, _>(tokens, #given)#convert
             }
 
             /// Fallible version of [`forward_mut`](Self::forward_mut).
@@ -85,7 +87,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 #bounds
             {
                 #before
-                self.perceiver.#run(tokens, #arguments __::Mode::Training)#convert
+                self.perceiver.try_run_mut::<_, #len, _>(tokens, #given)#convert
             }
 
             /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the

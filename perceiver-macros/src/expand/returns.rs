@@ -14,11 +14,9 @@ pub struct Returns {
     pub doc: String,
     /// Queries that are given with the input.
     pub queries: Option<Given>,
-    /// The method of the library that computes it.
-    pub run: TokenStream,
-    /// The arguments of that method after the tokens.
-    pub arguments: TokenStream,
-    /// Converts the result of that method.
+    /// The number of queries, as a type, where they come with the input.
+    pub len: TokenStream,
+    /// Converts the result of the library's method.
     pub convert: TokenStream,
 }
 
@@ -59,8 +57,7 @@ impl Returns {
             ty,
             doc: format!(" Returns {what}, without dropout."),
             queries: None,
-            run: quote_spanned!(span=> try_run),
-            arguments: TokenStream::new(),
+            len: quote_spanned!(span=> __::usize),
             convert,
         }
     }
@@ -107,17 +104,14 @@ impl Returns {
                 let sizes = model.input.sizes.iter().flatten().map(|(axis, size)| {
                     number(size, quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #axis)))
                 });
-                let arguments = quote_spanned!(span=> __::Option::None,);
-                let run = quote_spanned!(span=> try_run_queries::<_, __::usize, _>);
-                Self { run, arguments, ..Self::grid(name, takes, sizes, "token") }
+                Self::grid(name, takes, sizes, "token")
             }
             QuerySource::Input => Self {
                 ty: quote_spanned!(span=> I::Rows<#dim>),
                 doc:
                     " Returns a row for each token, `(batch, tokens, OUTPUT_DIM)`, without dropout."
                         .into(),
-                run: quote_spanned!(span=> try_run_queries::<_, I::Tokens, _>),
-                arguments: quote_spanned!(span=> __::Option::None,),
+                len: quote_spanned!(span=> I::Tokens),
                 convert: quote_spanned!(span=> .map(I::rows)),
                 queries: None,
             },
@@ -131,8 +125,7 @@ impl Returns {
                         bound: quote_spanned!(span=> __::GivenQueries<Self, #batch, #tape, #width, E, D>),
                         doc: format!(" Beside this input it takes queries, `(batch, queries, {shown})`."),
                     }),
-                    run: quote_spanned!(span=> try_run_queries::<_, Q::Len, _>),
-                    arguments: quote_spanned!(span=> __::Option::Some(queries),),
+                    len: quote_spanned!(span=> Q::Len),
                     convert: quote_spanned!(span=> .map(Q::outputs)),
                 }
             }
@@ -166,8 +159,7 @@ impl Returns {
                 " Returns a row for each {each}, `(batch, axis 1, .., OUTPUT_DIM)`, without dropout."
             ),
             queries: None,
-            run: quote_spanned!(span=> try_run),
-            arguments: TokenStream::new(),
+            len: quote_spanned!(span=> __::usize),
             convert,
         }
     }
@@ -212,8 +204,7 @@ impl Returns {
                 names.join(", ")
             ),
             queries: None,
-            run: quote_spanned!(span=> try_run),
-            arguments: TokenStream::new(),
+            len: quote_spanned!(span=> __::usize),
             convert: quote_spanned! {span=>
                 .and_then(|outputs| {
                     let mut outputs = outputs.into_iter();

@@ -227,6 +227,7 @@ fn fourier(name: &Ident, position: &Position, named: Named) -> TokenStream {
 fn stem(span: Span, stem: &[Stem]) -> TokenStream {
     let steps = stem.iter().map(|step| match step {
         Stem::Linear(Scalar { tokens, .. }) => quote_spanned!(span=> __::Stem::Linear(#tokens)),
+        Stem::ConvPool(Scalar { tokens, .. }) => quote_spanned!(span=> __::Stem::ConvPool(#tokens)),
         Stem::Patches(sizes) => {
             let sizes = sizes.iter().map(|size| &size.tokens);
             quote_spanned!(span=> __::Stem::Patches(&[#(#sizes),*]))

@@ -23,6 +23,7 @@ pub struct Input {
 pub enum Stem {
     Patches(Vec<Scalar>),
     Linear(Scalar),
+    ConvPool(Scalar),
 }
 
 pub enum Extent {

@@ -35,6 +35,16 @@ impl Read {
                     sizes = Some(after);
                     stem.push(Stem::Patches(values.clone()));
                 }
+                value::Read::Values(variant, values) if variant.name == "ConvPool" => {
+                    let axes =
+                        sizes.as_ref().map_or(extent.axes(), |sizes| Some(sizes.len() as u64));
+                    if let Some(after) = convolved(grid, axes, sizes.as_deref(), report) {
+                        sizes = after;
+                        stem.extend(values.first().cloned().map(Stem::ConvPool));
+                    } else {
+                        return Self { stem: Vec::new(), sizes: extent.sizes(), axes: None };
+                    }
+                }
                 value::Read::Values(_, values) => {
                     stem.extend(values.first().cloned().map(Stem::Linear));
                 }
@@ -44,6 +54,42 @@ impl Read {
         let axes = sizes.as_ref().map_or(extent.axes(), |sizes| Some(sizes.len() as u64));
         Self { stem, sizes, axes }
     }
+}
+
+/// The sizes of the axes after a convolution, if they are fixed; `None` if something is wrong, which is reported.
+fn convolved(
+    grid: &Section,
+    axes: Option<u64>,
+    sizes: Option<&[(usize, Scalar)]>,
+    report: &mut Report,
+) -> Option<Option<Vec<(usize, Scalar)>>> {
+    let mut wrong = |message| {
+        if let Some(field) = grid.field(&schema::STEM) {
+            report.error(&field.key, message);
+        }
+        None
+    };
+    match axes {
+        Some(2) => {}
+        Some(axes) => return wrong(messages::needs_image(axes)),
+        None => return wrong(messages::needs_shape("ConvPool")),
+    }
+    let Some(sizes) = sizes else {
+        return Some(None);
+    };
+    let mut after = Vec::new();
+    for (axis, (number, size)) in sizes.iter().enumerate() {
+        let Some(count) = size.count() else {
+            return wrong(messages::size_not_literal(axis + 1));
+        };
+        // A window of 7 with stride 2 and padding 3, then one of 3 with stride 2.
+        let halved = (count.saturating_sub(1)) / 2 + 1;
+        let Some(rest) = halved.checked_sub(3) else {
+            return wrong(messages::too_small(axis + 1, count));
+        };
+        after.push((*number, Scalar::literal(&(rest / 2 + 1).to_string())));
+    }
+    Some(Some(after))
 }
 
 /// The sizes of the axes after patches; `None` if something is wrong, which is reported.

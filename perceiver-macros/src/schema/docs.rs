@@ -55,7 +55,7 @@ fn nested(keys: &[&Key], place: &str, tables: &mut String, notes: &mut Vec<&'sta
         if rows.iter().all(|row| tables.contains(row)) {
             continue;
         }
-        let head = head(format!("`{}`", key.name), place, tables);
+        let head = distinct(format!("`{}`", key.name), place, tables);
         *tables += &format!("\n| {head} | what it is |\n| --- | --- |\n");
         *tables += &rows.concat();
         for variant in variants {
@@ -64,7 +64,7 @@ fn nested(keys: &[&Key], place: &str, tables: &mut String, notes: &mut Vec<&'sta
                     let place = format!("`{}`", key.name);
                     let of = format!("key of `{}`", variant.name);
                     if !tables.contains(&table(&of, keys, notes)) {
-                        let head = head(of, &place, tables);
+                        let head = distinct(of, &place, tables);
                         *tables += "\n";
                         *tables += &table(&head, keys, notes);
                     }
@@ -78,8 +78,9 @@ fn nested(keys: &[&Key], place: &str, tables: &mut String, notes: &mut Vec<&'sta
 }
 
 /// The head of a table, with its place if another has this head.
-fn head(head: String, place: &str, tables: &str) -> String {
-    match tables.contains(&format!("\n| {head} | ")) {
+fn distinct(head: String, place: &str, tables: &str) -> String {
+    let is_taken = ["what it is |\n|", "default |"];
+    match is_taken.iter().any(|rest| tables.contains(&format!("\n| {head} | {rest}"))) {
         true => format!("{head} in {place}"),
         false => head,
     }

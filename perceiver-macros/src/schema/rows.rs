@@ -223,6 +223,11 @@ pub static STEMS: &[Variant] = &[
         form: Form::Value(&STEM_WIDTH),
         doc: "a linear layer to so many channels",
     },
+    Variant {
+        name: "ConvPool",
+        form: Form::Value(&STEM_WIDTH),
+        doc: "a convolution of an image to so many channels, batch normalisation, relu and pooling: 224 × 224 pixels become 55 × 55",
+    },
 ];
 
 pub static OUTPUTS: &[Variant] = &[
@@ -326,7 +331,7 @@ mod nested {
     pub static STEM: Key = key("stem", Kind::List(STEMS), Absent("nothing"), "steps, in order, that make tokens of the numbers before their positions are encoded")
         .also(&["patch", "patches", "patch_size", "prep_type", "conv"]);
     pub static PATCH: Key = key("[size, ..]", Kind::Sizes, Required, "size of a patch along each axis");
-    pub static STEM_WIDTH: Key = key("width", WIDTH, Required, "number of channels after the linear layer");
+    pub static STEM_WIDTH: Key = key("width", WIDTH, Required, "number of channels after the step");
     pub static POSITION_CHANNELS: Key = key("channels", WIDTH, Required, "width of a learned row")
         .also(&["dim", "width", "num_channels", "trainable"]);
     pub static POSITION_PROJECT: Key = key("project", WIDTH, Absent("rows are appended as they are"), "width to which a linear layer projects the rows before they are appended")

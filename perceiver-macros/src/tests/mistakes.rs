@@ -41,6 +41,7 @@ const RIGHT_NESTED: &[&str] = &[
     "input: Tokens(8), output: Queries { queries: Input, feed_forward: None, project: None }",
     "input: Text { vocab: 9, max_len: 8, dim: 7 }, output: Queries { queries: Learned([8, 7]), project: Embedding }",
     "input: Modalities { a: Tokens(8), r#type: Text { vocab: 9, max_len: 8, dim: 7 }, b: OneHot { classes: N, mask: 0.5 } }, input_padding: N",
+    "input: Grid { axes: 2, channels: 3, stem: [ConvPool(8)], position: Fourier { bands: 6, max_freq: [8.0, 8.0] } }",
     "input: Tokens(8), output: Queries { queries: Grid { shape: [8, 8], position: Fourier { bands: 6, max_freq: 8.0, endpoint: false } } }",
     "input: Tokens(8), output: Modalities { a: Queries { queries: Learned([1, 8]) }, b: Queries { queries: Learned([N, 8]), project: 2 } }, output_dim: 9",
 ];
@@ -237,6 +238,9 @@ const NESTED: &[&str] = &[
     "depth: 6, output: Queries { queries: Given(8), project: 0 }",
     "depth: 6, output: Queries { queries: Given(8), project: \"10\" }",
     "depth: 6, output: Queries { queries: Given(8), query_residual: 1 }",
+    "depth: 6, input: Grid { shape: [4, 8, 3], stem: [ConvPool(8)] }",
+    "depth: 6, input: Grid { shape: [8, 3], stem: [Linear(4), ConvPool(8)] }",
+    "depth: 6, input: Grid { axes: 2, channels: 3, stem: [ConvPool(0)] }",
     "depth: 6, input: Modalities",
     "depth: 6, input: Modalities {}",
     "depth: 6, input: Modalities(Tokens(8))",

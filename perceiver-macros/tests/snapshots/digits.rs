@@ -154,7 +154,9 @@ const _: () = {
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             let tokens = input.try_tokens()?;
-            self.perceiver.try_run(tokens, __::Mode::Inference).map(I::logits)
+            self.perceiver
+                .try_run::<_, __::usize, _>(tokens, __::Option::None)
+                .map(I::logits)
         }
         /// Fallible version of [`forward_mut`](Self::forward_mut).
         ///
@@ -170,7 +172,9 @@ const _: () = {
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
             let tokens = input.try_tokens()?;
-            self.perceiver.try_run(tokens, __::Mode::Training).map(I::logits)
+            self.perceiver
+                .try_run_mut::<_, __::usize, _>(tokens, __::Option::None)
+                .map(I::logits)
         }
         /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
         /// same input as [`forward`](Self::forward).

@@ -7,6 +7,9 @@ use crate::model::OutputNames;
 use crate::position::{Fourier, Position};
 use crate::spec::{Family, Numbers};
 
+/// The width and height of the kernel of a convolution that is one here, too.
+const KERNEL: usize = 7;
+
 /// The arrangement of a model's tensors in its family's files.
 #[derive(Clone, Debug)]
 pub(crate) struct Format {
@@ -18,8 +21,8 @@ pub(crate) struct Format {
     token: Vec<usize>,
     /// Whether the queries of the output are tokens.
     has_token_queries: bool,
-    /// The matrix that is the kernel of a convolution over one pixel in files.
-    convolution: Option<&'static str>,
+    /// Whether linear layers of a stem are convolutions over one pixel in files.
+    has_convolutions: bool,
 }
 
 impl Format {
@@ -49,10 +52,7 @@ impl Format {
             ],
             token,
             has_token_queries: output == OutputNames::Tokens,
-            convolution: match family {
-                Family::PerceiverPytorch => None,
-                Family::Transformers => Some("input.stem.0.weight"),
-            },
+            has_convolutions: family == Family::Transformers,
         }
     }
 
@@ -87,45 +87,60 @@ impl Format {
         if let Some(first) = shape.first_mut() {
             *first = rows;
         }
-        if self.convolution == Some(ours) {
-            shape.extend([1, 1]);
+        match (self.convolution(ours), shape.as_slice()) {
+            (Some(size), &[outputs, inputs]) => vec![outputs, inputs / (size * size), size, size],
+            _ => shape,
         }
-        shape
     }
 
-    /// Arranges numbers as in files.
-    pub fn file_order<E: Copy>(&self, ours: &str, numbers: &mut [E]) {
-        self.arrange(ours, numbers, |(here, there)| (there, here));
+    /// The size of the kernel in files of one of this library's matrices, if it is one.
+    fn convolution(&self, ours: &str) -> Option<usize> {
+        let is_stem = ours.starts_with("input.");
+        if is_stem && ours.ends_with("stem.0.conv.weight") {
+            return Some(KERNEL);
+        }
+        (is_stem && self.has_convolutions && ours.ends_with("stem.0.weight")).then_some(1)
+    }
+
+    /// The tensor beside one of this library's that files have, too, but this library does not use: one `i64` that counts the
+    /// batches that a batch norm has seen.
+    pub fn counter(&self, ours: &str) -> Option<String> {
+        let norm = ours.strip_suffix(".running_var")?;
+        self.names(&format!("{norm}.num_batches_tracked")).pop()?.pop()
+    }
+
+    /// Arranges numbers, in rows of so many `columns`, as in files.
+    pub fn file_order<E: Copy>(&self, ours: &str, columns: usize, numbers: &mut [E]) {
+        self.arrange(ours, columns, numbers, |(here, there)| (there, here));
     }
 
     /// Arranges numbers of files as here.
-    pub fn library_order<E: Copy>(&self, ours: &str, numbers: &mut [E]) {
-        self.arrange(ours, numbers, |places| places);
+    pub fn library_order<E: Copy>(&self, ours: &str, columns: usize, numbers: &mut [E]) {
+        self.arrange(ours, columns, numbers, |places| places);
     }
 
-    /// Moves the numbers of each token, where `order` makes the place to write and that to read of a place here and in
-    /// files.
+    /// Moves numbers, where `order` makes the place to write and that to read of a place here and in files.
     fn arrange<E: Copy>(
         &self,
         ours: &str,
+        columns: usize,
         numbers: &mut [E],
         order: impl Fn((usize, usize)) -> (usize, usize),
     ) {
-        let width = match self.along_token(ours) {
-            Some(Along::Columns) => 1,
-            Some(Along::Rows) => numbers.len() / self.token.len().max(1),
-            None => return,
-        };
-        if self.token.is_empty() || width == 0 {
+        if let Some(size) = self.convolution(ours).filter(|size| *size > 1) {
+            // Here a kernel has all channels of one pixel after another, in files all pixels of one channel.
+            let (pixels, channels) = (size * size, columns / (size * size));
+            let there = |here| here % channels * pixels + here / channels;
+            let places: Vec<_> = (0..columns).map(there).collect();
+            arrange(numbers, &places, 1, order);
             return;
         }
-        for numbers in numbers.chunks_exact_mut(self.token.len() * width) {
-            let before = numbers.to_vec();
-            for places in self.token.iter().copied().enumerate() {
-                let (to, from) = order(places);
-                let from = &before[from * width..][..width];
-                numbers[to * width..][..width].copy_from_slice(from);
+        match self.along_token(ours) {
+            Some(Along::Columns) => arrange(numbers, &self.token, 1, order),
+            Some(Along::Rows) => {
+                arrange(numbers, &self.token, numbers.len() / self.token.len().max(1), order);
             }
+            None => {}
         }
     }
 
@@ -142,6 +157,25 @@ impl Format {
             true if columns.iter().any(|name| ours.ends_with(name)) => Some(Along::Columns),
             true if rows.iter().any(|name| ours.ends_with(name)) => Some(Along::Rows),
             _ => None,
+        }
+    }
+}
+
+/// Moves every `width` numbers of each row from or to their `places` in files.
+fn arrange<E: Copy>(
+    numbers: &mut [E],
+    places: &[usize],
+    width: usize,
+    order: impl Fn((usize, usize)) -> (usize, usize),
+) {
+    if places.is_empty() || width == 0 {
+        return;
+    }
+    for numbers in numbers.chunks_exact_mut(places.len() * width) {
+        let before = numbers.to_vec();
+        for places in places.iter().copied().enumerate() {
+            let (to, from) = order(places);
+            numbers[to * width..][..width].copy_from_slice(&before[from * width..][..width]);
         }
     }
 }

@@ -52,10 +52,10 @@ impl Depth {
     }
 }
 
-/// Calls `visit` with the name and shape of each tensor of a module, and a function that copies its data.
+/// Calls `visit` with the name and shape of each tensor of a module, whether it is trained, and a function that copies its data.
 pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
     model: &M,
-    visit: impl FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>),
+    visit: impl FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec<E>),
 ) {
     let visited =
         M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Each(visit) });
@@ -66,7 +66,7 @@ pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
 
 struct Each<F>(F);
 
-impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>)> TensorVisitor<E, D>
+impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec<E>)> TensorVisitor<E, D>
     for Each<F>
 {
     type Viewer = (ViewTensorRef, ViewTensorName);
@@ -76,10 +76,11 @@ impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, &dyn Fn() -> Vec<E>)> 
 
     fn visit<S: Shape>(
         &mut self,
-        _: TensorOptions<S, E, D>,
+        options: TensorOptions<S, E, D>,
         (tensor, name): (&Tensor<S, E, D>, String),
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
-        self.0(name, tensor.shape().concrete().into(), &|| tensor.as_vec());
+        let shape = tensor.shape().concrete().into();
+        self.0(name, shape, options.do_gradient_update, &|| tensor.as_vec());
         Ok(None)
     }
 }

@@ -8,7 +8,7 @@ use ::safetensors::tensor::{Dtype, TensorView};
 use dfdx::nn::tensor_collection::{
     RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorName,
 };
-use dfdx::prelude::{Device, Shape, Tensor};
+use dfdx::prelude::{Device, HasShape, Shape, Tensor};
 
 use super::files::Files;
 use super::{CheckpointDtype, CheckpointError, Format, Problem, each_tensor, layout};
@@ -20,7 +20,7 @@ pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     path: &Path,
 ) -> Result<(), CheckpointError> {
     let mut expected = Vec::new();
-    each_tensor(model, |name, shape, _: &dyn Fn() -> Vec<E>| {
+    each_tensor(model, |name, shape, _, _: &dyn Fn() -> Vec<E>| {
         expected.push((name, shape));
     });
     let files = Files::read(path)?;
@@ -70,6 +70,9 @@ fn matched<'file>(
         });
         let views = views.collect();
         tensors.insert(name, views);
+    }
+    for counter in tensors.keys().filter_map(|name| format.counter(name)) {
+        found.remove(&counter);
     }
     for (tensor, view) in found {
         problems.push(Problem::Unexpected {
@@ -135,7 +138,9 @@ impl<E: CheckpointDtype, D: Device<E>> TensorVisitor<E, D> for Fill<'_> {
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
         if let Some(views) = self.0.get(&name) {
             let mut numbers: Vec<E> = views.iter().flat_map(|view| E::read(view.data())).collect();
-            self.1.library_order(&name, &mut numbers);
+            let shape: Vec<usize> = tensor.shape().concrete().into();
+            let columns = shape.last().copied().unwrap_or_default();
+            self.1.library_order(&name, columns, &mut numbers);
             tensor.copy_from(&numbers);
         }
         Ok(None)

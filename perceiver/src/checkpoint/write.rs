@@ -18,9 +18,9 @@ pub(crate) fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     path: &Path,
 ) -> Result<(), CheckpointError> {
     let mut tensors = Vec::new();
-    each_tensor(model, |name, shape, data: &dyn Fn() -> Vec<E>| {
+    each_tensor(model, |name, shape, _, data: &dyn Fn() -> Vec<E>| {
         let (mut numbers, mut bytes) = (data(), Vec::new());
-        format.file_order(&name, &mut numbers);
+        format.file_order(&name, shape.last().copied().unwrap_or_default(), &mut numbers);
         E::write(&numbers, &mut bytes);
         tensors.push((name, shape, bytes));
     });
@@ -51,6 +51,10 @@ fn write_tensors(
                 views.push((name, TensorView::new(dtype, shape, part).map_err(failed)?));
             }
         }
+    }
+    let zero = 0_i64.to_le_bytes();
+    for counter in tensors.iter().filter_map(|(name, ..)| format.counter(name)) {
+        views.push((counter, TensorView::new(Dtype::I64, Vec::new(), &zero).map_err(failed)?));
     }
     // Tools that read safetensors expect this for tensors in PyTorch's layout.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);

@@ -8,7 +8,9 @@ use super::{
     Accepts, Input, InputKind, InputMask, Prepared, Sizes, Source, Stem, Tokens, Unmasked, stem,
 };
 use crate::model::Output;
-use crate::nn::{Context, LinearView, ParameterSource, Parameters, Part, linear};
+use crate::nn::{
+    Context, ConvPoolView, LinearView, ParameterSource, Parameters, Part, conv_pool, linear,
+};
 use crate::ops::{self, Attend, Matrix, Positioned, Record, Vector};
 use crate::position::Position;
 use crate::spec::{Mode, Spec};
@@ -61,9 +63,12 @@ impl GridSpec {
         while i < self.stem.len() {
             let (before, after) = self.stem.split_at(i + 1);
             _ = after;
-            if let Stem::Linear(outputs) = self.stem[i] {
-                sum = sum.saturating_add(linear::parameters(width, outputs, true));
-            }
+            let step = match self.stem[i] {
+                Stem::Linear(outputs) => linear::parameters(width, outputs, true),
+                Stem::ConvPool(outputs) => conv_pool::parameters(width, outputs),
+                Stem::Patches(_) => 0,
+            };
+            sum = sum.saturating_add(step);
             width = stem::channels(before, self.channels);
             i += 1;
         }
@@ -99,12 +104,21 @@ pub struct GridPart<S>(PhantomData<S>);
 /// The parameters of a [`Grid`].
 #[derive(Clone, Debug)]
 pub struct GridView<M, V> {
-    /// The linear layers of the stem.
-    pub stem: Vec<LinearView<M, V>>,
+    /// The steps of the stem that have parameters.
+    pub stem: Vec<StemView<M, V>>,
     /// A row for each position, `(positions, channels)`, if they are learned.
     pub positions: Option<M>,
     /// Projects these rows, if they are.
     pub project: Option<LinearView<M, V>>,
+}
+
+/// The parameters of a step of a stem.
+#[derive(Clone, Debug)]
+pub enum StemView<M, V> {
+    /// Of a linear layer.
+    Linear(LinearView<M, V>),
+    /// Of a convolution.
+    ConvPool(ConvPoolView<M, V>),
 }
 
 impl<S: Spec> Part for GridPart<S> {
@@ -124,13 +138,16 @@ impl<M, V> GridView<M, V> {
         grid: &GridSpec,
     ) -> Self {
         let stem = grid.stem.iter().enumerate().filter_map(|(i, step)| {
-            let Stem::Linear(outputs) = *step else {
-                return None;
-            };
             let inputs = stem::channels(&grid.stem[..i], grid.channels);
-            Some(source.within(format_args!("stem.{i}"), |source| {
-                LinearView::read(source, inputs, outputs, true)
-            }))
+            source.within(format_args!("stem.{i}"), |source| match *step {
+                Stem::Patches(_) => None,
+                Stem::Linear(outputs) => {
+                    Some(StemView::Linear(LinearView::read(source, inputs, outputs, true)))
+                }
+                Stem::ConvPool(outputs) => {
+                    Some(StemView::ConvPool(ConvPoolView::read(source, inputs, outputs)))
+                }
+            })
         });
         let stem = stem.collect();
         let (positions, project) = match grid.position {
@@ -161,13 +178,13 @@ impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         attend: Attend,
-        _: Mode,
+        mode: Mode,
     ) -> Result<Prepared<E, D>, D::Err> {
         let Source::Grid(grid) = source else {
             return Err(D::Err::wrong_size());
         };
         let spec = GridSpec::of::<S>();
-        let mut tokens = parameters.view().try_tokens(record, grid, mask, &spec)?;
+        let mut tokens = parameters.view().try_tokens(record, grid, mask, &spec, mode)?;
         tokens.features = spec.position.tables(&tokens.axes);
         let rows = match S::Output::TAKES_TOKENS {
             true => Some(tokens.clone().try_encode(record)?),
@@ -185,25 +202,31 @@ impl<E: Dtype, D: crate::Device<E>> GridView<&Matrix<E, D>, &Vector<E, D>> {
         grid: ops::AnyRank<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
         spec: &GridSpec,
+        mode: Mode,
     ) -> Result<Positioned<E, D>, D::Err> {
         let mut axes = grid.axes();
         let mut rows = D::try_flatten(record, grid)?;
         let mut mask = Context::clear(record, &mut rows, mask)?;
-        let mut layers = self.stem.iter();
+        let mut steps = self.stem.iter();
         for step in spec.stem {
             match *step {
                 Stem::Patches(patch) => {
                     let after = stem::patched(&axes, patch).ok_or_else(D::Err::wrong_size)?;
                     rows = ops::patches(record, rows, &axes, patch)?;
                     if let Some(fine) = mask {
-                        mask = Some(ops::mask_of_patches::<E, D>(&fine, &axes, patch)?);
+                        let (places, size) = (ops::places(&axes, patch), patch.iter().product());
+                        mask = Some(ops::mask_of_joined::<E, D>(&fine, &places, size)?);
                     }
                     axes = after;
                 }
-                Stem::Linear(_) => {
-                    let layer = layers.next().ok_or_else(D::Err::wrong_size)?;
-                    rows = layer.try_forward(record, rows)?;
-                }
+                Stem::Linear(_) | Stem::ConvPool(_) => match steps.next() {
+                    Some(StemView::Linear(layer)) => rows = layer.try_forward(record, rows)?,
+                    Some(StemView::ConvPool(layer)) => {
+                        (rows, mask) = layer.try_forward(record, rows, mask, &axes, mode)?;
+                        axes = axes.into_iter().map(conv_pool::size_after).collect();
+                    }
+                    None => return Err(D::Err::wrong_size()),
+                },
             }
         }
         if let Some(positions) = self.positions {

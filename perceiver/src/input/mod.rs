@@ -6,7 +6,7 @@ pub(crate) mod modalities;
 pub(crate) mod stem;
 mod text;
 
-pub use grid::{Grid, GridPart, GridSpec, GridView};
+pub use grid::{Grid, GridPart, GridSpec, GridView, StemView};
 pub use mask::{InputMask, Unmasked};
 pub use modalities::{
     Modalities, ModalitiesPart, Modality, ModalityInput, ModalityInputView, ModalityView,

@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use super::{
     Accepts, GridSpec, GridView, InputKind, Prepared, Source, TextSpec, TextView, Tokens, text,
 };
-use crate::nn::{Context, ParameterSource, Parameters, Part};
+use crate::nn::{Context, ParameterSource, Parameters, Part, TokenMask};
 use crate::ops::{self, Attend, Matrix, Positioned, Record, Rows, Vector};
 use crate::position::Position;
 use crate::spec::{Mode, Spec};
@@ -207,9 +207,6 @@ impl InputKind for Modalities {
     }
 }
 
-/// A mask of the tokens of one input.
-type TokenMask<D> = Option<Tensor<(usize, usize), bool, D>>;
-
 impl<E: Dtype, D: crate::Device<E>> ModalityView<&Matrix<E, D>, &Vector<E, D>> {
     /// Makes tokens of one input, `(batch, tokens, dim)`, as wide as those of all others.
     fn try_tokens(
@@ -221,7 +218,7 @@ impl<E: Dtype, D: crate::Device<E>> ModalityView<&Matrix<E, D>, &Vector<E, D>> {
     ) -> Result<(Rows<E, D>, TokenMask<D>), D::Err> {
         let (rows, mask) = match (&self.input, &modality.input, source) {
             (ModalityInputView::Grid(view), ModalityInput::Grid(spec), Source::Grid(grid)) => {
-                let tokens = view.try_tokens(record, grid, mask, spec)?;
+                let tokens = view.try_tokens(record, grid, mask, spec, mode)?;
                 let mut rows = tokens.channels;
                 if let Position::Fourier(fourier) = spec.position {
                     let count = rows.shape().1;

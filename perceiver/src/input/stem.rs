@@ -1,5 +1,7 @@
 //! What the numbers of a grid go through before their positions are encoded.
 
+use crate::nn::conv_pool::size_after;
+
 /// A step of a stem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stem {
@@ -7,6 +9,9 @@ pub enum Stem {
     Patches(&'static [usize]),
     /// A linear layer with a bias, to so many channels.
     Linear(usize),
+    /// A convolution to so many channels, batch normalisation, relu and pooling of an image:
+    /// [`ConvPoolView`](crate::nn::ConvPoolView).
+    ConvPool(usize),
 }
 
 /// The number of channels after a stem.
@@ -14,7 +19,7 @@ pub(crate) const fn channels(stem: &[Stem], mut channels: usize) -> usize {
     let mut i = 0;
     while i < stem.len() {
         channels = match stem[i] {
-            Stem::Linear(width) => width,
+            Stem::Linear(width) | Stem::ConvPool(width) => width,
             Stem::Patches(sizes) => channels.saturating_mul(product(sizes)),
         };
         i += 1;
@@ -24,34 +29,60 @@ pub(crate) const fn channels(stem: &[Stem], mut channels: usize) -> usize {
 
 /// The number of axes after a stem, for an input with `axes` axes, which has a fixed `shape` or an empty one.
 pub(crate) const fn axes(stem: &[Stem], shape: &[usize], axes: usize) -> usize {
-    let (mut i, mut left) = (0, axes);
-    while i < stem.len() {
-        if let Stem::Patches(sizes) = stem[i] {
-            let mut axis = 0;
-            while axis < sizes.len() && axis < shape.len() {
-                if is_dropped(shape[axis], sizes[axis]) {
-                    left = left.saturating_sub(1);
-                }
-                axis += 1;
-            }
-        }
-        i += 1;
+    match sizes(stem, shape) {
+        Some((_, after)) => after,
+        None => axes,
     }
-    left
 }
 
 /// The number of positions after a stem, for an input with this fixed shape.
 pub(crate) const fn positions(stem: &[Stem], shape: &[usize]) -> usize {
-    let (mut i, mut count) = (0, product(shape));
-    while i < stem.len() {
-        if let Stem::Patches(sizes) = stem[i]
-            && product(sizes) > 0
-        {
-            count /= product(sizes);
-        }
+    let Some((sizes, axes)) = sizes(stem, shape) else {
+        return 0;
+    };
+    let (mut i, mut count) = (0, 1_usize);
+    while i < axes {
+        count = count.saturating_mul(sizes[i]);
         i += 1;
     }
     count
+}
+
+/// The sizes of the axes after a stem, and their number, for an input with this fixed shape; `None` if it has none.
+const fn sizes(stem: &[Stem], shape: &[usize]) -> Option<([usize; 4], usize)> {
+    let (mut sizes, mut axes) = ([1; 4], 0);
+    if shape.is_empty() || shape.len() > sizes.len() {
+        return None;
+    }
+    while axes < shape.len() {
+        sizes[axes] = shape[axes];
+        axes += 1;
+    }
+    let mut i = 0;
+    while i < stem.len() {
+        let (before, mut axis) = (axes, 0);
+        match stem[i] {
+            Stem::Linear(_) => {}
+            Stem::ConvPool(_) => {
+                while axis < axes {
+                    sizes[axis] = size_after(sizes[axis]);
+                    axis += 1;
+                }
+            }
+            Stem::Patches(patch) => {
+                axes = 0;
+                while axis < before && axis < patch.len() {
+                    if !is_dropped(sizes[axis], patch[axis]) && patch[axis] > 0 {
+                        sizes[axes] = sizes[axis] / patch[axis];
+                        axes += 1;
+                    }
+                    axis += 1;
+                }
+            }
+        }
+        i += 1;
+    }
+    Some((sizes, axes))
 }
 
 /// Whether there is one patch along an axis, and it is not one position.

@@ -27,7 +27,7 @@ use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
 use crate::input::{Accepts, GridSpec, InputKind, Source, Tokens};
 use crate::nn::{Parameters, init};
-use crate::ops::{self, AnyRank, Attend, Record, Rows};
+use crate::ops::{self, AnyRank, Attend, Record, Rows, Updates};
 use crate::spec::{Cost, Family, Mode, Numbers, Softmax, Spec};
 use crate::{Device, Summary};
 
@@ -127,7 +127,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     where
         S::Input: Accepts<I, E, D>,
     {
-        self.try_run(S::Input::tokens(input)?, Mode::Inference)
+        self.try_run::<_, usize, _>(S::Input::tokens(input)?, None)
     }
 
     /// Same as [`try_forward`](Self::try_forward), but with the spec's dropout if the input has a tape.
@@ -141,7 +141,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     where
         S::Input: Accepts<I, E, D>,
     {
-        self.try_run(S::Input::tokens(input)?, Mode::Training)
+        self.try_run_mut::<_, usize, _>(S::Input::tokens(input)?, None)
     }
 
     /// Returns the latents after the last layer, without dropout.
@@ -158,24 +158,37 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         self.try_run_embed(S::Input::tokens(input)?)
     }
 
-    /// Computes the result from tokens.
-    #[doc(hidden)]
-    pub fn try_run<B: Dim, T: Tape<E, D>>(
-        &self,
-        tokens: Tokens<B, E, D, T>,
-        mode: Mode,
-    ) -> Result<Outputs<S, B, E, D, T>, ForwardError<D::Err>> {
-        self.try_run_queries::<B, usize, T>(tokens, None, mode)
-    }
-
     /// Computes the result from tokens, and from `L` queries given with them or that they are.
     #[doc(hidden)]
-    pub fn try_run_queries<B: Dim, L: Dim, T: Tape<E, D>>(
+    pub fn try_run<B: Dim, L: Dim, T: Tape<E, D>>(
+        &self,
+        tokens: Tokens<B, E, D, T>,
+        queries: Option<AnyRank<E, D>>,
+    ) -> Result<Outputs<S, B, E, D, T, L>, ForwardError<D::Err>> {
+        let (result, _) = self.run::<B, L, T>(tokens, queries, Mode::Inference)?;
+        Ok(result)
+    }
+
+    /// Same as `try_run`, but in training if the tokens have a tape.
+    #[doc(hidden)]
+    pub fn try_run_mut<B: Dim, L: Dim, T: Tape<E, D>>(
+        &mut self,
+        tokens: Tokens<B, E, D, T>,
+        queries: Option<AnyRank<E, D>>,
+    ) -> Result<Outputs<S, B, E, D, T, L>, ForwardError<D::Err>> {
+        let (result, updates) = self.run::<B, L, T>(tokens, queries, Mode::Training)?;
+        self.input.apply(updates);
+        Ok(result)
+    }
+
+    /// Returns the result, and the next values of buffers.
+    #[allow(clippy::type_complexity)]
+    fn run<B: Dim, L: Dim, T: Tape<E, D>>(
         &self,
         tokens: Tokens<B, E, D, T>,
         queries: Option<AnyRank<E, D>>,
         mode: Mode,
-    ) -> Result<Outputs<S, B, E, D, T, L>, ForwardError<D::Err>> {
+    ) -> Result<(Outputs<S, B, E, D, T, L>, Updates<E, D>), ForwardError<D::Err>> {
         S::Input::check::<S, E, D>(&tokens.source)?;
         let tape = tokens.tape;
         let mut record = Record::for_tape::<T>();
@@ -191,7 +204,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
             let encoded = Encoded { latents, queries: queries.or(rows), embedding };
             S::Output::try_forward::<S, E, D>(&self.output, &mut record, encoded, dropout)
         })?;
-        Ok(S::Output::typed::<S, B, L, E, D, T>(rows, record, tape)?)
+        let updates = record.take_updates();
+        Ok((S::Output::typed::<S, B, L, E, D, T>(rows, record, tape)?, updates))
     }
 
     /// Computes the latents after the last layer from tokens.

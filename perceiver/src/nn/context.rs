@@ -11,6 +11,9 @@ pub struct Context<E: Dtype, D: crate::Device<E>> {
     batch: usize,
 }
 
+/// Which tokens may be attended to, `(batch, tokens)`; `None` for all.
+pub(crate) type TokenMask<D> = Option<Tensor<(usize, usize), bool, D>>;
+
 /// What is attended to.
 #[derive(Clone, Debug)]
 pub(super) enum Keys<E: Dtype, D: crate::Device<E>> {
@@ -56,7 +59,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         record: &mut Record<E, D>,
         rows: &mut Rows<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
-    ) -> Result<Option<Tensor<(usize, usize), bool, D>>, D::Err> {
+    ) -> Result<TokenMask<D>, D::Err> {
         let Some(mask) = mask else {
             return Ok(None);
         };

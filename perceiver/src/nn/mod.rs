@@ -8,6 +8,7 @@
 mod attention;
 pub(crate) mod block;
 mod context;
+pub(crate) mod conv_pool;
 mod feed_forward;
 pub(crate) mod init;
 pub(crate) mod linear;
@@ -18,6 +19,8 @@ pub(crate) mod residual;
 pub use attention::{Attention, AttentionPart, AttentionView};
 pub use block::BlockView;
 pub use context::Context;
+pub(crate) use context::TokenMask;
+pub use conv_pool::{BatchNormView, ConvPoolView};
 pub use feed_forward::{FeedForward, FeedForwardPart, FeedForwardView};
 pub use linear::LinearView;
 pub use norm::NormView;

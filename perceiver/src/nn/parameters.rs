@@ -13,7 +13,7 @@ use dfdx::nn::tensor_collection::{ModuleFields, ModuleVisitor, TensorCollection,
 use dfdx::prelude::*;
 
 use super::init;
-use crate::ops::{Matrix, Vector};
+use crate::ops::{Matrix, Updates, Vector};
 use crate::spec::{Family, Width};
 
 /// A part of a model, as a type: the parameters of a layer, an output or a single operation.
@@ -53,6 +53,9 @@ pub trait ParameterSource {
 
     /// Reads the next parameter, `(size,)`, which is initialised as in `start`.
     fn vector(&mut self, name: &str, size: usize, start: Init) -> Self::Vector;
+
+    /// Reads the next buffer, `(size,)`: a vector that gradients do not change.
+    fn buffer(&mut self, name: &str, size: usize, start: Init) -> Self::Vector;
 
     /// From here on, parameters are initialised as the family does.
     fn start_as(&mut self, _family: Family) {}
@@ -120,6 +123,21 @@ impl<P: Part, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
     }
 }
 
+impl<P, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
+    /// Gives buffers their next values.
+    pub(crate) fn apply(&mut self, updates: Updates<E, D>) {
+        for (address, next) in updates {
+            for parameter in &mut self.list {
+                if let Parameter::Vector(vector) = parameter
+                    && std::ptr::from_ref(&*vector).addr() == address
+                {
+                    *vector = next.clone();
+                }
+            }
+        }
+    }
+}
+
 impl<P, E: Dtype, D: Storage<E>> Clone for Parameters<P, E, D> {
     fn clone(&self) -> Self {
         Self { list: self.list.clone(), part: PhantomData }
@@ -176,7 +194,7 @@ enum MatrixInit {
 
 enum Kind {
     Matrix { rows: usize, columns: usize, start: MatrixInit },
-    Vector { size: usize, start: Init },
+    Vector { size: usize, start: Init, is_buffer: bool },
 }
 
 fn entries<P: Part>() -> Vec<Entry> {
@@ -220,7 +238,11 @@ impl ParameterSource for Entries {
             Init::Uniform { .. } if self.is_small => Init::Zeros,
             start => start,
         };
-        self.push(name, Kind::Vector { size, start });
+        self.push(name, Kind::Vector { size, start, is_buffer: false });
+    }
+
+    fn buffer(&mut self, name: &str, size: usize, start: Init) {
+        self.push(name, Kind::Vector { size, start, is_buffer: true });
     }
 
     fn start_as(&mut self, family: Family) {
@@ -264,6 +286,10 @@ impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Refs<'a, E, D> {
             _ => unreachable!("{ORDER}"),
         }
     }
+
+    fn buffer(&mut self, name: &str, size: usize, start: Init) -> Self::Vector {
+        self.vector(name, size, start)
+    }
 }
 
 struct Muts<'a, E: Dtype, D: Storage<E>>(slice::IterMut<'a, Parameter<E, D>>);
@@ -288,6 +314,10 @@ impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Muts<'a, E, D> {
             Some(Parameter::Vector(vector)) => vector,
             _ => unreachable!("{ORDER}"),
         }
+    }
+
+    fn buffer(&mut self, name: &str, size: usize, start: Init) -> Self::Vector {
+        self.vector(name, size, start)
     }
 }
 
@@ -323,13 +353,16 @@ impl<P: Part, E: Dtype, D: Device<E>> ModuleFields<Parameters<P, E, D>, E, D> fo
                 )?;
                 Ok(made.map(Parameter::Matrix))
             }
-            Kind::Vector { size, start } => {
+            Kind::Vector { size, start, is_buffer } => {
                 let (reset, fan_in): (fn(&mut _) -> _, _) = match start {
                     Init::Zeros => (init::zeros, size),
                     Init::Ones => (init::ones, size),
                     Init::Uniform { fan_in } => (init::uniform_vector, fan_in),
                 };
-                let mut options = TensorOptions::reset_with(reset);
+                let mut options = match is_buffer {
+                    true => TensorOptions::detached(reset),
+                    false => TensorOptions::reset_with(reset),
+                };
                 options.shape = (Width::of_sums(size, fan_in),);
                 let made = visitor.visit_tensor(
                     &entry.name,

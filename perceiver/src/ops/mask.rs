@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use super::{KernelDevice, places};
+use super::KernelDevice;
 
 /// Which keys a query may attend to: true where it may. Stays `bool` until a kernel reads it.
 #[derive(Clone, Debug, Default)]
@@ -74,22 +74,23 @@ impl<D: Storage<bool>> Mask<D> {
     }
 }
 
-/// The mask of patches: those may be attended to of which one position may be.
+/// The mask of joined rows, every `size` of those at `places`: those may be attended to of which one may be. A place beyond
+/// the mask is none.
 ///
 /// # Errors
 /// If the device runs out of memory.
-pub(crate) fn mask_of_patches<E: Dtype, D: KernelDevice<E>>(
+pub(crate) fn mask_of_joined<E: Dtype, D: KernelDevice<E>>(
     mask: &Tensor<(usize, usize), bool, D>,
-    axes: &[usize],
-    patch: &[usize],
+    places: &[usize],
+    size: usize,
 ) -> Result<Tensor<(usize, usize), bool, D>, D::Err> {
     let (batch, positions) = *mask.shape();
-    let (mask_values, places) = (mask.as_vec(), places(axes, patch));
-    let size = patch.iter().product::<usize>().max(1);
-    let allowed = mask_values
-        .chunks(positions.max(1))
-        .flat_map(|item| places.chunks(size).map(|patch| patch.iter().any(|&place| item[place])));
-    flags::<_, E, _>(mask.device(), allowed, (batch, positions / size))
+    let (allowed, size) = (mask.as_vec(), size.max(1));
+    let joined = allowed.chunks(positions.max(1)).flat_map(|item| {
+        let is_allowed = |place: &usize| item.get(*place).copied().unwrap_or(false);
+        places.chunks(size).map(move |joined| joined.iter().any(is_allowed))
+    });
+    flags::<_, E, _>(mask.device(), joined, (batch, places.len() / size))
 }
 
 /// The masks of `(keys, mask)` one after another, `(batch, keys of all)`; without a mask, all keys may be attended to.

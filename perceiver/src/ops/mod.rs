@@ -19,9 +19,11 @@
 //! twentieth of the time of a forward pass. The only unsafe code is the call of the matrix product.
 
 mod attention;
+mod batch_norm;
 mod concat;
 mod context;
 pub(crate) mod cpu;
+mod elementwise;
 mod embed;
 mod feed_forward;
 mod flatten;
@@ -38,11 +40,12 @@ mod record;
 mod repeat;
 mod replace;
 mod residual;
-mod scale;
 
 pub use attention::{Attend, AttentionKernel};
+pub(crate) use batch_norm::{BatchNormParameters, batch_norm};
 pub(crate) use concat::{append_features, concat, concat_all, concat_channels, constant, slice};
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
+pub(crate) use elementwise::{relu, scale};
 pub(crate) use embed::embed;
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};
 pub use flatten::{AnyRank, FlattenKernel};
@@ -52,16 +55,16 @@ pub use in_f32::{InF32, InF32Kernel};
 pub use layer_norm::LayerNormKernel;
 pub use linear::LinearKernel;
 pub use mask::Mask;
-pub(crate) use mask::{concat_masks, mask_of_patches};
+pub(crate) use mask::{concat_masks, mask_of_joined};
 pub use mean::MeanKernel;
 pub(crate) use over_depth::{mean_over_depth, rms_norm};
-pub(crate) use patches::{patches, places};
+pub(crate) use patches::{Window, largest, patches, places, windows};
 pub use record::Record;
+pub(crate) use record::Updates;
 pub use repeat::RepeatKernel;
 pub(crate) use repeat::{for_each_item, repeat_row};
 pub(crate) use replace::replace_at_random;
 pub use residual::ResidualKernel;
-pub(crate) use scale::scale;
 
 use dfdx::prelude::*;
 

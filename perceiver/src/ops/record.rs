@@ -12,26 +12,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dfdx::shapes::{Dtype, Shape};
 use dfdx::tensor::{Gradients, Merge, NoneTape, Storage, Tape, Tensor};
 
+use crate::spec::Width;
+
 type Operation<E, D, Err> = Box<dyn FnOnce(&mut Gradients<E, D>) -> Result<(), Err>>;
 
 /// The backward operations of a forward pass so far; none are kept if gradients are not tracked.
 pub struct Record<E, D: Storage<E>> {
     operations: Option<Operations<E, D>>,
+    updates: Updates<E, D>,
 }
+
+/// The next values of buffers, each with the address of its buffer in the model, which does not move during a forward pass;
+/// dfdx does not tell what identifies a tensor.
+pub(crate) type Updates<E, D> = Vec<(usize, Tensor<(Width,), E, D>)>;
 
 impl<E, D: Storage<E>> Record<E, D> {
     /// An empty record for tensors with a tape of type `T`.
     #[must_use]
     pub fn for_tape<T: Tape<E, D>>() -> Self {
         let operations = T::OWNS_TAPE.then(Operations::default);
-        Self { operations }
+        Self { operations, updates: Vec::new() }
     }
 
     /// An empty record that tracks gradients.
     #[cfg(any(test, feature = "f16"))]
     pub(crate) fn new() -> Self {
         let operations = Some(Operations::default());
-        Self { operations }
+        Self { operations, updates: Vec::new() }
     }
 
     /// Whether gradients are tracked.
@@ -59,6 +66,16 @@ impl<E, D: Storage<E>> Record<E, D> {
     {
         let tensor = tensor.clone();
         self.add(move |gradients| gradients.try_alloc_for(&tensor));
+    }
+
+    /// Notes the next value of a buffer, which it gets if the forward pass succeeds.
+    pub(crate) fn update(&mut self, buffer: &Tensor<(Width,), E, D>, next: Tensor<(Width,), E, D>) {
+        self.updates.push((std::ptr::from_ref(buffer).addr(), next));
+    }
+
+    /// Takes the next values of buffers out.
+    pub(crate) fn take_updates(&mut self) -> Updates<E, D> {
+        std::mem::take(&mut self.updates)
     }
 
     /// Takes the operations out, as a tape for dfdx's operations. `None` if gradients are not tracked.

@@ -1,0 +1,111 @@
+//! The convolutional stem of images.
+
+use dfdx::prelude::*;
+
+use super::{Init, ParameterSource, context::TokenMask};
+use crate::WrongSize;
+use crate::ops::{
+    self, BatchNormParameters, LinearKernel, Matrix, Record, Rows, Vector, Window, largest, windows,
+};
+use crate::spec::Mode;
+
+const CONVOLUTION: Window = Window { size: 7, stride: 2, padding: 3 };
+const POOL: Window = Window { size: 3, stride: 2, padding: 0 };
+
+/// A convolution of 7 × 7 pixels with stride 2 and zeros around the image, without a bias; batch normalisation; relu; and
+/// the largest of 3 × 3 positions with stride 2 (Transformers' `Conv2DDownsample`). An image of 224 × 224 pixels becomes one of
+/// 55 × 55.
+#[derive(Clone, Debug)]
+pub struct ConvPoolView<M, V> {
+    /// The kernel, `(outputs, 7 · 7 · inputs)`, for each output row by row.
+    pub weight: M,
+    /// Normalises the result of the convolution.
+    pub norm: BatchNormView<V>,
+}
+
+/// Batch normalisation of each channel: `(x - mean) / √(variance + 1e-5) · weight + bias`, with the running statistics, or
+/// in training with those of the batch, a tenth of which then goes into the running ones.
+#[derive(Clone, Debug)]
+pub struct BatchNormView<V> {
+    /// `(width,)`.
+    pub weight: V,
+    /// `(width,)`.
+    pub bias: V,
+    /// The running mean, `(width,)`. Not trained.
+    pub running_mean: V,
+    /// The running variance, `(width,)`. Not trained.
+    pub running_var: V,
+}
+
+impl<M, V> ConvPoolView<M, V> {
+    /// Reads a stem from `inputs` to `outputs` channels.
+    pub(crate) fn read<S: ParameterSource<Matrix = M, Vector = V>>(
+        source: &mut S,
+        inputs: usize,
+        outputs: usize,
+    ) -> Self {
+        Self {
+            weight: source.matrix(
+                "conv.weight",
+                outputs,
+                CONVOLUTION.area().saturating_mul(inputs),
+            ),
+            norm: source.within(format_args!("norm"), |source| BatchNormView {
+                weight: source.vector("weight", outputs, Init::Ones),
+                bias: source.vector("bias", outputs, Init::Zeros),
+                running_mean: source.buffer("running_mean", outputs, Init::Zeros),
+                running_var: source.buffer("running_var", outputs, Init::Ones),
+            }),
+        }
+    }
+}
+
+/// The number of parameters of a stem from `inputs` to `outputs` channels.
+pub(crate) const fn parameters(inputs: usize, outputs: usize) -> usize {
+    let kernel = inputs.saturating_mul(CONVOLUTION.area());
+    kernel.saturating_add(2).saturating_mul(outputs)
+}
+
+/// The size of an axis after the stem; 0 if it is too small for it.
+pub(crate) const fn size_after(axis: usize) -> usize {
+    POOL.count(CONVOLUTION.count(axis))
+}
+
+impl<E: Dtype, D: LinearKernel<E>> ConvPoolView<&Matrix<E, D>, &Vector<E, D>> {
+    /// Passes an image with these `axes` through the stem, `(batch, positions, inputs)` to
+    /// `(batch, fewer positions, outputs)`, with its mask: a position may be attended to if one that it is made from may be.
+    ///
+    /// # Errors
+    /// If the sizes do not match, or the device runs out of memory.
+    pub(crate) fn try_forward(
+        &self,
+        record: &mut Record<E, D>,
+        rows: Rows<E, D>,
+        mask: TokenMask<D>,
+        axes: &[usize],
+        mode: Mode,
+    ) -> Result<(Rows<E, D>, TokenMask<D>), D::Err> {
+        let [height, width] = *axes else {
+            return Err(D::Err::wrong_size());
+        };
+        let image = (height, width);
+        let halved = (CONVOLUTION.count(height), CONVOLUTION.count(width));
+        let rows = windows(record, rows, image, CONVOLUTION)?;
+        let rows = D::try_linear(record, rows, self.weight, None)?;
+        let BatchNormView { weight, bias, running_mean, running_var } = self.norm;
+        let norm = BatchNormParameters { weight, bias, running_mean, running_var };
+        let rows = ops::batch_norm(record, rows, norm, mode == Mode::Training)?;
+        let rows = ops::relu(record, rows)?;
+        let rows = windows(record, rows, halved, POOL)?;
+        let rows = largest(record, rows, POOL.area())?;
+        let mask = match mask {
+            Some(mask) => {
+                let (convolved, pooled) = (CONVOLUTION.places(image), POOL.places(halved));
+                let mask = ops::mask_of_joined::<E, D>(&mask, &convolved, CONVOLUTION.area())?;
+                Some(ops::mask_of_joined::<E, D>(&mask, &pooled, POOL.area())?)
+            }
+            None => None,
+        };
+        Ok((rows, mask))
+    }
+}
