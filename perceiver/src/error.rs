@@ -56,6 +56,25 @@ pub enum ForwardError<Err: Debug + Display> {
     /// There are no queries.
     #[error("there are no queries: their second dimension must not be 0")]
     NoQueries,
+    /// A point is not on the grid of an output.
+    #[error("the point {point:?} is not on the output's grid, whose sizes are {shape:?}")]
+    Point {
+        /// The point.
+        point: Vec<usize>,
+        /// The sizes of the grid.
+        shape: Vec<usize>,
+    },
+    /// There are no points.
+    #[error("there are no points: at least one must be given")]
+    NoPoints,
+    /// A layer does not begin with a cross attention.
+    #[error("layer {layer} has no cross attention: only the first {attends} layers begin with one")]
+    Layer {
+        /// The layer, from 0.
+        layer: usize,
+        /// How many layers begin with a cross attention.
+        attends: usize,
+    },
     /// An input has another batch size than the first of several.
     #[error("the batch size is {batch}, but that of the first input is {expected}")]
     Batch {
@@ -95,6 +114,9 @@ impl<Err: WrongSize> ForwardError<Err> {
             | Self::TooLong { .. }
             | Self::QueryBatch { .. }
             | Self::NoQueries
+            | Self::Point { .. }
+            | Self::NoPoints
+            | Self::Layer { .. }
             | Self::Batch { .. } => Err::wrong_size(),
             Self::Modality { error, .. } => error.into_device_error(),
         }

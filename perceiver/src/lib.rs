@@ -84,7 +84,10 @@ pub mod __private {
     pub use core::option::Option;
     pub use core::primitive::{bool, f32, f64, str, usize};
     pub use core::result::Result::{self, Ok};
+    pub use std::convert::AsRef;
     pub use std::ops::{Deref, DerefMut};
+    pub use std::vec;
+    pub use std::vec::Vec;
 
     pub use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection};
     pub use dfdx::nn::{BuildOnDevice, Module, ModuleMut};
@@ -95,13 +98,14 @@ pub mod __private {
 
     pub use crate::__module as module;
     pub use crate::declare::accepts::*;
+    pub use crate::declare::maps::{AnyAxes, AttentionMap, MapAxes, try_attention};
     pub use crate::declare::queries::GivenQueries;
-    pub use crate::declare::{Count, check, expect_forward, ide, size_at, token_dim};
+    pub use crate::declare::{Count, check, expect_forward, ide, points, size_at, token_dim};
     pub use crate::input::{
         Grid, GridSpec, JoinTapes, Modalities, Modality, ModalityInput, Stem, Text, TextSpec,
     };
     pub use crate::model::{
-        ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool,
+        Beside, ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool,
         Modalities as ModalitiesOutput, NoProjection, OfGrid, OfInput, OutputModality,
         OutputQueries, Outputs, Perceiver, Project, ProjectEmbedding, Queries, QueryGrid,
     };

@@ -1,9 +1,9 @@
 //! The methods of a model, and dfdx's `Module` and `ModuleMut`.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::quote_spanned;
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{ToTokens, quote_spanned};
 
-use super::returns::Returns;
+use super::returns::{At, Returns};
 use super::takes::Takes;
 use crate::model::Model;
 
@@ -14,7 +14,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     let latents = Returns::latents(name, &takes);
     let (embedded, of_embed) = (&latents.ty, &latents.convert);
     let Takes { generics: inputs, ty: input, bounds, tokens, .. } = &takes;
-    let Returns { ty: output, doc, queries, len, convert } = &returns;
+    let Returns { ty: output, doc, queries, len, convert, at } = &returns;
     // The pattern of what `forward` takes is its value as well.
     let (generics, ty, argument, before, given) = match queries {
         None => (
@@ -22,7 +22,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
             input.clone(),
             quote_spanned!(span=> input),
             quote_spanned!(span=> let tokens = #tokens;),
-            quote_spanned!(span=> __::Option::None),
+            quote_spanned!(span=> __::Beside::default()),
         ),
         Some(given) => {
             let bound = &given.bound;
@@ -31,10 +31,12 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 quote_spanned!(span=> (#input, Q)),
                 quote_spanned!(span=> (input, queries)),
                 quote_spanned!(span=> let (tokens, queries) = queries.try_merge(#tokens)?;),
-                quote_spanned!(span=> __::Option::Some(queries)),
+                quote_spanned!(span=> __::Beside { queries: __::Option::Some(queries), points: __::Option::None }),
             )
         }
     };
+    let at = at.as_ref().map(|at| self::at(name, &takes, at));
+    let attention = attention(name, model, &takes, is_wrong);
     let takes_doc = queries.iter().fold(takes.doc.clone(), |doc, given| doc + &given.doc);
     quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Storage<E>> #name<E, D> {
@@ -115,6 +117,9 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 let tokens = #tokens;
                 self.perceiver.try_run_embed(tokens)#of_embed
             }
+
+            #at
+            #attention
         }
 
         impl<E: __::Dtype, D: __::Device<E>, #generics> __::Module<#ty> for #name<E, D>
@@ -141,4 +146,138 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
             }
         }
     }
+}
+
+/// `forward_at`.
+fn at(name: &Ident, takes: &Takes, at: &At) -> TokenStream {
+    let span = name.span();
+    let Takes { generics: inputs, ty: input, bounds, tokens, .. } = takes;
+    let At { points, places, ty, convert, doc } = at;
+    quote_spanned! {span=>
+        #[doc = #doc]
+        ///
+        /// The memory that it takes depends on the number of points, and not on the size of the grid.
+        ///
+        /// # Panics
+        /// If [`try_forward_at`](Self::try_forward_at) returns an error.
+        pub fn forward_at<#inputs>(&self, input: #input, points: #points) -> #ty
+        where
+            D: __::Device<E>,
+            #bounds
+        {
+            __::expect_forward(self.try_forward_at(input, points))
+        }
+
+        /// [`forward_at`](Self::forward_at) with dropout at the declared rates if the input has a tape.
+        ///
+        /// # Panics
+        /// If [`try_forward_at_mut`](Self::try_forward_at_mut) returns an error.
+        pub fn forward_at_mut<#inputs>(&mut self, input: #input, points: #points) -> #ty
+        where
+            D: __::Device<E>,
+            #bounds
+        {
+            __::expect_forward(self.try_forward_at_mut(input, points))
+        }
+
+        /// Fallible version of [`forward_at`](Self::forward_at).
+        ///
+        /// # Errors
+        /// Those of [`try_forward`](Self::try_forward), and if there are no points, or one is not on its grid.
+        pub fn try_forward_at<#inputs>(
+            &self,
+            input: #input,
+            points: #points,
+        ) -> __::Result<#ty, __::ForwardError<D::Err>>
+        where
+            D: __::Device<E>,
+            #bounds
+        {
+            let points = __::Option::Some(#places);
+            let tokens = #tokens;
+            self.perceiver
+                .try_run::<_, __::usize, _>(tokens, __::Beside { queries: __::Option::None, points })#convert
+        }
+
+        /// Fallible version of [`forward_at_mut`](Self::forward_at_mut).
+        ///
+        /// # Errors
+        /// Same as [`try_forward_at`](Self::try_forward_at).
+        pub fn try_forward_at_mut<#inputs>(
+            &mut self,
+            input: #input,
+            points: #points,
+        ) -> __::Result<#ty, __::ForwardError<D::Err>>
+        where
+            D: __::Device<E>,
+            #bounds
+        {
+            let points = __::Option::Some(#places);
+            let tokens = #tokens;
+            self.perceiver
+                .try_run_mut::<_, __::usize, _>(tokens, __::Beside { queries: __::Option::None, points })#convert
+        }
+    }
+}
+
+/// `attention`, unless the weights would have more dimensions than a tensor can.
+fn attention(name: &Ident, model: &Model, takes: &Takes, is_wrong: bool) -> Option<TokenStream> {
+    let span = name.span();
+    let Takes { generics: inputs, ty: input, bounds, tokens, batch, .. } = takes;
+    let axes = match (&model.input.sizes, model.input.extent.axes()) {
+        _ if is_wrong => quote_spanned!(span=> __::AnyAxes<1>),
+        (Some(sizes), _) if sizes.len() > 3 => return None,
+        (Some(sizes), _) => {
+            let sizes = sizes.iter().map(|(axis, size)| match size.count() {
+                Some(count) => Literal::u64_unsuffixed(count).to_token_stream(),
+                None => quote_spanned!(span=> { __::size_at(#name::INPUT_SHAPE, #axis) }),
+            });
+            quote_spanned!(span=> (#(__::Const<#sizes>,)*))
+        }
+        (None, Some(axes)) if axes > 3 => return None,
+        (None, Some(axes)) => {
+            let axes = Literal::u64_unsuffixed(axes);
+            quote_spanned!(span=> __::AnyAxes<#axes>)
+        }
+        (None, None) => quote_spanned!(span=> __::AnyAxes<{ #name::INPUT_AXIS }>),
+    };
+    let map = quote_spanned! {span=> #batch, { #name::CROSS_HEADS }, { #name::NUM_LATENTS }, #axes, E, D };
+    Some(quote_spanned! {span=>
+        /// Returns the weights with which the latents attend to the tokens of an input in some `layers`, whose numbers begin
+        /// with 0: for each a tensor `(batch, CROSS_HEADS, NUM_LATENTS, axis 1, ..)`, with the axes of the tokens, in which the
+        /// weights of each latent in each head add up to 1. Gradients are not tracked.
+        ///
+        /// # Panics
+        /// If [`try_attention`](Self::try_attention) returns an error.
+        pub fn attention<#inputs>(&self, input: #input, layers: &[__::usize]) -> __::Vec<__::AttentionMap<#map>>
+        where
+            D: __::Device<E>,
+            #bounds
+            #axes: __::MapAxes<#batch, { #name::CROSS_HEADS }, { #name::NUM_LATENTS }>,
+        {
+            __::expect_forward(self.try_attention(input, layers))
+        }
+
+        /// Fallible version of [`attention`](Self::attention).
+        ///
+        /// # Errors
+        /// If a layer does not begin with a cross attention; those of [`try_forward`](Self::try_forward).
+        pub fn try_attention<#inputs>(
+            &self,
+            input: #input,
+            layers: &[__::usize],
+        ) -> __::Result<__::Vec<__::AttentionMap<#map>>, __::ForwardError<D::Err>>
+        where
+            D: __::Device<E>,
+            #bounds
+            #axes: __::MapAxes<#batch, { #name::CROSS_HEADS }, { #name::NUM_LATENTS }>,
+        {
+            let tokens = #tokens;
+            __::try_attention::<_, #batch, { #name::CROSS_HEADS }, { #name::NUM_LATENTS }, #axes, E, D, _>(
+                &self.perceiver,
+                tokens,
+                layers,
+            )
+        }
+    })
 }

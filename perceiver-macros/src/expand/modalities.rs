@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use super::takes::input_doc;
 use super::{cfgs, is_text};
 use crate::grammar::Declaration;
-use crate::model::{Extent, Model, Output, OutputQueries};
+use crate::model::{Extent, Model, Output, OutputModality, OutputQueries};
 
 /// `NameInput` and `NameOutput`, where the model `Name` has several.
 pub fn structures(declaration: &Declaration, name: &Ident, model: &Model) -> TokenStream {
@@ -35,6 +35,7 @@ pub fn structures(declaration: &Declaration, name: &Ident, model: &Model) -> Tok
         });
         let doc = format!(" The outputs of [`{name}`].");
         structures.extend(structure(declaration, name, "Output", &doc, fields));
+        structures.extend(points(declaration, name, list));
     }
     structures
 }
@@ -71,6 +72,38 @@ fn structure<'a>(
             #(#members,)*
         }
     }
+}
+
+/// `NamePoints`, if there are outputs whose queries are grids.
+fn points(declaration: &Declaration, name: &Ident, list: &[OutputModality]) -> Option<TokenStream> {
+    let (span, vis, cfgs) = (name.span(), &declaration.vis, cfgs(declaration));
+    let fields: Vec<_> = list
+        .iter()
+        .filter_map(|output| match &output.queries {
+            OutputQueries::Learned { .. } => None,
+            OutputQueries::Grid(grid) => Some((&output.name, grid.sizes.len())),
+        })
+        .map(|(field, axes)| {
+            let doc = format!(
+                " Of `{}`: the number of a position along each axis, from 0.",
+                field.unraw()
+            );
+            quote_spanned!(span=> #[doc = #doc] pub #field: &'a [[::core::primitive::usize; #axes]])
+        })
+        .collect();
+    if fields.is_empty() {
+        return None;
+    }
+    let structure = format_ident!("{}Points", name.unraw(), span = span);
+    let doc = format!(" Points of the outputs of [`{name}`], for its method `forward_at`.");
+    Some(quote_spanned! {span=>
+        #[doc = #doc]
+        #cfgs
+        #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
+        #vis struct #structure<'a> {
+            #(#fields,)*
+        }
+    })
 }
 
 /// `left_eye` as `LeftEye`.

@@ -18,6 +18,20 @@ pub struct Returns {
     pub len: TokenStream,
     /// Converts the result of the library's method.
     pub convert: TokenStream,
+    /// What `forward_at` returns, if there are points at which it can.
+    pub at: Option<At>,
+}
+
+/// `forward_at`, as far as it depends on the output.
+pub struct At {
+    /// The type of the points.
+    pub points: TokenStream,
+    /// Their numbers in the order of the grid of each output.
+    pub places: TokenStream,
+    pub ty: TokenStream,
+    pub convert: TokenStream,
+    /// What a row of the output is, and what the points are.
+    pub doc: String,
 }
 
 /// Queries that are given with the input.
@@ -59,6 +73,7 @@ impl Returns {
             queries: None,
             len: quote_spanned!(span=> __::usize),
             convert,
+            at: None,
         }
     }
 
@@ -113,6 +128,7 @@ impl Returns {
                         .into(),
                 len: quote_spanned!(span=> I::Tokens),
                 convert: quote_spanned!(span=> .map(I::rows)),
+                at: None,
                 queries: None,
             },
             QuerySource::Given(width) => {
@@ -127,6 +143,7 @@ impl Returns {
                     }),
                     len: quote_spanned!(span=> Q::Len),
                     convert: quote_spanned!(span=> .map(Q::outputs)),
+                    at: None,
                 }
             }
         }
@@ -141,8 +158,20 @@ impl Returns {
     ) -> Self {
         let span = name.span();
         let Takes { batch, tape, .. } = takes;
+        let sizes: Vec<_> = sizes.collect();
         let axes = quote_spanned!(span=> (#(__::Const<#sizes>,)*));
         let dim = quote_spanned!(span=> { #name::OUTPUT_DIM });
+        let count = sizes.len();
+        let at = At {
+            points: quote_spanned!(span=> impl __::AsRef<[[__::usize; #count]]>),
+            places: quote_spanned!(span=> __::vec![__::points(points.as_ref(), [#(#sizes),*])?]),
+            ty: quote_spanned!(span=> __::Tensor<(#batch, __::usize, __::Const<#dim>), E, D, #tape>),
+            convert: TokenStream::new(),
+            doc: format!(
+                " Returns the rows of [`forward`](Self::forward) at some `points` alone, `(batch, points, OUTPUT_DIM)`. A point \
+                 is the number of a {each} along each axis, from 0."
+            ),
+        };
         let (ty, convert) = match takes.is_single {
             true => (
                 quote_spanned!(span=> I::Grid<#axes, #dim>),
@@ -161,6 +190,7 @@ impl Returns {
             queries: None,
             len: quote_spanned!(span=> __::usize),
             convert,
+            at: Some(at),
         }
     }
 
@@ -177,6 +207,8 @@ impl Returns {
             }
         };
         let (mut types, mut fields) = (TokenStream::new(), TokenStream::new());
+        let (mut at_types, mut at_fields) = (TokenStream::new(), TokenStream::new());
+        let mut places = TokenStream::new();
         for OutputModality { name: field, queries, project, .. } in list {
             let sizes: Vec<_> = match queries {
                 OutputQueries::Learned { count, .. } => vec![number(count)],
@@ -190,10 +222,45 @@ impl Returns {
                 #batch, (#(__::Const<#sizes>,)*), #dim, E, D, #tape
             };
             types.extend(quote_spanned!(span=> __::GridOutput<#arguments>,));
-            fields.extend(quote_spanned! {span=>
-                #field: __::next_output::<#arguments>(&mut outputs)?,
-            });
+            let output =
+                quote_spanned!(span=> #field: __::next_output::<#arguments>(&mut outputs)?,);
+            match queries {
+                OutputQueries::Learned { .. } => {
+                    at_types.extend(quote_spanned!(span=> __::GridOutput<#arguments>,));
+                    at_fields.extend(output.clone());
+                    places.extend(quote_spanned!(span=> __::Vec::new(),));
+                }
+                OutputQueries::Grid(_) => {
+                    at_types.extend(quote_spanned!(span=> __::Tensor<(#batch, __::usize, __::Const<#dim>), E, D, #tape>,));
+                    at_fields.extend(quote_spanned!(span=> #field: __::next_rows(&mut outputs)?,));
+                    places
+                        .extend(quote_spanned!(span=> __::points(points.#field, [#(#sizes),*])?,));
+                }
+            }
+            fields.extend(output);
         }
+        let convert = |fields: &TokenStream| {
+            quote_spanned! {span=>
+                .and_then(|outputs| {
+                    let mut outputs = outputs.into_iter();
+                    __::Result::Ok(#structure { #fields })
+                })
+            }
+        };
+        let has_grid = list.iter().any(|output| matches!(output.queries, OutputQueries::Grid(_)));
+        let at = has_grid.then(|| {
+            let points = format_ident!("{}Points", name.unraw(), span = span);
+            At {
+                points: quote_spanned!(span=> #points<'_>),
+                places: quote_spanned!(span=> __::vec![#places]),
+                ty: quote_spanned!(span=> #structure<#at_types>),
+                convert: convert(&at_fields),
+                doc: format!(
+                    " Returns the rows of [`forward`](Self::forward) at some points alone, [`{points}`]: for each output whose queries \
+                     are a grid `(batch, points, ..)`."
+                ),
+            }
+        });
         let names: Vec<_> = list.iter().map(|output| output.name.unraw().to_string()).collect();
         Self {
             ty: quote_spanned!(span=> #structure<#types>),
@@ -205,12 +272,8 @@ impl Returns {
             ),
             queries: None,
             len: quote_spanned!(span=> __::usize),
-            convert: quote_spanned! {span=>
-                .and_then(|outputs| {
-                    let mut outputs = outputs.into_iter();
-                    __::Result::Ok(#structure { #fields })
-                })
-            },
+            convert: convert(&fields),
+            at,
         }
     }
 }

@@ -66,8 +66,8 @@ pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
 
 struct Each<F>(F);
 
-impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec<E>)> TensorVisitor<E, D>
-    for Each<F>
+impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec<E>)>
+    TensorVisitor<E, D> for Each<F>
 {
     type Viewer = (ViewTensorRef, ViewTensorName);
     type Err = std::convert::Infallible;

@@ -131,6 +131,22 @@ where
     rows.try_reshape_like(&shape).map_err(ForwardError::Device)
 }
 
+/// The next one of several outputs, at some points.
+///
+/// # Errors
+/// If its width is another.
+pub fn next_rows<B: Dim, const DIM: usize, E, D, T>(
+    outputs: &mut std::vec::IntoIter<Tensor<(B, usize, usize), E, D, T>>,
+) -> Result<Tensor<(B, usize, Const<DIM>), E, D, T>, ForwardError<D::Err>>
+where
+    E: Dtype,
+    D: Device<E>,
+    T: Tape<E, D>,
+{
+    let rows = outputs.next().and_then(|rows| rows.try_realize().ok());
+    rows.ok_or_else(|| D::Err::wrong_size().into())
+}
+
 /// The batch of one of several inputs, which is that of the first.
 #[diagnostic::on_unimplemented(
     message = "the input `{Modality}` must have the batch of the first input, `{Batch}`",

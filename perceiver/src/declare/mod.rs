@@ -4,6 +4,7 @@ pub mod accepts;
 pub mod check;
 #[rustfmt::skip] // generated
 pub mod ide;
+pub mod maps;
 pub mod queries;
 pub mod traced;
 
@@ -33,6 +34,27 @@ pub const fn size_at<const N: usize>(shape: Option<[usize; N]>, index: usize) ->
 #[must_use]
 pub const fn token_dim<S: Spec>() -> usize {
     crate::spec::token_dim::<S>()
+}
+
+/// The numbers of points in the order of a grid with these sizes.
+///
+/// # Errors
+/// If there are none, or one is not on the grid.
+pub fn points<const AXES: usize, Err: Debug + Display>(
+    points: &[[usize; AXES]],
+    shape: [usize; AXES],
+) -> Result<Vec<usize>, ForwardError<Err>> {
+    if points.is_empty() {
+        return Err(ForwardError::NoPoints);
+    }
+    let place = |point: &[usize; AXES]| {
+        let along = point.iter().zip(&shape);
+        if along.clone().any(|(place, size)| place >= size) {
+            return Err(ForwardError::Point { point: point.to_vec(), shape: shape.to_vec() });
+        }
+        Ok(along.fold(0, |sum, (place, size)| sum * size + place))
+    };
+    points.iter().map(place).collect()
 }
 
 /// Turns `try_forward` into `forward`: panics with the error's message.

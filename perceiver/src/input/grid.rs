@@ -5,13 +5,13 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use super::{
-    Accepts, Input, InputKind, InputMask, Prepared, Sizes, Source, Stem, Tokens, Unmasked, stem,
+    Accepts, Input, InputKind, InputMask, Prepared, Purpose, Sizes, Source, Stem, Tokens, Unmasked,
+    stem,
 };
-use crate::model::Output;
 use crate::nn::{
     Context, ConvPoolView, LinearView, ParameterSource, Parameters, Part, conv_pool, linear,
 };
-use crate::ops::{self, Attend, Matrix, Positioned, Record, Vector};
+use crate::ops::{self, Matrix, Positioned, Record, Vector};
 use crate::position::Position;
 use crate::spec::{Mode, Spec};
 use crate::{ForwardError, WrongSize};
@@ -177,20 +177,15 @@ impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS
         record: &mut Record<E, D>,
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
-        attend: Attend,
-        mode: Mode,
+        purpose: Purpose,
     ) -> Result<Prepared<E, D>, D::Err> {
         let Source::Grid(grid) = source else {
             return Err(D::Err::wrong_size());
         };
         let spec = GridSpec::of::<S>();
-        let mut tokens = parameters.view().try_tokens(record, grid, mask, &spec, mode)?;
+        let mut tokens = parameters.view().try_tokens(record, grid, mask, &spec, purpose.mode)?;
         tokens.features = spec.position.tables(&tokens.axes);
-        let rows = match S::Output::TAKES_TOKENS {
-            true => Some(tokens.clone().try_encode(record)?),
-            false => None,
-        };
-        Ok(Prepared { context: Context::of_tokens(record, tokens, attend)?, rows })
+        Prepared::new(record, tokens, purpose)
     }
 }
 

@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 use dfdx::prelude::{Dim, Dtype, HasShape, Merge, NoneTape, OwnedTape, Storage, Tape, Tensor};
 
 use crate::nn::{Context, Parameters, Part};
-use crate::ops::{self, Attend, Matrix, Record, Rows};
+use crate::ops::{self, Attend, Matrix, Positioned, Record};
 use crate::spec::{Mode, Spec};
 use crate::{Device, ForwardError};
 
@@ -64,9 +64,19 @@ pub trait InputKind: Clone + Debug + 'static {
         record: &mut Record<E, D>,
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
-        attend: Attend,
-        mode: Mode,
+        purpose: Purpose,
     ) -> Result<Prepared<E, D>, D::Err>;
+}
+
+/// What an input is prepared for.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose {
+    /// The settings with which the latents attend to it.
+    pub attend: Attend,
+    /// Whether it is for training.
+    pub mode: Mode,
+    /// Whether the tokens themselves are needed, too.
+    pub keeps_tokens: bool,
 }
 
 /// The tokens of an input.
@@ -74,8 +84,19 @@ pub trait InputKind: Clone + Debug + 'static {
 pub struct Prepared<E: Dtype, D: Device<E>> {
     /// What the latents attend to.
     pub context: Context<E, D>,
-    /// The tokens themselves, `(batch, tokens, dim)`, where there are any that can be queries.
-    pub rows: Option<Rows<E, D>>,
+    /// The tokens themselves, if they are needed.
+    pub tokens: Option<Positioned<E, D>>,
+}
+
+impl<E: Dtype, D: Device<E>> Prepared<E, D> {
+    fn new(
+        record: &mut Record<E, D>,
+        tokens: Positioned<E, D>,
+        purpose: Purpose,
+    ) -> Result<Self, D::Err> {
+        let kept = purpose.keeps_tokens.then(|| tokens.clone());
+        Ok(Self { context: Context::of_tokens(record, tokens, purpose.attend)?, tokens: kept })
+    }
 }
 
 /// The data of an input.

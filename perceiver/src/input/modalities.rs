@@ -6,10 +6,11 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use super::{
-    Accepts, GridSpec, GridView, InputKind, Prepared, Source, TextSpec, TextView, Tokens, text,
+    Accepts, GridSpec, GridView, InputKind, Prepared, Purpose, Source, TextSpec, TextView, Tokens,
+    text,
 };
 use crate::nn::{Context, ParameterSource, Parameters, Part, TokenMask};
-use crate::ops::{self, Attend, Matrix, Positioned, Record, Rows, Vector};
+use crate::ops::{self, Matrix, Positioned, Record, Rows, Vector};
 use crate::position::Position;
 use crate::spec::{Mode, Spec};
 use crate::{ForwardError, WrongSize};
@@ -182,8 +183,7 @@ impl InputKind for Modalities {
         record: &mut Record<E, D>,
         source: Source<E, D>,
         _: Option<ops::AnyRank<bool, D>>,
-        attend: Attend,
-        mode: Mode,
+        purpose: Purpose,
     ) -> Result<Prepared<E, D>, D::Err> {
         let Source::Modalities(inputs) = source else {
             return Err(D::Err::wrong_size());
@@ -192,7 +192,7 @@ impl InputKind for Modalities {
         ops::check::<D::Err>(!inputs.is_empty() && views.len() == inputs.len())?;
         let (mut rows, mut masks) = (Vec::new(), Vec::new());
         for ((modality, view), input) in S::MODALITIES.iter().zip(&views).zip(inputs) {
-            let (of_one, mask) = view.try_tokens(record, modality, input, mode)?;
+            let (of_one, mask) = view.try_tokens(record, modality, input, purpose.mode)?;
             masks.push((of_one.shape().1, mask));
             rows.push(of_one);
         }
@@ -203,7 +203,7 @@ impl InputKind for Modalities {
             false => None,
         };
         let tokens = Positioned { channels: rows, axes: vec![count], features: Vec::new(), mask };
-        Ok(Prepared { context: Context::of_tokens(record, tokens, attend)?, rows: None })
+        Prepared::new(record, tokens, purpose)
     }
 }
 
@@ -222,7 +222,8 @@ impl<E: Dtype, D: crate::Device<E>> ModalityView<&Matrix<E, D>, &Vector<E, D>> {
                 let mut rows = tokens.channels;
                 if let Position::Fourier(fourier) = spec.position {
                     let count = rows.shape().1;
-                    let features = fourier.rows(&tokens.axes, 0..count);
+                    let places: Vec<_> = (0..count).collect();
+                    let features = fourier.rows(&tokens.axes, &places);
                     rows = ops::append_features(record, rows, &features)?;
                 }
                 (rows, tokens.mask)

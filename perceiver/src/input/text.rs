@@ -4,10 +4,10 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
-use super::{Accepts, InputKind, InputMask, Prepared, Source, Tokens, Unmasked};
-use crate::nn::{Context, ParameterSource, Parameters, Part};
-use crate::ops::{self, Attend, Matrix, Record, Rows, embed};
-use crate::spec::{Mode, Spec};
+use super::{Accepts, InputKind, InputMask, Prepared, Purpose, Source, Tokens, Unmasked};
+use crate::nn::{ParameterSource, Parameters, Part};
+use crate::ops::{self, Matrix, Positioned, Record, Rows, embed};
+use crate::spec::Spec;
 use crate::{ForwardError, WrongSize};
 
 /// Ids below `VOCAB`, at most `MAX_LEN` of them, each of which becomes the sum of a row of an embedding and a row for its
@@ -126,15 +126,18 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
         record: &mut Record<E, D>,
         source: Source<E, D>,
         mask: Option<ops::AnyRank<bool, D>>,
-        attend: Attend,
-        _: Mode,
+        purpose: Purpose,
     ) -> Result<Prepared<E, D>, D::Err> {
         let Source::Ids(ids) = source else {
             return Err(D::Err::wrong_size());
         };
-        let rows = parameters.view().try_embed(record, ids)?;
-        let context = Context::of_rows(record, rows.clone(), mask, attend)?;
-        Ok(Prepared { context, rows: Some(rows) })
+        let channels = parameters.view().try_embed(record, ids)?;
+        let (batch, count, _) = *channels.shape();
+        // Embeddings are finite, so what is masked need not be cleared.
+        let mask = mask.map(D::try_flatten_mask).transpose()?;
+        ops::check::<D::Err>(mask.as_ref().is_none_or(|mask| *mask.shape() == (batch, count)))?;
+        let tokens = Positioned { channels, axes: vec![count], features: Vec::new(), mask };
+        Prepared::new(record, tokens, purpose)
     }
 }
 

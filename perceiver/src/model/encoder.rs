@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 
 use crate::Device;
 use crate::nn::{BlockView, Context, DepthResidualView, NormView, ParameterSource, Part, norm};
-use crate::ops::{self, Mask, Matrix, Record, Rows, Vector};
+use crate::ops::{self, Mask, Matrix, Positioned, Record, Rows, Vector};
 use crate::spec::{Cost, Dropout, Numbers, Softmax, Spec};
 
 /// The layers of a model, as a part of it.
@@ -94,7 +94,17 @@ pub(super) struct Contexts<E: Dtype, D: Device<E>> {
     pub batch: usize,
     pub tokens: Option<Context<E, D>>,
     pub queries: Option<Context<E, D>>,
+    /// The tokens themselves, if they are needed.
+    pub kept: Option<Positioned<E, D>>,
 }
+
+/// Is called before each cross attention with the number of its layer, its block and the latents.
+pub(super) type Observe<'a, E, D> = dyn FnMut(
+        usize,
+        &BlockView<&Matrix<E, D>, &Vector<E, D>>,
+        &Rows<E, D>,
+    ) -> Result<(), <D as HasErr>::Err>
+    + 'a;
 
 /// Runs the latents, one copy for each batch item, through all layers; returns `(batch, latents, dim)`. If there are
 /// fewer layers than the depth, the last one is repeated (tied weights).
@@ -105,6 +115,7 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
     layers: &[LayerView<&Matrix<E, D>, &Vector<E, D>>],
     contexts: &Contexts<E, D>,
     dropout: Dropout,
+    observe: &mut Observe<'_, E, D>,
 ) -> Result<Rows<E, D>, D::Err> {
     let mut x = D::try_repeat(record, latents, contexts.batch)?;
     let mut states = x.clone();
@@ -117,6 +128,7 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
         if let (Some(cross), Some(context), true) =
             (&layer.cross, context, i < numbers.cross_attends)
         {
+            observe(i, cross, &x)?;
             x = cross.try_cross(record, x, context, dropout.feed_forward)?;
         }
         for block in &layer.latent {

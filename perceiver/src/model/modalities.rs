@@ -1,14 +1,13 @@
 //! Several outputs of one model, which share a decoder (Perceiver IO, arXiv 2107.14795, section 3.2 and appendix F).
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use dfdx::prelude::*;
 
 use super::output::{Encoded, Output, OutputNames};
 use super::queries::{QueryGrid, decode_in_chunks};
 use crate::nn::{BlockView, Context, LinearView, ParameterSource, Parameters, Part, block, linear};
-use crate::ops::{self, Attend, Matrix, Record, Rows, Vector};
+use crate::ops::{self, Attend, Matrix, Record, Rows, Selection, Vector};
 use crate::spec::{Dropout, Numbers, Spec};
 use crate::{Device, WrongSize};
 
@@ -184,10 +183,14 @@ impl Output for Modalities {
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
         let context = Context::of_rows(record, encoded.latents, None, attend)?;
         let mut results = Vec::new();
-        for (output, own) in S::OUTPUTS.iter().zip(&view.outputs) {
+        for (i, (output, own)) in S::OUTPUTS.iter().zip(&view.outputs).enumerate() {
             let batch = context.batch();
-            let queries =
-                |record: &mut Record<E, D>, range| own.try_queries(record, output, batch, range);
+            // Learned queries are few.
+            let points = encoded.points.and_then(|points| points.get(i)).map(Vec::as_slice);
+            let points = points.filter(|_| matches!(output.queries, OutputQueries::Grid(_)));
+            let queries = |record: &mut Record<E, D>, selection: &Selection| {
+                own.try_queries(record, output, batch, selection)
+            };
             let decode = |record: &mut Record<E, D>, queries| {
                 let rows = view.block.try_cross(record, queries, &context, dropout.feed_forward)?;
                 let rows = view.linear.try_forward(record, rows)?;
@@ -196,7 +199,7 @@ impl Output for Modalities {
                     None => Ok(rows),
                 }
             };
-            results.push(decode_in_chunks(record, output.count(), queries, decode)?);
+            results.push(decode_in_chunks(record, output.count(), points, queries, decode)?);
         }
         Ok(results)
     }
@@ -218,26 +221,25 @@ impl Output for Modalities {
 }
 
 impl<E: Dtype, D: Device<E>> OutputModalityView<&Matrix<E, D>, &Vector<E, D>> {
-    /// A range of the queries, `(batch, queries, dim)`, as wide as those of all outputs.
+    /// Some of the queries, `(batch, queries, dim)`, as wide as those of all outputs.
     fn try_queries(
         &self,
         record: &mut Record<E, D>,
         output: &OutputModality,
         batch: usize,
-        range: Range<usize>,
+        selection: &Selection,
     ) -> Result<Rows<E, D>, D::Err> {
-        let padding = ops::repeat_row(record, self.padding, (batch, range.len()))?;
         let rows = match (&output.queries, self.query) {
-            (OutputQueries::Grid(grid), _) => grid.try_rows(padding.device(), batch, range)?,
+            (OutputQueries::Grid(grid), _) => {
+                grid.try_rows(self.padding.device(), batch, selection)?
+            }
             (OutputQueries::Learned { .. }, Some(query)) => {
                 let rows = D::try_repeat(record, ops::matrix(query), batch)?;
-                match range.len() == rows.shape().1 {
-                    true => rows,
-                    false => ops::slice(rows, range)?,
-                }
+                ops::select(record, rows, selection)?
             }
             (OutputQueries::Learned { .. }, None) => return Err(D::Err::wrong_size()),
         };
+        let padding = ops::repeat_row(record, self.padding, (batch, rows.shape().1))?;
         ops::concat_channels(record, rows, padding)
     }
 }

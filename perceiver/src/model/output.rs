@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 
 use super::queries::{Learned, Project, Queries};
 use crate::nn::{LinearView, NormView, ParameterSource, Parameters, Part, linear, norm};
-use crate::ops::{self, Matrix, Record, Rows};
+use crate::ops::{self, Matrix, Positioned, Record, Rows};
 use crate::spec::{Dropout, Spec};
 use crate::{Device, WrongSize};
 
@@ -52,10 +52,12 @@ pub trait Output: Clone + Debug + 'static {
 pub struct Encoded<'a, E: Dtype, D: Device<E>> {
     /// The latents after the last layer, `(batch, latents, dim)`.
     pub latents: Rows<E, D>,
-    /// The queries that come with the input, `(batch, queries, dim)`.
-    pub queries: Option<Rows<E, D>>,
+    /// The queries that come with the input or are its tokens.
+    pub queries: Option<Positioned<E, D>>,
     /// The embedding of the input's ids, `(vocab, dim)`.
     pub embedding: Option<&'a Matrix<E, D>>,
+    /// For each of the outputs, the rows to compute; `None` for all.
+    pub points: Option<&'a [Vec<usize>]>,
 }
 
 /// What the tensors of an output are called in files.

@@ -2,13 +2,12 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use dfdx::prelude::*;
 
 use super::output::{Encoded, Output, OutputNames, only};
 use crate::nn::{BlockView, Context, LinearView, ParameterSource, Parameters, Part, block, linear};
-use crate::ops::{self, Attend, Record, Rows};
+use crate::ops::{self, Attend, Record, Rows, Selection};
 use crate::position::Fourier;
 use crate::spec::{Dropout, Numbers, Spec};
 use crate::{Device, WrongSize};
@@ -98,16 +97,16 @@ impl QueryGrid {
         self.position.check(self.axes.len());
     }
 
-    /// A range of the queries for each item of a batch.
+    /// Some of the queries for each item of a batch.
     pub(super) fn try_rows<E: Dtype, D: Device<E>>(
         &self,
         device: &D,
         batch: usize,
-        range: Range<usize>,
+        selection: &Selection,
     ) -> Result<Rows<E, D>, D::Err> {
-        let count = range.len();
-        let rows = self.position.rows(self.axes, range);
-        let rows = ops::constant(device, &rows, (count, self.dim()))?;
+        let places = selection.places(self.count());
+        let rows = self.position.rows(self.axes, &places);
+        let rows = ops::constant(device, &rows, (places.len(), self.dim()))?;
         D::try_repeat(&mut Record::for_tape::<NoneTape>(), rows, batch)
     }
 }
@@ -212,17 +211,26 @@ impl<S: Spec, Q: QuerySource, P: Projection> Part for QueriesPart<S, Q, P> {
 /// what becomes of them stays small.
 const CHUNK: usize = 4096;
 
-/// Decodes `count` queries, if gradients are not tracked one chunk after another: `queries` makes those of a range.
+/// Decodes `count` queries, or those at some `points`, if gradients are not tracked one chunk after another: `queries` makes
+/// those of a selection.
 pub(super) fn decode_in_chunks<E: Dtype, D: Device<E>>(
     record: &mut Record<E, D>,
     count: usize,
-    mut queries: impl FnMut(&mut Record<E, D>, Range<usize>) -> Result<Rows<E, D>, D::Err>,
+    points: Option<&[usize]>,
+    mut queries: impl FnMut(&mut Record<E, D>, &Selection) -> Result<Rows<E, D>, D::Err>,
     mut decode: impl FnMut(&mut Record<E, D>, Rows<E, D>) -> Result<Rows<E, D>, D::Err>,
 ) -> Result<Rows<E, D>, D::Err> {
-    let chunk = if record.is_on() { count.max(1) } else { CHUNK };
+    let total = points.map_or(count, <[usize]>::len);
+    let chunk = if record.is_on() { total.max(1) } else { CHUNK };
     let mut all = Vec::new();
-    for first in (0..count).step_by(chunk) {
-        let queries = queries(record, first..count.min(first + chunk))?;
+    for first in (0..total).step_by(chunk) {
+        let range = first..total.min(first + chunk);
+        let selection = match points {
+            None if range.len() == count => Selection::All,
+            None => Selection::Range(range),
+            Some(points) => Selection::Places(points[range].to_vec()),
+        };
+        let queries = queries(record, &selection)?;
         all.push(decode(record, queries)?);
     }
     ops::concat_all(record, all)
@@ -247,15 +255,10 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
         dropout: Dropout,
     ) -> Result<Vec<Rows<E, D>>, D::Err> {
         let view = parameters.view();
-        let Encoded { latents, queries, embedding } = encoded;
+        let Encoded { latents, queries, embedding, points } = encoded;
         let device = latents.device().clone();
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
         let context = Context::of_rows(record, latents, None, attend)?;
-        let batch = context.batch();
-        let queries = match (view.query, queries) {
-            (Some(query), _) => Some(D::try_repeat(record, ops::matrix(query), batch)?),
-            (None, queries) => queries,
-        };
         let decode = |record: &mut Record<E, D>, queries| {
             let rows = view.block.try_cross(record, queries, &context, dropout.feed_forward)?;
             let rows = match (P::KIND, &view.linear, embedding) {
@@ -272,20 +275,31 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
                 ops::scale(record, rows, S::OUTPUT_SCALE)
             }
         };
-        let rows = match (queries, S::QUERY_GRID) {
-            (Some(queries), _) => {
-                let count = queries.shape().1;
-                let slice = |_: &mut Record<E, D>, range: Range<usize>| match range.len() == count {
-                    true => Ok(queries.clone()),
-                    false => ops::slice(queries.clone(), range),
+        let batch = context.batch();
+        let points = points.and_then(|points| points.first()).map(Vec::as_slice);
+        let rows = match (view.query, queries, S::QUERY_GRID) {
+            (Some(query), ..) => {
+                let rows = D::try_repeat(record, ops::matrix(query), batch)?;
+                let count = rows.shape().1;
+                let queries = |record: &mut Record<E, D>, selection: &Selection| {
+                    ops::select(record, rows.clone(), selection)
                 };
-                decode_in_chunks(record, count, slice, decode)?
+                decode_in_chunks(record, count, points, queries, decode)?
             }
-            (None, Some(grid)) => {
-                let rows = |_: &mut Record<E, D>, range| grid.try_rows(&device, batch, range);
-                decode_in_chunks(record, grid.count(), rows, decode)?
+            (None, Some(tokens), _) => {
+                let count = tokens.channels.shape().1;
+                let queries = |record: &mut Record<E, D>, selection: &Selection| {
+                    tokens.try_encode_some(record, selection)
+                };
+                decode_in_chunks(record, count, points, queries, decode)?
             }
-            (None, None) => return Err(D::Err::wrong_size()),
+            (None, None, Some(grid)) => {
+                let queries = |_: &mut Record<E, D>, selection: &Selection| {
+                    grid.try_rows(&device, batch, selection)
+                };
+                decode_in_chunks(record, grid.count(), points, queries, decode)?
+            }
+            (None, None, None) => return Err(D::Err::wrong_size()),
         };
         Ok(vec![rows])
     }

@@ -7,10 +7,10 @@ use super::linear::{self, LinearView};
 use super::norm::NormView;
 use super::{ParameterSource, Parameters, Part, rows_of};
 use crate::ops::{
-    self, Attend, AttentionKernel, CrossParameters, LinearKernel, Mask, Matrix, Record, Rows,
-    Vector,
+    self, Attend, AttentionKernel, AttentionWeights, CrossParameters, LinearKernel, Mask, Matrix,
+    Record, Rows, Vector,
 };
-use crate::spec::{AttentionBias, Heads};
+use crate::spec::{AttentionBias, Heads, Softmax};
 
 /// Multi-head attention from queries of width `QUERY` to a context of width `CONTEXT`.
 ///
@@ -148,6 +148,24 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
         let key_value = self.to_kv.try_forward(record, context)?;
         let out = D::try_attention(record, query, key_value, self.heads, mask, attend)?;
         self.to_out.try_forward(record, out)
+    }
+
+    /// The weights with which `queries` attend to `context`, `(batch, heads, queries, tokens)`.
+    pub(crate) fn try_weights(
+        &self,
+        queries: Rows<E, D>,
+        context: Rows<E, D>,
+        mask: &Mask<D>,
+        softmax: Softmax,
+    ) -> Result<AttentionWeights<E, D>, D::Err> {
+        let mut record = Record::for_tape::<NoneTape>();
+        let query = self.to_q.try_forward(&mut record, queries)?;
+        let key_value = self.to_kv.try_forward(&mut record, context)?;
+        let (batch, tokens, _) = *key_value.shape();
+        let width = self.heads.width();
+        let key = key_value.try_slice((.., .., ..width))?;
+        let key = key.try_reshape_like(&(batch, tokens, width))?;
+        ops::attention_weights(query, key, self.heads, mask, softmax)
     }
 
     /// Attends from `queries` to a context, normalised with `norm`, with the settings that the context was prepared

@@ -8,8 +8,8 @@ use super::context::Context;
 use super::feed_forward::{self, FeedForwardView};
 use super::norm::{self, NormView};
 use crate::WrongSize;
-use crate::ops::{Attend, Mask, Matrix, Record, Rows, Vector};
-use crate::spec::{BlockShape, Dropout};
+use crate::ops::{self, Attend, AttentionWeights, Mask, Matrix, Record, Rows, Vector};
+use crate::spec::{BlockShape, Dropout, Softmax};
 
 /// `x + attention(norm(x), ..)`, then `x + feed_forward(norm(x))`: the block used for cross attention, self attention
 /// and decoders (section 3.1 and appendix C of the paper).
@@ -101,6 +101,35 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
             false => branch,
         };
         self.try_feed_forward(record, x, feed_forward_dropout)
+    }
+
+    /// The weights with which `x`, `(batch, rows, dim)`, attends to tokens that are not normalised, and with `keys_too` to
+    /// itself: `(batch, heads, rows, tokens)`.
+    pub(crate) fn try_weights(
+        &self,
+        x: Rows<E, D>,
+        tokens: Rows<E, D>,
+        mask: &Mask<D>,
+        softmax: Softmax,
+        keys_too: bool,
+    ) -> Result<AttentionWeights<E, D>, D::Err> {
+        let Some(norm_context) = &self.norm_context else {
+            return Err(D::Err::wrong_size());
+        };
+        let mut record = Record::for_tape::<NoneTape>();
+        let query = self.norm.try_forward(&mut record, x)?;
+        let mut keys = norm_context.try_forward(&mut record, tokens)?;
+        let (count, mut mask) = (keys.shape().1, mask.clone());
+        if keys_too {
+            mask = mask.followed_by::<E>(query.shape().1)?;
+            keys = ops::concat(&mut record, keys, query.clone())?;
+        }
+        let weights = self.attention.try_weights(query, keys, &mask, softmax)?;
+        if !keys_too {
+            return Ok(weights);
+        }
+        let (batch, heads, rows, _) = *weights.shape();
+        weights.try_slice((.., .., .., ..count))?.try_reshape_like(&(batch, heads, rows, count))
     }
 
     /// Updates `x`, `(batch, rows, dim)`, by self attention.

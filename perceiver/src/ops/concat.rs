@@ -98,16 +98,3 @@ pub(crate) fn constant<E: Dtype, D: KernelDevice<E>>(
     let numbers = numbers.iter().map(|&x| E::from_f64(x).unwrap_or_default());
     device.try_tensor_from_vec(numbers.collect(), shape)
 }
-
-/// A range of the rows of `(batch, rows, width)`, whose gradient is not tracked.
-///
-/// # Errors
-/// If the device runs out of memory.
-pub(crate) fn slice<E: Dtype, D: KernelDevice<E>>(
-    rows: Rows<E, D>,
-    range: std::ops::Range<usize>,
-) -> Result<Rows<E, D>, D::Err> {
-    let slice = rows.try_slice((.., range, ..))?;
-    let (batch, rows, width) = (slice.shape().0, slice.shape().1, slice.shape().2);
-    slice.try_reshape_like(&(batch, rows, width))
-}

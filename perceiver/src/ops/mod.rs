@@ -40,10 +40,12 @@ mod record;
 mod repeat;
 mod replace;
 mod residual;
+mod select;
 
 pub use attention::{Attend, AttentionKernel};
+pub(crate) use attention::{AttentionWeights, weights as attention_weights};
 pub(crate) use batch_norm::{BatchNormParameters, batch_norm};
-pub(crate) use concat::{append_features, concat, concat_all, concat_channels, constant, slice};
+pub(crate) use concat::{append_features, concat, concat_all, concat_channels, constant};
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
 pub(crate) use elementwise::{relu, scale};
 pub(crate) use embed::embed;
@@ -58,13 +60,14 @@ pub use mask::Mask;
 pub(crate) use mask::{concat_masks, mask_of_joined};
 pub use mean::MeanKernel;
 pub(crate) use over_depth::{mean_over_depth, rms_norm};
-pub(crate) use patches::{Window, largest, patches, places, windows};
+pub(crate) use patches::{Window, gather, largest, patches, places, windows};
 pub use record::Record;
 pub(crate) use record::Updates;
 pub use repeat::RepeatKernel;
 pub(crate) use repeat::{for_each_item, repeat_row};
 pub(crate) use replace::replace_at_random;
 pub use residual::ResidualKernel;
+pub(crate) use select::{Selection, select};
 
 use dfdx::prelude::*;
 

@@ -85,6 +85,18 @@ pub(crate) fn windows<E: Dtype, D: KernelDevice<E>>(
     join(record, rows, &window.places((height, width)), window.area())
 }
 
+/// The rows at these places of each item of `(batch, rows, width)`.
+///
+/// # Errors
+/// If there are none, or the device runs out of memory.
+pub(crate) fn gather<E: Dtype, D: KernelDevice<E>>(
+    record: &mut Record<E, D>,
+    rows: Rows<E, D>,
+    places: &[usize],
+) -> Result<Rows<E, D>, D::Err> {
+    join(record, rows, places, 1)
+}
+
 /// Takes the rows at these places of each item, and joins every `size` of them.
 fn join<E: Dtype, D: KernelDevice<E>>(
     record: &mut Record<E, D>,

@@ -1,7 +1,6 @@
 //! Fourier features.
 
 use std::f64::consts::PI;
-use std::ops::Range;
 
 use dfdx::prelude::*;
 
@@ -94,15 +93,15 @@ impl Fourier {
         (0..size).flat_map(row).collect()
     }
 
-    /// The features of a `range` of the positions of a grid, row by row: `[positions along all axes, sines of axis 1, ..,
+    /// The features of some positions of a grid, by their numbers in its order, row by row: `[positions along all axes, sines of axis 1, ..,
     /// cosines of axis 1, ..]`, the order of Transformers.
-    pub(crate) fn rows(self, axes: &[usize], range: Range<usize>) -> Vec<f64> {
+    pub(crate) fn rows(self, axes: &[usize], positions: &[usize]) -> Vec<f64> {
         let (width, bands) = (self.width(), self.bands);
         let tables: Vec<_> =
             axes.iter().enumerate().map(|(axis, &size)| self.table(axis, size)).collect();
-        let mut rows = Vec::with_capacity(range.len() * axes.len() * width);
+        let mut rows = Vec::with_capacity(positions.len() * axes.len() * width);
         let mut along = vec![[].as_slice(); axes.len()];
-        for position in range {
+        for &position in positions {
             let mut rest = position;
             for ((features, table), &size) in along.iter_mut().zip(&tables).zip(axes).rev() {
                 *features = &table[rest % size * width..][..width];
@@ -261,9 +260,9 @@ mod tests {
         let (first, second) = (features.table(0, 3), features.table(1, 4));
         let [a, b] = [&first[5..10], &second[15..20]];
         let expected = [a[4], b[4], a[0], a[1], b[0], b[1], a[2], a[3], b[2], b[3]];
-        assert_eq!(features.rows(&[3, 4], 7..8), expected);
+        assert_eq!(features.rows(&[3, 4], &[7]), expected);
         let open = Fourier { endpoint: false, ..features };
-        assert_eq!(open.rows(&[4], 3..4)[0], 0.5);
+        assert_eq!(open.rows(&[4], &[3])[0], 0.5);
     }
 
     #[test]

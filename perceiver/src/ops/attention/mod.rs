@@ -98,7 +98,7 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
 ) -> Result<Rows<E, D, T>, D::Err> {
     let (batch, queries, inner) = *query.shape();
     let tokens = key_value.shape().1;
-    let Heads { count, dim, value_dim } = heads;
+    let Heads { count, value_dim, .. } = heads;
 
     let (query, tape) = query.split_tape();
     // dfdx's `slice` overwrites the gradient of its input, so slice a separate tensor, once for each half.
@@ -106,24 +106,10 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     let key = key_value.with_empty_tape().try_slice((.., .., ..inner))?;
     let value = key_value.try_slice((.., .., inner..))?;
 
-    // (B, L, inner) -> (B, H, L, dim), with the last two axes swapped for keys.
-    let query = query
-        .retaped::<T>()
-        .try_reshape_like(&(batch, queries, count, dim))?
-        .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
-    let key = key
-        .try_reshape_like(&(batch, tokens, count, dim))?
-        .try_permute::<_, Axes4<0, 2, 3, 1>>()?;
     let value = value
         .try_reshape_like(&(batch, tokens, count, value_dim))?
         .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
-
-    let scale = E::from_f64(heads.scale()).unwrap_or(E::ONE);
-    let scores = query.try_mul(scale)?.try_matmul(key)?;
-
-    let allowed = mask.over_scores::<E>(scores.device(), *scores.shape())?;
-    let softmax = attend.softmax;
-    let weights = D::try_in_f32(clamp_scores(scores)?, Weights { allowed, softmax })?;
+    let weights = weights(query.retaped::<T>(), key, heads, mask, attend.softmax)?;
     let weights = if attend.dropout > 0.0 && T::OWNS_TAPE {
         weights.try_dropout(attend.dropout)?
     } else {
@@ -135,6 +121,36 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
         queries,
         heads.value_width(),
     ))
+}
+
+/// The weights of attention, `(batch, heads, queries, tokens)`.
+pub(crate) type AttentionWeights<E, D, T = NoneTape> =
+    Tensor<(usize, usize, usize, usize), E, D, T>;
+
+/// The weights with which queries, `(batch, queries, count · dim)`, attend to keys, `(batch, tokens, count · dim)`.
+///
+/// # Errors
+/// If the sizes do not match, or the device runs out of memory.
+pub(crate) fn weights<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
+    query: Rows<E, D, T>,
+    key: Rows<E, D, T>,
+    heads: Heads,
+    mask: &Mask<D>,
+    softmax: Softmax,
+) -> Result<AttentionWeights<E, D, T>, D::Err> {
+    let ((batch, queries, _), tokens) = (*query.shape(), key.shape().1);
+    let Heads { count, dim, .. } = heads;
+    // (B, L, count · dim) -> (B, H, L, dim), with the last two axes swapped for keys.
+    let query = query
+        .try_reshape_like(&(batch, queries, count, dim))?
+        .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
+    let key = key
+        .try_reshape_like(&(batch, tokens, count, dim))?
+        .try_permute::<_, Axes4<0, 2, 3, 1>>()?;
+    let scale = E::from_f64(heads.scale()).unwrap_or(E::ONE);
+    let scores = query.try_mul(scale)?.try_matmul(key)?;
+    let allowed = mask.over_scores::<E>(scores.device(), *scores.shape())?;
+    D::try_in_f32(clamp_scores(scores)?, Weights { allowed, softmax })
 }
 
 /// Turns scores, `(batch, heads, queries, tokens)`, into weights: a softmax over the tokens or over the queries.

@@ -17,8 +17,8 @@ use super::attention::{self, Weights};
 use super::in_f32::Normalize;
 use super::record::with_tape;
 use super::{
-    Attend, AttentionKernel, KernelDevice, LinearKernel, Mask, Matrix, Record, Rows, Vector, check,
-    layer_norm, plain_on_dfdx_devices,
+    Attend, AttentionKernel, KernelDevice, LinearKernel, Mask, Matrix, Record, Rows, Selection,
+    Vector, check, layer_norm, plain_on_dfdx_devices,
 };
 use crate::spec::{Heads, Softmax};
 #[cfg(feature = "f16")]
@@ -154,6 +154,38 @@ impl<E: Dtype, D: KernelDevice<E>> Positioned<E, D> {
             .collect();
         let axes = &self.axes;
         with_tape!(record, encode(self.channels, axes, &tables))
+    }
+}
+
+impl<E: Dtype, D: KernelDevice<E>> Positioned<E, D> {
+    /// Same as [`try_encode`](Self::try_encode), for some of the tokens.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    pub(crate) fn try_encode_some(
+        &self,
+        record: &mut Record<E, D>,
+        selection: &Selection,
+    ) -> Result<Rows<E, D>, D::Err> {
+        if matches!(selection, Selection::All) {
+            return self.clone().try_encode(record);
+        }
+        let rows = super::select(record, self.channels.clone(), selection)?;
+        if self.features.is_empty() {
+            return Ok(rows);
+        }
+        let mut features = Vec::new();
+        for place in selection.places(self.channels.shape().1) {
+            let (mut rest, start) = (place, features.len());
+            for axis in (0..self.axes.len()).rev() {
+                let (size, width) = (self.axes[axis], self.feature_width(axis));
+                let row = &self.features[axis][rest % size * width..][..width];
+                // From the last axis to the first, so each goes before the one after it.
+                features.splice(start..start, row.iter().copied());
+                rest /= size;
+            }
+        }
+        super::append_features(record, rows, &features)
     }
 }
 
