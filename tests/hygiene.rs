@@ -64,6 +64,29 @@ mod private {
             latent_dim: 4,
         }
     }
+    ::perceiver::perceiver! {
+        /// Several inputs and outputs, with names that the expansion may use as well.
+        pub struct Several {
+            input: Modalities {
+                tokens: Tokens(SIZE), r#type: Grid { shape: [SIZE, 3, 2] }, input: Text { vocab: 9, max_len: 8, dim: SIZE },
+                e: OneHot { classes: SIZE, mask: RATE },
+            },
+            depth: 1, num_latents: 2, latent_dim: 4,
+            output: Modalities {
+                /// Documentation of an output.
+                outputs: Queries { queries: Learned([SIZE, 3]), project: SIZE },
+                r#match: Queries {
+                    queries: Grid { shape: [SIZE, 2], position: Fourier { bands: SIZE, max_freq: RATE, base: 2.0 } },
+                },
+            },
+            output_dim: SIZE,
+        }
+    }
+    const SIZE: ::core::primitive::usize = 4;
+    const RATE: ::core::primitive::f64 = 0.5;
+    #[allow(dead_code)]
+    struct I0;
+
     pub(super) const PARAMETERS: usize = First::PARAMETERS;
     use ::std::clone::Clone;
 }

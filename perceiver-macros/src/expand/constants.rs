@@ -6,8 +6,8 @@ use syn::Attribute;
 
 use super::is_text;
 use crate::model::{
-    Extent, Family, Inverted, MaxFreq, Model, Output, Projection, Queries, QueryGrid, QuerySource,
-    Scalar, Setting, Share,
+    Extent, Family, Inverted, MaxFreq, Model, Output, Projection, Queries, QuerySource, Scalar,
+    Setting, Share,
 };
 use crate::schema::{self, Key, Kind};
 
@@ -149,8 +149,8 @@ fn of_queries(queries: &Queries, family: Family) -> Vec<Constant<'_>> {
     let mut constants = match &queries.source {
         QuerySource::Learned { count, dim } => vec![Is(count), Is(dim)],
         QuerySource::Given(dim) => vec![Is(dim)],
-        QuerySource::Grid(QueryGrid { sizes, position }) => {
-            let (axes, bands) = (sizes.len(), &position.bands.value.tokens);
+        QuerySource::Grid(grid) => {
+            let (axes, bands) = (grid.sizes.len(), &grid.position.bands.value.tokens);
             vec![Derived(&schema::QUERY_DIM, quote!(#axes * (2 * (#bands) + 1)))]
         }
         QuerySource::Input => vec![Derived(&schema::QUERY_DIM, quote!(Self::INPUT_DIM))],

@@ -16,13 +16,13 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     let Takes { generics: inputs, ty: input, bounds, tokens, .. } = &takes;
     let Returns { ty: output, doc, queries, len, convert, at } = &returns;
     // The pattern of what `forward` takes is its value as well.
-    let (generics, ty, argument, before, given) = match queries {
+    let (generics, ty, argument, before, run) = match queries {
         None => (
             inputs.clone(),
             input.clone(),
             quote_spanned!(span=> input),
-            quote_spanned!(span=> let tokens = #tokens;),
-            quote_spanned!(span=> __::Beside::default()),
+            TokenStream::new(),
+            quote_spanned!(span=> #tokens, __::Beside::nothing()),
         ),
         Some(given) => {
             let bound = &given.bound;
@@ -31,7 +31,10 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 quote_spanned!(span=> (#input, Q)),
                 quote_spanned!(span=> (input, queries)),
                 quote_spanned!(span=> let (tokens, queries) = queries.try_merge(#tokens)?;),
-                quote_spanned!(span=> __::Beside { queries: __::Option::Some(queries), points: __::Option::None }),
+                quote_spanned! {span=>
+                    tokens,
+                    __::Beside { queries: __::Option::Some(queries), points: __::Option::None }
+                },
             )
         }
     };
@@ -76,7 +79,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 #bounds
             {
                 #before
-                self.perceiver.try_run::<_, #len, _>(tokens, #given)#convert
+                self.perceiver.try_run::<_, #len, _>(#run)#convert
             }
 
             /// Fallible version of [`forward_mut`](Self::forward_mut).
@@ -89,7 +92,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 #bounds
             {
                 #before
-                self.perceiver.try_run_mut::<_, #len, _>(tokens, #given)#convert
+                self.perceiver.try_run_mut::<_, #len, _>(#run)#convert
             }
 
             /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
@@ -114,8 +117,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 D: __::Device<E>,
                 #bounds
             {
-                let tokens = #tokens;
-                self.perceiver.try_run_embed(tokens)#of_embed
+                self.perceiver.try_run_embed(#tokens)#of_embed
             }
 
             #at
@@ -194,9 +196,8 @@ fn at(name: &Ident, takes: &Takes, at: &At) -> TokenStream {
             #bounds
         {
             let points = __::Option::Some(#places);
-            let tokens = #tokens;
             self.perceiver
-                .try_run::<_, __::usize, _>(tokens, __::Beside { queries: __::Option::None, points })#convert
+                .try_run::<_, __::usize, _>(#tokens, __::Beside { queries: __::Option::None, points })#convert
         }
 
         /// Fallible version of [`forward_at_mut`](Self::forward_at_mut).
@@ -213,9 +214,8 @@ fn at(name: &Ident, takes: &Takes, at: &At) -> TokenStream {
             #bounds
         {
             let points = __::Option::Some(#places);
-            let tokens = #tokens;
             self.perceiver
-                .try_run_mut::<_, __::usize, _>(tokens, __::Beside { queries: __::Option::None, points })#convert
+                .try_run_mut::<_, __::usize, _>(#tokens, __::Beside { queries: __::Option::None, points })#convert
         }
     }
 }
@@ -272,10 +272,9 @@ fn attention(name: &Ident, model: &Model, takes: &Takes, is_wrong: bool) -> Opti
             #bounds
             #axes: __::MapAxes<#batch, { #name::CROSS_HEADS }, { #name::NUM_LATENTS }>,
         {
-            let tokens = #tokens;
             __::try_attention::<_, #batch, { #name::CROSS_HEADS }, { #name::NUM_LATENTS }, #axes, E, D, _>(
                 &self.perceiver,
-                tokens,
+                #tokens,
                 layers,
             )
         }

@@ -133,5 +133,5 @@ pub fn markers(name: &Ident, model: &Model) -> TokenStream {
         return TokenStream::new();
     };
     let names = list.iter().map(|modality| &modality.name);
-    quote_spanned!(span=> #(#[allow(non_camel_case_types)] pub enum #names {})*)
+    quote_spanned!(span=> #(#[doc(hidden)] #[allow(non_camel_case_types)] pub enum #names {})*)
 }

@@ -164,7 +164,7 @@ impl Returns {
         let count = sizes.len();
         let at = At {
             points: quote_spanned!(span=> impl __::AsRef<[[__::usize; #count]]>),
-            places: quote_spanned!(span=> __::vec![__::points(points.as_ref(), [#(#sizes),*])?]),
+            places: quote_spanned!(span=> __::vec![__::points(__::AsRef::as_ref(&points), [#(#sizes),*])?]),
             ty: quote_spanned!(span=> __::Tensor<(#batch, __::usize, __::Const<#dim>), E, D, #tape>),
             convert: TokenStream::new(),
             doc: format!(
@@ -242,7 +242,7 @@ impl Returns {
         let convert = |fields: &TokenStream| {
             quote_spanned! {span=>
                 .and_then(|outputs| {
-                    let mut outputs = outputs.into_iter();
+                    let mut outputs = __::IntoIterator::into_iter(outputs);
                     __::Result::Ok(#structure { #fields })
                 })
             }

@@ -72,16 +72,14 @@ impl Takes {
             if index == 0 {
                 batch = quote_spanned!(span=> #ty::Batch);
                 tape = quote_spanned!(span=> #ty::Tape);
-                steps.extend(quote_spanned!(span=> let tokens = #tokens.first_modality();));
+                steps.extend(quote_spanned!(span=> #tokens.first_modality()));
             } else {
                 bounds.extend(quote_spanned! {span=>
                     #ty::Batch: __::BatchOf<#modality, #batch>,
                     #tape: __::JoinTapes<#ty::Tape, E, D>,
                 });
                 tape = quote_spanned!(span=> __::Joined<#tape, #ty::Tape, E, D>);
-                steps.extend(quote_spanned! {span=>
-                    let tokens = tokens.try_with_modality(#field, #tokens)?;
-                });
+                steps.extend(quote_spanned!(span=> .try_with_modality(#field, #tokens)?));
             }
             types.push(ty);
         }
@@ -90,7 +88,7 @@ impl Takes {
             generics,
             ty: quote_spanned!(span=> #structure<#(#types),*>),
             bounds,
-            tokens: quote_spanned!(span=> { #steps tokens }),
+            tokens: steps,
             batch,
             tape,
             is_single: false,

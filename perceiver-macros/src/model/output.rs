@@ -36,7 +36,7 @@ pub struct OutputModality {
 
 pub enum OutputQueries {
     Learned { count: Scalar, dim: Scalar },
-    Grid(QueryGrid),
+    Grid(Box<QueryGrid>),
 }
 
 /// The positions of a grid.
@@ -61,7 +61,7 @@ pub struct Queries {
 pub enum QuerySource {
     Learned { count: Setting, dim: Setting },
     Given(Setting),
-    Grid(QueryGrid),
+    Grid(Box<QueryGrid>),
     Input,
 }
 
@@ -195,7 +195,7 @@ impl Queries {
 impl QuerySource {
     fn new(section: &Section, input: Option<&Input>, name: &Ident, report: &mut Report) -> Self {
         match section.choice(&schema::QUERIES) {
-            Some((_, _, Some(grid))) => Self::Grid(QueryGrid::new(grid, name, report)),
+            Some((_, _, Some(grid))) => Self::Grid(Box::new(QueryGrid::new(grid, name, report))),
             Some((_, [count, dim], _)) => Self::Learned {
                 count: given(&schema::NUM_QUERIES, &schema::NUM_QUERIES, count),
                 dim: given(&schema::QUERY_DIM, &schema::QUERY_DIM, dim),
@@ -252,7 +252,7 @@ impl OutputModality {
                 let queries = match section.choice(&schema::MODALITY_QUERIES) {
                     Some((_, [count, dim], _)) => learned(count.clone(), dim.clone()),
                     Some((_, _, Some(grid))) => {
-                        OutputQueries::Grid(QueryGrid::new(grid, name, report))
+                        OutputQueries::Grid(Box::new(QueryGrid::new(grid, name, report)))
                     }
                     _ => wrong(),
                 };

@@ -153,9 +153,8 @@ const _: () = {
             I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            let tokens = input.try_tokens()?;
             self.perceiver
-                .try_run::<_, __::usize, _>(tokens, __::Option::None)
+                .try_run::<_, __::usize, _>(input.try_tokens()?, __::Beside::nothing())
                 .map(I::logits)
         }
         /// Fallible version of [`forward_mut`](Self::forward_mut).
@@ -171,9 +170,12 @@ const _: () = {
             I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            let tokens = input.try_tokens()?;
             self.perceiver
-                .try_run_mut::<_, __::usize, _>(tokens, __::Option::None)
+                .try_run_mut::<
+                    _,
+                    __::usize,
+                    _,
+                >(input.try_tokens()?, __::Beside::nothing())
                 .map(I::logits)
         }
         /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
@@ -208,8 +210,77 @@ const _: () = {
             I::Channels: __::Channels<1, Self>,
             I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
         {
-            let tokens = input.try_tokens()?;
-            self.perceiver.try_run_embed(tokens).map(I::latents)
+            self.perceiver.try_run_embed(input.try_tokens()?).map(I::latents)
+        }
+        /// Returns the weights with which the latents attend to the tokens of an input in some `layers`, whose numbers begin
+        /// with 0: for each a tensor `(batch, CROSS_HEADS, NUM_LATENTS, axis 1, ..)`, with the axes of the tokens, in which the
+        /// weights of each latent in each head add up to 1. Gradients are not tracked.
+        ///
+        /// # Panics
+        /// If [`try_attention`](Self::try_attention) returns an error.
+        pub fn attention<I: __::GridInput<Self, 2, E, D>>(
+            &self,
+            input: I,
+            layers: &[__::usize],
+        ) -> __::Vec<
+            __::AttentionMap<
+                I::Batch,
+                { Digits::CROSS_HEADS },
+                { Digits::NUM_LATENTS },
+                __::AnyAxes<2>,
+                E,
+                D,
+            >,
+        >
+        where
+            D: __::Device<E>,
+            I::Channels: __::Channels<1, Self>,
+            I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
+            __::AnyAxes<
+                2,
+            >: __::MapAxes<I::Batch, { Digits::CROSS_HEADS }, { Digits::NUM_LATENTS }>,
+        {
+            __::expect_forward(self.try_attention(input, layers))
+        }
+        /// Fallible version of [`attention`](Self::attention).
+        ///
+        /// # Errors
+        /// If a layer does not begin with a cross attention; those of [`try_forward`](Self::try_forward).
+        pub fn try_attention<I: __::GridInput<Self, 2, E, D>>(
+            &self,
+            input: I,
+            layers: &[__::usize],
+        ) -> __::Result<
+            __::Vec<
+                __::AttentionMap<
+                    I::Batch,
+                    { Digits::CROSS_HEADS },
+                    { Digits::NUM_LATENTS },
+                    __::AnyAxes<2>,
+                    E,
+                    D,
+                >,
+            >,
+            __::ForwardError<D::Err>,
+        >
+        where
+            D: __::Device<E>,
+            I::Channels: __::Channels<1, Self>,
+            I::Positions: __::MaskedBy<I::Mask, Self, E, D>,
+            __::AnyAxes<
+                2,
+            >: __::MapAxes<I::Batch, { Digits::CROSS_HEADS }, { Digits::NUM_LATENTS }>,
+        {
+            __::try_attention::<
+                _,
+                I::Batch,
+                { Digits::CROSS_HEADS },
+                { Digits::NUM_LATENTS },
+                __::AnyAxes<2>,
+                E,
+                D,
+                _,
+            >(&self.perceiver, input.try_tokens()?, layers)
         }
     }
     impl<E: __::Dtype, D: __::Device<E>, I: __::GridInput<Self, 2, E, D>> __::Module<I>

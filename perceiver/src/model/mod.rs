@@ -54,8 +54,10 @@ pub struct Beside<E: Dtype, D: Storage<E>> {
     pub points: Option<Vec<Vec<usize>>>,
 }
 
-impl<E: Dtype, D: Storage<E>> Default for Beside<E, D> {
-    fn default() -> Self {
+impl<E: Dtype, D: Storage<E>> Beside<E, D> {
+    /// Nothing.
+    #[must_use]
+    pub const fn nothing() -> Self {
         Self { queries: None, points: None }
     }
 }
@@ -151,7 +153,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     where
         S::Input: Accepts<I, E, D>,
     {
-        self.try_run::<_, usize, _>(S::Input::tokens(input)?, Beside::default())
+        self.try_run::<_, usize, _>(S::Input::tokens(input)?, Beside::nothing())
     }
 
     /// Same as [`try_forward`](Self::try_forward), but with the spec's dropout if the input has a tape.
@@ -165,7 +167,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     where
         S::Input: Accepts<I, E, D>,
     {
-        self.try_run_mut::<_, usize, _>(S::Input::tokens(input)?, Beside::default())
+        self.try_run_mut::<_, usize, _>(S::Input::tokens(input)?, Beside::nothing())
     }
 
     /// Returns the latents after the last layer, without dropout.
