@@ -201,6 +201,23 @@ perceiver! {
         },
         num_latents: 8, latent_dim: 32, cross_heads: 1, depth: 1, output: Queries { queries: Input, project: 2 },
     }
+
+    /// A convolution whose batch norm has many positions, beside text, and two outputs.
+    struct Film {
+        family: Transformers,
+        input: Modalities {
+            image: Grid { shape: [120, 100, 3], stem: [ConvPool(8)], position: Fourier { bands: 4, max_freq: 30.0 } },
+            text: Text { vocab: 40, max_len: 12, dim: 16 },
+        },
+        num_latents: 8, latent_dim: 32, cross_heads: 1, depth: 1, attn_dropout: 0.0,
+        output: Modalities {
+            class: Queries { queries: Learned([1, 16]), project: 5 },
+            picture: Queries {
+                queries: Grid { shape: [6, 4], position: Fourier { bands: 4, max_freq: 6.0 } }, project: 3,
+            },
+        },
+        output_dim: 16,
+    }
 }
 
 #[test]
@@ -233,4 +250,35 @@ fn the_rest_of_the_family_is_that_of_f32() {
     check!(Resampler, tokens, |x| x.clone().to_dtype::<f32>());
     let frames: Tensor<Rank5<2, 2, 6, 4, 5>, f32, Cpu> = dev.sample_normal();
     check!(Flow, frames.to_dtype::<E>(), |x| x.clone().to_dtype::<f32>());
+}
+
+#[test]
+fn several_inputs_and_outputs_are_those_of_f32() {
+    let dev = Cpu::seed_from_u64(5);
+    let mut model = dev.build_module::<Film, f32>().to_dtype::<E>();
+    let image: Tensor<Rank4<2, 120, 100, 3>, f32, Cpu> = dev.sample_normal();
+    let ids: Tensor<Rank2<2, 12>, usize, Cpu> =
+        dev.tensor_from_vec((0..24).collect(), (Const, Const));
+    let image = image.to_dtype::<E>();
+    let mut exact = model.to_dtype::<f32>();
+    let wide_input = FilmInput { image: image.clone().to_dtype::<f32>(), text: ids.clone() };
+    let input = FilmInput { image: image.clone(), text: ids };
+
+    let (found, expected) = (model.forward(input.clone()), exact.forward(wide_input.clone()));
+    assert_close("class", &wide(&found.class), &wide(&expected.class), 2e-2);
+    assert_close("picture", &wide(&found.picture), &wide(&expected.picture), 2e-2);
+    let points = FilmPoints { picture: &[[5, 3], [0, 0]] };
+    let (found, expected) =
+        (model.forward_at(input.clone(), points), exact.forward_at(wide_input.clone(), points));
+    assert_close("points", &wide(&found.picture), &wide(&expected.picture), 2e-2);
+
+    // Training has the statistics of 6,000 positions.
+    let traced = FilmInput { image: image.leaky_trace(), text: input.text };
+    let trained = model.forward_mut(traced);
+    let traced = FilmInput { image: wide_input.image.leaky_trace(), text: wide_input.text };
+    let expected = exact.forward_mut(traced);
+    let found = wide(&trained.picture.with_empty_tape().split_tape().0);
+    assert_close("training", &found, &wide(&expected.picture.split_tape().0), 3e-2);
+    let gradients = (trained.class.square().sum() + trained.picture.square().sum()).backward();
+    assert_finite("the latents' gradient", &wide(&gradients.get(&model.latents)));
 }
