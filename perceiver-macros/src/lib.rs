@@ -43,7 +43,7 @@ fn expansion(input: TokenStream) -> TokenStream {
 }
 
 /// What the expansion calls type parameters, and itself.
-const RESERVED: [&str; 7] = ["E", "D", "I", "V", "E2", "D2", "__"];
+const RESERVED: [&str; 9] = ["E", "D", "I", "P", "Q", "V", "E2", "D2", "__"];
 
 fn one(krate: &TokenStream, mut declaration: Declaration) -> TokenStream {
     let mut report = std::mem::take(&mut declaration.report);

@@ -159,6 +159,10 @@ pub fn patch_not_literal(axis: usize) -> String {
     )
 }
 
+pub fn given_after_stem() -> String {
+    "`position: Given` has one for each position of the input, but the `stem` changes those; use `Linear` alone".into()
+}
+
 pub fn needs_image(axes: u64) -> String {
     let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
     format!("`ConvPool` needs an input with 2 axes, but the input has {axes} here")

@@ -45,6 +45,17 @@ pub enum ForwardError<Err: Debug + Display> {
         /// The number of positions.
         max_len: usize,
     },
+    /// The positions that are given with an input are not as many as its own.
+    #[error(
+        "the positions have shape {positions:?} without their width, but the input has {input:?} without its channels: there \
+         must be one for each position of the input"
+    )]
+    PositionShape {
+        /// The sizes of the batch and axes of the positions.
+        positions: Vec<usize>,
+        /// Those of the input.
+        input: Vec<usize>,
+    },
     /// The queries have another batch size than the input.
     #[error("the queries have batch size {queries}, but the input has {input}")]
     QueryBatch {
@@ -114,6 +125,7 @@ impl<Err: WrongSize> ForwardError<Err> {
             | Self::TooLong { .. }
             | Self::QueryBatch { .. }
             | Self::NoQueries
+            | Self::PositionShape { .. }
             | Self::Point { .. }
             | Self::NoPoints
             | Self::Layer { .. }

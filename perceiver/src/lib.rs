@@ -104,6 +104,7 @@ pub mod __private {
     pub use crate::declare::{Count, check, expect_forward, ide, points, size_at, token_dim};
     pub use crate::input::{
         Grid, GridSpec, JoinTapes, Modalities, Modality, ModalityInput, Stem, Text, TextSpec,
+        Unmasked,
     };
     pub use crate::model::{
         Beside, ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool,

@@ -143,6 +143,9 @@ fn of_input<'a>(input: &'a Input, all: &mut Unnamed<'a>) {
         Stem::ConvPool(width) => Some(("the width of `ConvPool`", schema::WIDTH, width)),
         Stem::Patches(_) => None,
     }));
+    all.extend(
+        input.position.given.iter().map(|width| ("the width of `Given`", schema::WIDTH, width)),
+    );
     if let Some(Learned { channels, project }) = &input.position.learned {
         all.push(("`channels`", schema::WIDTH, channels));
         all.extend(project.iter().map(|width| ("`project`", schema::WIDTH, width)));

@@ -179,6 +179,9 @@ fn position(name: &Ident, position: &Position, named: Named) -> TokenStream {
         let project = option(project.as_ref().map(|width| width.tokens.clone()));
         return quote_spanned!(span=> __::Position::Learned { channels: #channels, project: #project });
     }
+    if let Some(width) = position.given.as_ref().map(|width| &width.tokens) {
+        return quote_spanned!(span=> __::Position::Given(#width));
+    }
     if !position.is_encoded {
         return quote_spanned!(span=> __::Position::None);
     }

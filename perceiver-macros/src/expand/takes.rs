@@ -27,68 +27,69 @@ pub struct Takes {
 impl Takes {
     pub fn new(name: &Ident, model: &Model, is_wrong: bool) -> Self {
         let span = name.span();
-        let doc = format!(" Takes {}.", input_doc(&model.input, true));
         if let Extent::Modalities { list, .. } = &model.input.extent {
             return Self::several(name, list, is_wrong);
         }
-        let whose =
-            Whose { name, model: quote_spanned!(span=> Self), is_wrong, has_constants: true };
-        let Bounds { input, rest } = whose.bounds(&model.input, &Ident::new("I", span));
+        let model_type = quote_spanned!(span=> Self);
+        let whose = Whose { name, model: model_type, is_wrong, has_constants: true };
+        let (ty, positions) = (Ident::new("I", span), Ident::new("P", span));
+        let one = whose.one(&model.input, [&ty, &positions], &quote_spanned!(span=> input));
         Self {
-            generics: quote_spanned!(span=> I: #input),
-            ty: quote_spanned!(span=> I),
-            bounds: rest,
-            tokens: quote_spanned!(span=> input.try_tokens()?),
+            generics: one.generics,
+            ty: one.ty,
+            bounds: one.bounds,
+            tokens: {
+                let tokens = one.tokens;
+                quote_spanned!(span=> #tokens?)
+            },
             batch: quote_spanned!(span=> I::Batch),
-            tape: quote_spanned!(span=> I::Tape),
-            is_single: true,
-            doc,
+            tape: one.tape,
+            is_single: model.input.position.given.is_none(),
+            doc: format!(" Takes {}.", input_doc(&model.input, true)),
         }
     }
 
     fn several(name: &Ident, list: &[Modality], is_wrong: bool) -> Self {
         let span = name.span();
         let structure = format_ident!("{}Input", name.unraw(), span = span);
-        let (mut generics, mut bounds, mut types) =
-            (TokenStream::new(), TokenStream::new(), Vec::new());
-        let mut batch = TokenStream::new();
-        let mut tape = TokenStream::new();
-        let mut steps = TokenStream::new();
+        let (mut generics, mut bounds, mut types) = (Vec::new(), TokenStream::new(), Vec::new());
+        let (mut batch, mut tape, mut tokens) =
+            (TokenStream::new(), TokenStream::new(), TokenStream::new());
         for (index, Modality { name: modality, input, .. }) in list.iter().enumerate() {
             let ty = format_ident!("I{index}", span = span);
+            let positions = format_ident!("P{index}", span = span);
             let whose = Whose {
                 name,
                 model: quote_spanned!(span=> #modality),
                 is_wrong,
                 has_constants: false,
             };
-            let Bounds { input, rest } = whose.bounds(input, &ty);
-            let comma = (index > 0).then(|| quote_spanned!(span=> ,));
-            generics.extend(quote_spanned!(span=> #comma #ty: #input));
-            bounds.extend(rest);
             let field = modality.unraw().to_string();
-            let tokens =
-                quote_spanned!(span=> __::of_modality(#field, input.#modality.try_tokens())?);
+            let one = whose.one(input, [&ty, &positions], &quote_spanned!(span=> input.#modality));
+            let (of_one, own) = (one.tokens, one.tape);
+            let of_one = quote_spanned!(span=> __::of_modality(#field, #of_one)?);
+            generics.push(one.generics);
+            types.push(one.ty);
+            bounds.extend(one.bounds);
             if index == 0 {
                 batch = quote_spanned!(span=> #ty::Batch);
-                tape = quote_spanned!(span=> #ty::Tape);
-                steps.extend(quote_spanned!(span=> #tokens.first_modality()));
+                tape = own;
+                tokens.extend(quote_spanned!(span=> #of_one.first_modality()));
             } else {
                 bounds.extend(quote_spanned! {span=>
                     #ty::Batch: __::BatchOf<#modality, #batch>,
-                    #tape: __::JoinTapes<#ty::Tape, E, D>,
+                    #tape: __::JoinTapes<#own, E, D>,
                 });
-                tape = quote_spanned!(span=> __::Joined<#tape, #ty::Tape, E, D>);
-                steps.extend(quote_spanned!(span=> .try_with_modality(#field, #tokens)?));
+                tape = quote_spanned!(span=> __::Joined<#tape, #own, E, D>);
+                tokens.extend(quote_spanned!(span=> .try_with_modality(#field, #of_one)?));
             }
-            types.push(ty);
         }
         let names: Vec<_> = list.iter().map(|modality| modality.name.unraw().to_string()).collect();
         Self {
-            generics,
+            generics: quote_spanned!(span=> #(#generics),*),
             ty: quote_spanned!(span=> #structure<#(#types),*>),
             bounds,
-            tokens: steps,
+            tokens,
             batch,
             tape,
             is_single: false,
@@ -97,6 +98,63 @@ impl Takes {
                  where a position may be attended to.",
                 names.join(", ")
             ),
+        }
+    }
+}
+
+/// A single input.
+struct One {
+    generics: TokenStream,
+    ty: TokenStream,
+    bounds: TokenStream,
+    /// A result.
+    tokens: TokenStream,
+    tape: TokenStream,
+}
+
+impl Whose<'_> {
+    /// One input, which has the type `ty`, and with positions that come with it the type `(ty, positions)`.
+    fn one(&self, input: &Input, [ty, positions]: [&Ident; 2], value: &TokenStream) -> One {
+        let (name, span) = (self.name, self.name.span());
+        let Bounds { input: bound, rest } = self.bounds(input, ty);
+        let Some(width) = &input.position.given else {
+            return One {
+                generics: quote_spanned!(span=> #ty: #bound),
+                ty: quote_spanned!(span=> #ty),
+                bounds: rest,
+                tokens: quote_spanned!(span=> #value.try_tokens()),
+                tape: quote_spanned!(span=> #ty::Tape),
+            };
+        };
+        let axes = match input.extent.axes() {
+            _ if self.is_wrong => quote_spanned!(span=> { #name::DECLARATION_ERROR }),
+            Some(axes) => Literal::u64_unsuffixed(axes).to_token_stream(),
+            None => quote_spanned!(span=> { #name::INPUT_AXIS }),
+        };
+        let width = match width.count() {
+            _ if self.is_wrong => quote_spanned!(span=> { #name::DECLARATION_ERROR }),
+            Some(width) => Literal::u64_unsuffixed(width).to_token_stream(),
+            None => {
+                let tokens = &width.tokens;
+                quote_spanned!(span=> { #tokens })
+            }
+        };
+        One {
+            generics: quote_spanned! {span=>
+                #ty: #bound, #positions: __::GridInput<__::positions, #axes, E, D, Mask = __::Unmasked>
+            },
+            ty: quote_spanned!(span=> (#ty, #positions)),
+            bounds: quote_spanned! {span=>
+                #rest
+                #positions::Channels: __::Channels<#width, __::positions>,
+                #positions::Positions: __::MaskedBy<__::Unmasked, __::positions, E, D>,
+                #positions::Batch: __::BatchOf<__::positions, #ty::Batch>,
+                #ty::Tape: __::JoinTapes<#positions::Tape, E, D>,
+            },
+            tokens: quote_spanned! {span=>
+                __::with_positions(#value.0.try_tokens(), #value.1.try_tokens())
+            },
+            tape: quote_spanned!(span=> __::Joined<#ty::Tape, #positions::Tape, E, D>),
         }
     }
 }
@@ -206,8 +264,16 @@ pub fn input_doc(input: &Input, has_constants: bool) -> String {
         return format!("a tensor `(batch, {channels})`");
     }
     let axes = axes.join(", ");
+    let positions = match &input.position.given {
+        Some(width) => {
+            let width =
+                width.count().map_or_else(|| width.tokens.to_string(), |width| width.to_string());
+            format!("; and with it positions, `(batch, {axes}, {width})`")
+        }
+        None => String::new(),
+    };
     format!(
         "a tensor `(batch, {axes}, {channels})`, or a pair of one and a `bool` mask `(batch, {axes})` that is true \
-         where a position may be attended to"
+         where a position may be attended to{positions}"
     )
 }

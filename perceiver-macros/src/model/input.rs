@@ -60,6 +60,8 @@ pub struct Position {
     pub endpoint: Scalar,
     /// Learned rows in place of Fourier features.
     pub learned: Option<Learned>,
+    /// The width of positions that come with the input.
+    pub given: Option<Scalar>,
 }
 
 /// Learned rows.
@@ -246,6 +248,15 @@ impl Input {
                     ..Position::none()
                 }
             }
+            Some((_, [width], _)) => {
+                let moves = |step: &Stem| matches!(step, Stem::Patches(_) | Stem::ConvPool(_));
+                if stem.iter().any(moves)
+                    && let Some(field) = grid.field(&schema::POSITION)
+                {
+                    report.error(&field.key, messages::given_after_stem());
+                }
+                Position { given: Some(width.clone()), ..Position::none() }
+            }
             Some((_, _, Some(fourier))) => {
                 fourier.require(GRID.bands, name, report);
                 fourier.require(GRID.max_freq, name, report);
@@ -329,7 +340,7 @@ impl Position {
             true => section.setting(&schema::ENDPOINT, &schema::ENDPOINT).value,
             false => Scalar::literal("true"),
         };
-        Self { is_encoded: true, bands, max_freq, base, endpoint, learned: None }
+        Self { is_encoded: true, bands, max_freq, base, endpoint, learned: None, given: None }
     }
 
     pub fn none() -> Self {
@@ -347,6 +358,7 @@ impl Position {
             base: None,
             endpoint: Scalar::literal("true"),
             learned: None,
+            given: None,
         }
     }
 
@@ -361,6 +373,7 @@ impl Position {
             base: given.base,
             endpoint: Scalar::literal("true"),
             learned: None,
+            given: None,
         }
     }
 }

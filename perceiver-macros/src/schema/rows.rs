@@ -209,6 +209,11 @@ pub static POSITIONS: &[Variant] = &[
         form: Form::Keys(&[&POSITION_CHANNELS, &POSITION_PROJECT]),
         doc: "a learned row for each position of an input of a fixed `shape`, appended to the channels",
     },
+    Variant {
+        name: "Given",
+        form: Form::Value(&POSITION_WIDTH),
+        doc: "so many numbers for each position, such as the coordinates of points, which come with the input and are appended to the channels: `forward((input, positions))`",
+    },
     Variant { name: "None", form: Form::Unit, doc: "no position encoding" },
 ];
 
@@ -336,6 +341,7 @@ mod nested {
         .also(&["dim", "width", "num_channels", "trainable"]);
     pub static POSITION_PROJECT: Key = key("project", WIDTH, Absent("rows are appended as they are"), "width to which a linear layer projects the rows before they are appended")
         .also(&["project_pos_dim", "projection"]);
+    pub static POSITION_WIDTH: Key = key("width", WIDTH, Required, "width of the positions");
     pub static POSITION: Key = key("position", Kind::Choice(POSITIONS), Value("None"), "position encoding")
         .also(&["pos", "position_encoding", "fourier_encode_data", "fourier", "encoding"]);
     pub static BANDS: Key = key("bands", REPEATS, Required, "number of frequency bands along each axis")

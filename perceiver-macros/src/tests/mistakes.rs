@@ -241,6 +241,8 @@ const NESTED: &[&str] = &[
     "depth: 6, input: Grid { shape: [4, 8, 3], stem: [ConvPool(8)] }",
     "depth: 6, input: Grid { shape: [8, 3], stem: [Linear(4), ConvPool(8)] }",
     "depth: 6, input: Grid { axes: 2, channels: 3, stem: [ConvPool(0)] }",
+    "depth: 6, input: Grid { shape: [8, 8, 3], stem: [Patches([2, 2])], position: Given(3) }",
+    "depth: 6, input: Grid { axes: 1, channels: 3, position: Given }",
     "depth: 6, input: Modalities",
     "depth: 6, input: Modalities {}",
     "depth: 6, input: Modalities(Tokens(8))",

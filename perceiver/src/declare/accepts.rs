@@ -171,6 +171,25 @@ pub fn of_modality<T, Err: core::fmt::Debug + core::fmt::Display>(
     result.map_err(|error| error.of_modality(name))
 }
 
+/// What messages call the positions that come with an input.
+#[allow(non_camel_case_types)]
+pub enum positions {}
+
+/// Adds positions to an input.
+///
+/// # Errors
+/// If one of them has an error, or they do not fit.
+#[allow(clippy::type_complexity)]
+pub fn with_positions<B: Dim, B2: Dim, E: Dtype, D: Device<E>, T, T2>(
+    input: Result<Tokens<B, E, D, T>, ForwardError<D::Err>>,
+    positions: Result<Tokens<B2, E, D, T2>, ForwardError<D::Err>>,
+) -> Result<Tokens<B, E, D, Joined<T, T2, E, D>>, ForwardError<D::Err>>
+where
+    T: JoinTapes<T2, E, D>,
+{
+    input?.try_with_positions(positions?)
+}
+
 /// Never implemented.
 pub trait Never {}
 

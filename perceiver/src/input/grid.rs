@@ -151,7 +151,7 @@ impl<M, V> GridView<M, V> {
         });
         let stem = stem.collect();
         let (positions, project) = match grid.position {
-            Position::None | Position::Fourier(_) => (None, None),
+            Position::None | Position::Fourier(_) | Position::Given(_) => (None, None),
             Position::Learned { channels, project } => {
                 let rows = stem::positions(grid.stem, grid.shape);
                 let positions = source.embedding("position_rows", rows, channels);
@@ -179,11 +179,12 @@ impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS
         mask: Option<ops::AnyRank<bool, D>>,
         purpose: Purpose,
     ) -> Result<Prepared<E, D>, D::Err> {
-        let Source::Grid(grid) = source else {
+        let Source::Grid(grid, positions) = source else {
             return Err(D::Err::wrong_size());
         };
         let spec = GridSpec::of::<S>();
-        let mut tokens = parameters.view().try_tokens(record, grid, mask, &spec, purpose.mode)?;
+        let mut tokens =
+            parameters.view().try_tokens(record, (grid, positions), mask, &spec, purpose.mode)?;
         tokens.features = spec.position.tables(&tokens.axes);
         Prepared::new(record, tokens, purpose)
     }
@@ -194,13 +195,21 @@ impl<E: Dtype, D: crate::Device<E>> GridView<&Matrix<E, D>, &Vector<E, D>> {
     pub(super) fn try_tokens(
         &self,
         record: &mut Record<E, D>,
-        grid: ops::AnyRank<E, D>,
+        (grid, given): (ops::AnyRank<E, D>, Option<ops::AnyRank<E, D>>),
         mask: Option<ops::AnyRank<bool, D>>,
         spec: &GridSpec,
         mode: Mode,
     ) -> Result<Positioned<E, D>, D::Err> {
         let mut axes = grid.axes();
         let mut rows = D::try_flatten(record, grid)?;
+        let given = match given {
+            Some(given) => {
+                let mut positions = D::try_flatten(record, given)?;
+                Context::clear(record, &mut positions, mask.clone())?;
+                Some(positions)
+            }
+            None => None,
+        };
         let mut mask = Context::clear(record, &mut rows, mask)?;
         let mut steps = self.stem.iter();
         for step in spec.stem {
@@ -231,6 +240,11 @@ impl<E: Dtype, D: crate::Device<E>> GridView<&Matrix<E, D>, &Vector<E, D>> {
             }
             let batch = rows.shape().0;
             let positions = ops::for_each_item(record, positions, batch)?;
+            rows = ops::concat_channels(record, rows, positions)?;
+        }
+        if let Position::Given(width) = spec.position {
+            let positions = given.ok_or_else(D::Err::wrong_size)?;
+            ops::check::<D::Err>(positions.shape().2 == width)?;
             rows = ops::concat_channels(record, rows, positions)?;
         }
         Ok(Positioned { channels: rows, features: Vec::new(), axes, mask })
@@ -304,7 +318,7 @@ macro_rules! input {
                 let (data, tape) = self.split_tape();
                 let grid = ops::AnyRank::$Variant(ops::untyped(data));
                 grid.check_not_empty()?;
-                let source = Source::Grid(grid);
+                let source = Source::Grid(grid, None);
                 Ok((Tokens { source, mask: None, batch: PhantomData, tape }, Unmasked))
             }
         }

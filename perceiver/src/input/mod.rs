@@ -102,8 +102,8 @@ impl<E: Dtype, D: Device<E>> Prepared<E, D> {
 /// The data of an input.
 #[derive(Clone, Debug)]
 pub enum Source<E: Dtype, D: Storage<E> + Storage<bool> + Storage<usize>> {
-    /// Numbers, `(batch, axis 1, .., channels)`.
-    Grid(ops::AnyRank<E, D>),
+    /// Numbers, `(batch, axis 1, .., channels)`, and `(batch, axis 1, .., width)`, the positions that are given with them.
+    Grid(ops::AnyRank<E, D>, Option<ops::AnyRank<E, D>>),
     /// Ids, `(batch, tokens)`.
     Ids(Tensor<(usize, usize), usize, D>),
     /// Several inputs, each with its mask.
@@ -114,7 +114,7 @@ impl<E: Dtype, D: Storage<E> + Storage<bool> + Storage<usize>> Source<E, D> {
     /// The sizes of the batch and the axes; of several inputs, just that of the batch.
     fn positions(&self) -> Vec<usize> {
         match self {
-            Self::Grid(grid) => {
+            Self::Grid(grid, _) => {
                 let mut sizes = grid.sizes();
                 sizes.pop();
                 sizes
@@ -158,6 +158,31 @@ impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
     /// The size of the batch.
     pub(crate) fn batch_size(&self) -> usize {
         self.source.positions().first().copied().unwrap_or(0)
+    }
+
+    /// Adds the positions of the input, `(batch, axis 1, .., width)`, given as another input. The result has the tapes of both.
+    ///
+    /// # Errors
+    /// If they are not as many as those of the input.
+    pub fn try_with_positions<B2: Dim, T2>(
+        self,
+        positions: Tokens<B2, E, D, T2>,
+    ) -> Result<Tokens<B, E, D, T::Joined>, ForwardError<D::Err>>
+    where
+        T: JoinTapes<T2, E, D>,
+    {
+        let (given, input) = (positions.source.positions(), self.source.positions());
+        if given != input {
+            return Err(ForwardError::PositionShape { positions: given, input });
+        }
+        let source = match (self.source, positions.source) {
+            (Source::Grid(grid, _), Source::Grid(positions, _)) => {
+                Source::Grid(grid, Some(positions))
+            }
+            (source, _) => source,
+        };
+        let tape = self.tape.join(positions.tape);
+        Ok(Tokens { source, mask: self.mask, batch: PhantomData, tape })
     }
 
     /// The first of several inputs of a model.

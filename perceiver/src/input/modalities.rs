@@ -217,8 +217,12 @@ impl<E: Dtype, D: crate::Device<E>> ModalityView<&Matrix<E, D>, &Vector<E, D>> {
         mode: Mode,
     ) -> Result<(Rows<E, D>, TokenMask<D>), D::Err> {
         let (rows, mask) = match (&self.input, &modality.input, source) {
-            (ModalityInputView::Grid(view), ModalityInput::Grid(spec), Source::Grid(grid)) => {
-                let tokens = view.try_tokens(record, grid, mask, spec, mode)?;
+            (
+                ModalityInputView::Grid(view),
+                ModalityInput::Grid(spec),
+                Source::Grid(grid, positions),
+            ) => {
+                let tokens = view.try_tokens(record, (grid, positions), mask, spec, mode)?;
                 let mut rows = tokens.channels;
                 if let Position::Fourier(fourier) = spec.position {
                     let count = rows.shape().1;

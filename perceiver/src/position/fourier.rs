@@ -219,7 +219,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     {
         let tokens = input.into_tokens()?;
         let mut record = Record::for_tape::<I::Tape>();
-        let Source::Grid(grid) = tokens.source else {
+        let Source::Grid(grid, _) = tokens.source else {
             return Err(D::Err::wrong_size().into());
         };
         let axes = grid.axes();

@@ -19,6 +19,9 @@ pub enum Position {
         /// To which a linear layer projects it before it is appended, if it does.
         project: Option<usize>,
     },
+    /// So many numbers for each position, which are given with the input and appended to its channels: the coordinates of
+    /// the points of a cloud.
+    Given(usize),
 }
 
 impl Position {
@@ -27,6 +30,7 @@ impl Position {
     pub const fn token_dim(self, axes: usize, channels: usize) -> usize {
         match self {
             Self::None => channels,
+            Self::Given(width) => channels.saturating_add(width),
             Self::Fourier(fourier) => axes.saturating_mul(fourier.width()).saturating_add(channels),
             Self::Learned { channels: width, project: None }
             | Self::Learned { project: Some(width), .. } => channels.saturating_add(width),
@@ -45,7 +49,7 @@ impl Position {
     /// if there are none.
     pub(crate) fn tables(self, axes: &[usize]) -> Vec<Vec<f64>> {
         match self {
-            Self::None | Self::Learned { .. } => Vec::new(),
+            Self::None | Self::Learned { .. } | Self::Given(_) => Vec::new(),
             Self::Fourier(fourier) => {
                 let tables = axes.iter().enumerate();
                 tables.map(|(axis, &size)| fourier.table(axis, size)).collect()
