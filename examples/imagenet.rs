@@ -1,13 +1,16 @@
 //! Runs the README's model on a photo: `cargo run --release --example imagenet -- PHOTO`; add `--features cuda` to run
 //! on a GPU.
 
+mod photo;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use image::imageops::FilterType;
 use perceiver::prelude::*;
+
+use photo::Photo;
 
 perceiver! {
     /// The ImageNet model of the README: 45,187,140 parameters.
@@ -36,14 +39,10 @@ struct Arguments {
     checkpoint: Option<PathBuf>,
 }
 
-/// Mean and standard deviation of ImageNet's red, green and blue, from 0 to 1.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
-
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let dev = device()?;
-    let image = read(&arguments.photo, &dev)?;
+    let dev = photo::device()?;
+    let image = Photo::read(&arguments.photo)?.tensor(&dev);
 
     let mut model = dev.build_module::<ImageNet, f32>();
     println!("{}\n", model.summary());
@@ -64,27 +63,4 @@ fn main() -> Result<()> {
         println!("The weights are random: these are the predictions of an untrained model.");
     }
     Ok(())
-}
-
-/// Returns the first GPU with the feature `cuda`, otherwise the CPU.
-fn device() -> Result<AutoDevice> {
-    #[cfg(feature = "cuda")]
-    let dev = perceiver::cuda::device(0)?;
-    #[cfg(not(feature = "cuda"))]
-    let dev = Cpu::default();
-    Ok(dev)
-}
-
-/// Reads the photo's largest centred square, scaled to 224 × 224 and normalised as ImageNet is.
-fn read(
-    path: &PathBuf,
-    dev: &AutoDevice,
-) -> Result<Tensor<Rank4<1, 224, 224, 3>, f32, AutoDevice>> {
-    let photo = image::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let pixels = photo.resize_to_fill(224, 224, FilterType::Triangle).to_rgb32f();
-    let values = pixels
-        .pixels()
-        .flat_map(|pixel| std::array::from_fn::<_, 3, _>(|i| (pixel[i] - MEAN[i]) / DEVIATION[i]))
-        .collect();
-    Ok(dev.tensor_from_vec(values, Default::default()))
 }

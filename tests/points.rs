@@ -141,7 +141,7 @@ fn rows_at_points_are_those_of_the_whole() {
     let x: Tensor<Rank5<2, 2, 4, 6, 3>, f32, _> = dev.sample_normal();
     let whole: Tensor<Rank4<2, 4, 3, 2>, f32, _> = model.forward(x.clone());
     let points = [[3, 2], [0, 0], [3, 2], [1, 1]];
-    let rows: Tensor<(Const<2>, usize, Const<2>), f32, _> = model.forward_at(x.clone(), points);
+    let rows: Tensor<(Const<2>, usize, Const<2>), f32, _> = model.forward_at(x.clone(), &points);
     let whole = whole.as_vec();
     let at = |item: usize, [y, x]: [usize; 2]| &whole[((item * 4 + y) * 3 + x) * 2..][..2];
     let expected: Vec<_> = (0..2)
@@ -151,12 +151,12 @@ fn rows_at_points_are_those_of_the_whole() {
     assert!(close(&rows.as_vec(), &expected));
 
     // With gradients, too, of which the points that are given twice have twice.
-    let traced = model.forward_at_mut(x.clone().leaky_trace(), &points[..]);
+    let traced = model.forward_at_mut(x.clone().leaky_trace(), &points);
     assert!(close(&traced.as_vec(), &expected));
     let gradients = traced.square().sum().backward();
     assert!(gradients.get(&x).as_vec().iter().any(|x| *x != 0.0));
 
-    let beyond = model.try_forward_at(x.clone(), [[4, 0]]).err().unwrap().to_string();
+    let beyond = model.try_forward_at(x.clone(), &[[4, 0]]).err().unwrap().to_string();
     assert_eq!(beyond, "the point [4, 0] is not on the output's grid, whose sizes are [4, 3]");
     let none: &[[usize; 2]] = &[];
     assert!(matches!(model.try_forward_at(x.clone(), none), Err(ForwardError::NoPoints)));

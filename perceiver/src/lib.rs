@@ -84,7 +84,6 @@ pub mod __private {
     pub use core::option::Option;
     pub use core::primitive::{bool, f32, f64, str, usize};
     pub use core::result::Result::{self, Ok};
-    pub use std::convert::AsRef;
     pub use std::iter::IntoIterator;
     pub use std::ops::{Deref, DerefMut};
     pub use std::vec;

@@ -163,8 +163,8 @@ impl Returns {
         let dim = quote_spanned!(span=> { #name::OUTPUT_DIM });
         let count = sizes.len();
         let at = At {
-            points: quote_spanned!(span=> impl __::AsRef<[[__::usize; #count]]>),
-            places: quote_spanned!(span=> __::vec![__::points(__::AsRef::as_ref(&points), [#(#sizes),*])?]),
+            points: quote_spanned!(span=> &[[__::usize; #count]]),
+            places: quote_spanned!(span=> __::vec![__::points(points, [#(#sizes),*])?]),
             ty: quote_spanned!(span=> __::Tensor<(#batch, __::usize, __::Const<#dim>), E, D, #tape>),
             convert: TokenStream::new(),
             doc: format!(

@@ -146,7 +146,7 @@ impl Whose<'_> {
             ty: quote_spanned!(span=> (#ty, #positions)),
             bounds: quote_spanned! {span=>
                 #rest
-                #positions::Channels: __::Channels<#width, __::positions>,
+                #positions::Channels: __::GivenWidth<#width>,
                 #positions::Positions: __::MaskedBy<__::Unmasked, __::positions, E, D>,
                 #positions::Batch: __::BatchOf<__::positions, #ty::Batch>,
                 #ty::Tape: __::JoinTapes<#positions::Tape, E, D>,

@@ -175,6 +175,16 @@ pub fn of_modality<T, Err: core::fmt::Debug + core::fmt::Display>(
 #[allow(non_camel_case_types)]
 pub enum positions {}
 
+/// The width of positions that come with an input.
+#[diagnostic::on_unimplemented(
+    message = "these positions do not fit the declaration, `position: Given({WIDTH})`",
+    label = "expected `Const<{WIDTH}>` as the last axis of the positions, found `{Self}`"
+)]
+pub trait GivenWidth<const WIDTH: usize>: Same<Const<WIDTH>> {}
+
+#[diagnostic::do_not_recommend]
+impl<const WIDTH: usize, W: Same<Const<WIDTH>>> GivenWidth<WIDTH> for W {}
+
 /// Adds positions to an input.
 ///
 /// # Errors
