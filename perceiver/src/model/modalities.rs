@@ -6,7 +6,9 @@ use dfdx::prelude::*;
 
 use super::output::{Encoded, Output, OutputNames};
 use super::queries::{QueryGrid, decode_in_chunks};
-use crate::nn::{BlockView, Context, LinearView, ParameterSource, Parameters, Part, block, linear};
+use crate::nn::{
+    BlockView, Decoder, Last, LinearView, ParameterSource, Parameters, Part, block, linear,
+};
 use crate::ops::{self, Attend, Matrix, Record, Rows, Selection, Vector};
 use crate::spec::{Dropout, Numbers, Spec};
 use crate::{Device, WrongSize};
@@ -181,24 +183,29 @@ impl Output for Modalities {
     ) -> Result<Vec<Rows<E, D>>, D::Err> {
         let view = parameters.view();
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
-        let context = Context::of_rows(record, encoded.latents, None, attend)?;
-        let mut results = Vec::new();
-        for (i, (output, own)) in S::OUTPUTS.iter().zip(&view.outputs).enumerate() {
-            let batch = context.batch();
-            // Learned queries are few.
+        let points = |i: usize, output: &OutputModality| {
             let points = encoded.points.and_then(|points| points.get(i)).map(Vec::as_slice);
-            let points = points.filter(|_| matches!(output.queries, OutputQueries::Grid(_)));
+            // Learned queries are few.
+            points.filter(|_| matches!(output.queries, OutputQueries::Grid(_)))
+        };
+        let outputs = || S::OUTPUTS.iter().zip(&view.outputs).enumerate();
+        let count =
+            |i, output: &OutputModality| points(i, output).map_or(output.count(), <[_]>::len);
+        let queries = outputs().map(|(i, (output, _))| count(i, output)).sum();
+        let latents = encoded.latents.clone();
+        let decoder =
+            Decoder::new(record, &view.block, latents, queries, attend, dropout.feed_forward)?;
+        let mut results = Vec::new();
+        for (i, (output, own)) in outputs() {
+            let layers = [Some(&view.linear), own.project.as_ref()];
+            let layers = layers.into_iter().flatten().cloned().collect();
+            let last = Last::new(record, &view.block, layers, count(i, output))?;
             let queries = |record: &mut Record<E, D>, selection: &Selection| {
-                own.try_queries(record, output, batch, selection)
+                own.try_queries(record, output, decoder.batch(), selection)
             };
-            let decode = |record: &mut Record<E, D>, queries| {
-                let rows = view.block.try_cross(record, queries, &context, dropout.feed_forward)?;
-                let rows = view.linear.try_forward(record, rows)?;
-                match &own.project {
-                    Some(project) => project.try_forward(record, rows),
-                    None => Ok(rows),
-                }
-            };
+            let decode =
+                |record: &mut Record<E, D>, queries| decoder.try_forward(record, queries, &last);
+            let points = points(i, output);
             results.push(decode_in_chunks(record, output.count(), points, queries, decode)?);
         }
         Ok(results)

@@ -6,7 +6,9 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use super::output::{Encoded, Output, OutputNames, only};
-use crate::nn::{BlockView, Context, LinearView, ParameterSource, Parameters, Part, block, linear};
+use crate::nn::{
+    BlockView, Decoder, Last, LinearView, ParameterSource, Parameters, Part, block, linear,
+};
 use crate::ops::{self, Attend, Record, Rows, Selection};
 use crate::position::Fourier;
 use crate::spec::{Dropout, Numbers, Spec};
@@ -258,36 +260,42 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
         let Encoded { latents, queries, embedding, points } = encoded;
         let device = latents.device().clone();
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
-        let context = Context::of_rows(record, latents, None, attend)?;
+        let points = points.and_then(|points| points.first()).map(Vec::as_slice);
+        let count = match (Q::LEARNED, &queries, S::QUERY_GRID) {
+            (Some(count), ..) => count,
+            (None, Some(tokens), _) => tokens.channels.shape().1,
+            (None, None, Some(grid)) => grid.count(),
+            (None, None, None) => 0,
+        };
+        let layers = match (P::KIND, view.linear, embedding) {
+            (ProjectionKind::None, ..) => Vec::new(),
+            (ProjectionKind::Linear, Some(linear), _) => vec![linear],
+            (ProjectionKind::Embedding, _, Some(weight)) => {
+                vec![LinearView { weight, bias: view.bias }]
+            }
+            _ => return Err(D::Err::wrong_size()),
+        };
+        let decoded = points.map_or(count, <[usize]>::len);
+        let decoder =
+            Decoder::new(record, &view.block, latents, decoded, attend, dropout.feed_forward)?;
+        let last = Last::new(record, &view.block, layers, decoded)?;
         let decode = |record: &mut Record<E, D>, queries| {
-            let rows = view.block.try_cross(record, queries, &context, dropout.feed_forward)?;
-            let rows = match (P::KIND, &view.linear, embedding) {
-                (ProjectionKind::None, ..) => rows,
-                (ProjectionKind::Linear, Some(linear), _) => linear.try_forward(record, rows)?,
-                (ProjectionKind::Embedding, _, Some(embedding)) => {
-                    D::try_linear(record, rows, embedding, view.bias)?
-                }
-                _ => return Err(D::Err::wrong_size()),
-            };
-            if S::OUTPUT_SCALE == 1.0 {
-                Ok(rows)
-            } else {
-                ops::scale(record, rows, S::OUTPUT_SCALE)
+            let rows = decoder.try_forward(record, queries, &last)?;
+            match S::OUTPUT_SCALE {
+                1.0 => Ok(rows),
+                factor => ops::scale(record, rows, factor),
             }
         };
-        let batch = context.batch();
-        let points = points.and_then(|points| points.first()).map(Vec::as_slice);
+        let batch = decoder.batch();
         let rows = match (view.query, queries, S::QUERY_GRID) {
             (Some(query), ..) => {
                 let rows = D::try_repeat(record, ops::matrix(query), batch)?;
-                let count = rows.shape().1;
                 let queries = |record: &mut Record<E, D>, selection: &Selection| {
                     ops::select(record, rows.clone(), selection)
                 };
                 decode_in_chunks(record, count, points, queries, decode)?
             }
             (None, Some(tokens), _) => {
-                let count = tokens.channels.shape().1;
                 let queries = |record: &mut Record<E, D>, selection: &Selection| {
                     tokens.try_encode_some(record, selection)
                 };
@@ -297,7 +305,7 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
                 let queries = |_: &mut Record<E, D>, selection: &Selection| {
                     grid.try_rows(&device, batch, selection)
                 };
-                decode_in_chunks(record, grid.count(), points, queries, decode)?
+                decode_in_chunks(record, count, points, queries, decode)?
             }
             (None, None, None) => return Err(D::Err::wrong_size()),
         };

@@ -91,16 +91,26 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
         context: &Context<E, D>,
         feed_forward_dropout: f64,
     ) -> Result<Rows<E, D>, D::Err> {
+        let x = self.try_attend_context(record, x, context)?;
+        self.try_feed_forward(record, x, feed_forward_dropout)
+    }
+
+    /// The first half of [`try_cross`](Self::try_cross): attention and what it is added to.
+    pub(super) fn try_attend_context(
+        &self,
+        record: &mut Record<E, D>,
+        x: Rows<E, D>,
+        context: &Context<E, D>,
+    ) -> Result<Rows<E, D>, D::Err> {
         let Some(norm_context) = &self.norm_context else {
             return Err(D::Err::wrong_size());
         };
         let query = self.norm.try_forward(record, x.clone())?;
         let branch = self.attention.try_attend_context(record, query, norm_context, context)?;
-        let x = match self.residual {
-            true => D::try_residual(record, x, branch, 0.0)?,
-            false => branch,
-        };
-        self.try_feed_forward(record, x, feed_forward_dropout)
+        match self.residual {
+            true => D::try_residual(record, x, branch, 0.0),
+            false => Ok(branch),
+        }
     }
 
     /// The weights with which `x`, `(batch, rows, dim)`, attends to tokens that are not normalised, and with `keys_too` to
@@ -150,7 +160,8 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
         self.try_feed_forward(record, x, dropout.feed_forward)
     }
 
-    fn try_feed_forward(
+    /// The second half: the feed-forward layer, if there is one.
+    pub(super) fn try_feed_forward(
         &self,
         record: &mut Record<E, D>,
         x: Rows<E, D>,

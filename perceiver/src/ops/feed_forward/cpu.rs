@@ -30,14 +30,15 @@ pub(super) fn forward(
     let activation = parameters.activation;
 
     let (batch, tokens, width) = *x.shape();
-    let (all_rows, hidden) = (batch * tokens, contract.shape().1.size());
+    let (outputs, hidden) = (contract.shape().0.size(), contract.shape().1.size());
+    let all_rows = batch * tokens;
     let expanded = activation.inputs() * hidden;
     let numbers = |bias: &Option<Vector<f32, Cpu>>, size: usize| match bias {
         Some(bias) => read(bias).to_vec(),
         None => vec![0.0; size],
     };
 
-    let mut y = numbers(&contract_bias, width).repeat(all_rows);
+    let mut y = numbers(&contract_bias, outputs).repeat(all_rows);
     // The result of the first product for each block, without the bias: kept for the backward pass, since recomputing
     // it would take a third of that pass.
     let mut kept = Vec::new();
@@ -45,7 +46,7 @@ pub(super) fn forward(
         let x = read(&x);
         let bias = numbers(&expand_bias, expanded);
         let (expand, contract) = read_both(&expand, &contract);
-        let blocks = x.chunks(BLOCK * width).zip(y.chunks_mut(BLOCK * width));
+        let blocks = x.chunks(BLOCK * width).zip(y.chunks_mut(BLOCK * outputs));
         for (x, y) in blocks {
             let rows = x.len() / width;
             let mut before = Scratch::new(rows * expanded);
@@ -60,11 +61,11 @@ pub(super) fn forward(
             let mut after = Scratch::new(rows * hidden);
             activate_rows(&mut after, &before, &bias, activation);
             product(
-                MatMut::new(y, rows, width),
+                MatMut::new(y, rows, outputs),
                 Destination::Add,
                 1.0,
                 MatRef::new(&after, rows, hidden),
-                MatRef::new(&contract, width, hidden).t(),
+                MatRef::new(&contract, outputs, hidden).t(),
                 Threads::All,
             );
             if record.is_on() {
@@ -72,7 +73,7 @@ pub(super) fn forward(
             }
         }
     }
-    let y = x.device().try_tensor_from_vec(y, (batch, tokens, width))?;
+    let y = x.device().try_tensor_from_vec(y, (batch, tokens, outputs))?;
 
     let result = y.clone();
     record.add(move |gradients| {
@@ -80,15 +81,15 @@ pub(super) fn forward(
             let (x_numbers, bias) = (read(&x), numbers(&expand_bias, expanded));
             let (expand_numbers, contract_numbers) = read_both(&expand, &contract);
             if let Some(bias) = &contract_bias {
-                let dy = MatRef::new(dy, all_rows, width);
+                let dy = MatRef::new(dy, all_rows, outputs);
                 add_column_sums(gradient(gradients, bias)?, dy, all_rows);
             }
             for (block, mut before) in kept.into_iter().enumerate() {
-                let start = block * BLOCK * width;
-                let end = (start + BLOCK * width).min(dy.len());
-                let (dy, x_block) = (&dy[start..end], &x_numbers[start..end]);
-                let rows = dy.len() / width;
-                let dy = MatRef::new(dy, rows, width);
+                let (first, last) = (block * BLOCK, ((block + 1) * BLOCK).min(all_rows));
+                let rows = last - first;
+                let dy = MatRef::new(&dy[first * outputs..last * outputs], rows, outputs);
+                let (start, end) = (first * width, last * width);
+                let x_block = &x_numbers[start..end];
 
                 let mut d_hidden = Scratch::new(rows * hidden);
                 product(
@@ -96,13 +97,13 @@ pub(super) fn forward(
                     Destination::Overwrite,
                     1.0,
                     dy,
-                    MatRef::new(&contract_numbers, width, hidden),
+                    MatRef::new(&contract_numbers, outputs, hidden),
                     Threads::All,
                 );
                 // Afterwards, `before` holds its own gradient, and `d_hidden` the hidden values.
                 backward_rows(&mut before, &mut d_hidden, &bias, activation);
                 product(
-                    MatMut::new(gradient(gradients, &contract)?, width, hidden),
+                    MatMut::new(gradient(gradients, &contract)?, outputs, hidden),
                     Destination::Add,
                     1.0,
                     dy.t(),

@@ -11,7 +11,7 @@ use crate::spec::Activation;
 
 /// A feed-forward layer.
 pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
-    /// Computes `contract(activation(expand(x)))`; the result has the shape of `x`. With [`Activation::Geglu`],
+    /// Computes `contract(activation(expand(x)))`, `(batch, rows, outputs)`. With [`Activation::Geglu`],
     /// `expand` returns values and then gates.
     ///
     /// # Errors
@@ -46,9 +46,9 @@ pub struct FeedForwardParameters<'a, E: Dtype, D: Storage<E>> {
     pub expand: &'a Matrix<E, D>,
     /// One number for each row of `expand`.
     pub expand_bias: Option<&'a Vector<E, D>>,
-    /// `(width, hidden)`.
+    /// `(outputs, hidden)`; in a layer there are as many outputs as inputs.
     pub contract: &'a Matrix<E, D>,
-    /// `(width,)`.
+    /// `(outputs,)`.
     pub contract_bias: Option<&'a Vector<E, D>>,
     /// The activation between the two maps.
     pub activation: Activation,
@@ -62,7 +62,7 @@ impl<E: Dtype, D: KernelDevice<E>> FeedForwardParameters<'_, E, D> {
             expanded.size() == self.activation.inputs() * hidden.size()
                 && self.expand_bias.is_none_or(|bias| *bias.shape() == (expanded,))
                 && self.contract_bias.is_none_or(|bias| *bias.shape() == (output,))
-                && (input.size(), output.size()) == (x.shape().2, x.shape().2),
+                && input.size() == x.shape().2,
         )
     }
 }
