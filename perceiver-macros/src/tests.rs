@@ -42,18 +42,22 @@ fn keys_are_distinct_and_their_defaults_are_in_range() {
         assert!(ROOT[..i].iter().all(|other| other.name != key.name), "{} twice", key.name);
     }
     for key in all_keys(ROOT) {
-        let Default::Value(value) = key.default else {
-            continue;
+        let values = match key.default {
+            Default::Value(value) => vec![value],
+            Default::ByFamily(value, transformers) => vec![value, transformers],
+            _ => Vec::new(),
         };
-        match key.kind {
-            Kind::Count { min, max } => assert!((min..=max).contains(&value.parse().unwrap())),
-            Kind::Positive => assert!(value.parse::<f64>().unwrap() > 0.0),
-            Kind::Rate => assert!((0.0..1.0).contains(&value.parse::<f64>().unwrap())),
-            Kind::Flag { .. } | Kind::PerLayer => assert!(value.parse::<bool>().is_ok()),
-            Kind::CountOr { variants, .. } | Kind::Choice(variants) => {
-                assert!(variants.iter().any(|variant| variant.name == value))
+        for value in values {
+            match key.kind {
+                Kind::Count { min, max } => assert!((min..=max).contains(&value.parse().unwrap())),
+                Kind::Positive => assert!(value.parse::<f64>().unwrap() > 0.0),
+                Kind::Rate => assert!((0.0..1.0).contains(&value.parse::<f64>().unwrap())),
+                Kind::Flag { .. } | Kind::PerLayer => assert!(value.parse::<bool>().is_ok()),
+                Kind::CountOr { variants, .. } | Kind::Choice(variants) => {
+                    assert!(variants.iter().any(|variant| variant.name == value))
+                }
+                _ => panic!("no such default: {}", key.name),
             }
-            _ => panic!("no such default: {}", key.name),
         }
     }
 }

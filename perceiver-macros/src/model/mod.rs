@@ -101,7 +101,6 @@ impl Model {
             Some((variant, ..)) if variant.name == "Transformers" => Family::Transformers,
             _ => Family::PerceiverPytorch,
         };
-        let in_transformers = |default| (family == Family::Transformers).then_some(default);
         let input = Input::new(&root, name, report);
         let output = Output::new(&root, &input, name, report);
         if root.is_given(&schema::SHARE) {
@@ -141,12 +140,12 @@ impl Model {
             depth: setting(&schema::DEPTH),
             num_latents: setting(&schema::NUM_LATENTS),
             latent_dim: setting(&schema::LATENT_DIM),
-            cross_heads: root.setting_or(&schema::CROSS_HEADS, in_transformers("8")),
+            cross_heads: root.setting_in(family, &schema::CROSS_HEADS),
             cross_dim_head: head_dim(&schema::CROSS_DIM_HEAD),
             latent_heads: setting(&schema::LATENT_HEADS),
             latent_dim_head: head_dim(&schema::LATENT_DIM_HEAD),
             self_per_cross_attn: setting(&schema::SELF_PER_CROSS_ATTN),
-            attn_dropout: root.setting_or(&schema::ATTN_DROPOUT, in_transformers("0.1")),
+            attn_dropout: root.setting_in(family, &schema::ATTN_DROPOUT),
             ff_dropout: setting(&schema::FF_DROPOUT),
             share,
             inverted_cross_attn: Inverted::new(&root),

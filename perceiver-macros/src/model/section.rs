@@ -6,6 +6,7 @@ use proc_macro2::Ident;
 use syn::Attribute;
 use syn::ext::IdentExt;
 
+use super::Family;
 use super::value::{self, Read, Scalar};
 use crate::grammar::Entry;
 use crate::messages;
@@ -121,7 +122,9 @@ impl Section {
         let field = self.field(key);
         let value = match (field.and_then(|field| field.read.as_ref()), key.default) {
             (Some(Read::Scalar(scalar)), _) => scalar.clone(),
-            (_, Default::Value(literal)) => Scalar::literal(literal),
+            (_, Default::Value(literal) | Default::ByFamily(literal, _)) => {
+                Scalar::literal(literal)
+            }
             _ => Scalar::placeholder(key.kind),
         };
         Setting {
@@ -138,11 +141,13 @@ impl Section {
         self.is_given(key).then(|| self.setting(key, key))
     }
 
-    /// The number or flag of `key`, or a default of the family's.
-    pub fn setting_or(&self, key: &'static Key, default: Option<&str>) -> Setting {
+    /// The number or flag of `key`, or its default in this family.
+    pub fn setting_in(&self, family: Family, key: &'static Key) -> Setting {
         let mut setting = self.setting(key, key);
-        if let Some(default) = default.filter(|_| !self.is_given(key)) {
-            setting.value = Scalar::literal(default);
+        if let (Default::ByFamily(_, literal), Family::Transformers, false) =
+            (key.default, family, self.is_given(key))
+        {
+            setting.value = Scalar::literal(literal);
         }
         setting
     }

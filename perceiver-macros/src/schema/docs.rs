@@ -30,6 +30,9 @@ fn table(head: &str, keys: &[&Key], notes: &mut Vec<&'static str>) -> String {
                 format!("required{}", mark(index))
             }
             Default::Value(value) => format!("`{value}`"),
+            Default::ByFamily(value, transformers) => {
+                format!("`{value}`; `{transformers}` in the family `Transformers`")
+            }
             Default::Absent("") => "absent".into(),
             Default::Absent(meaning) => format!("absent: {meaning}"),
         };

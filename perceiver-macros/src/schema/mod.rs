@@ -65,6 +65,8 @@ pub enum Default {
     RequiredUnless(&'static str),
     /// A literal.
     Value(&'static str),
+    /// A literal, and that of the family `Transformers`.
+    ByFamily(&'static str, &'static str),
     /// The key stays absent. If this is not empty, it says what that means.
     #[cfg_attr(not(test), expect(dead_code, reason = "as above"))]
     Absent(&'static str),

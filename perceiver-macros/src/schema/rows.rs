@@ -1,6 +1,6 @@
 //! The rows.
 
-use super::Default::{Absent, Required, RequiredUnless, Value};
+use super::Default::{Absent, ByFamily, Required, RequiredUnless, Value};
 use super::{Form, Key, Kind, Variant, key};
 
 /// Bounds that no real model comes near, but a slip of the finger does.
@@ -85,7 +85,7 @@ mod root {
         .also(&["n_latents", "latents"]);
     pub static LATENT_DIM: Key = key("latent_dim", WIDTH, Value("512"), "dimension of each latent")
         .also(&["dim", "d_model", "d_latents", "embed_dim", "hidden_dim", "hidden_size", "width"]);
-    pub static CROSS_HEADS: Key = key("cross_heads", REPEATS, Value("1"), "number of cross-attention heads")
+    pub static CROSS_HEADS: Key = key("cross_heads", REPEATS, ByFamily("1", "8"), "number of cross-attention heads")
         .also(&["n_head", "n_heads", "num_heads"]);
     pub static LATENT_HEADS: Key = key("latent_heads", REPEATS, Value("8"), "number of self-attention heads")
         .also(&["n_head", "n_heads", "num_heads"]);
@@ -95,7 +95,7 @@ mod root {
         .also(&["head_dim", "dim_heads"]);
     pub static NUM_CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Value("1000"), "number of logits")
         .also(&["n_classes", "num_labels", "num_outputs", "out_features", "vocab_size"]);
-    pub static ATTN_DROPOUT: Key = key("attn_dropout", Kind::Rate, Value("0.0"), "dropout rate of attention weights");
+    pub static ATTN_DROPOUT: Key = key("attn_dropout", Kind::Rate, ByFamily("0.0", "0.1"), "dropout rate of attention weights");
     pub static FF_DROPOUT: Key = key("ff_dropout", Kind::Rate, Value("0.0"), "dropout rate of feed-forward outputs");
     pub static FREQ_BASE: Key = key("freq_base", Kind::Base, Absent("bands are spaced linearly, as in the paper"), "base of logarithmically spaced frequency bands, as in the TensorFlow package")
         .also(&["log_base", "freq_bases", "base"]);

@@ -4,36 +4,37 @@ use std::path::PathBuf;
 
 use safetensors::Dtype;
 
-/// An error from saving or loading a checkpoint. On any error, the model and an existing file are left unchanged.
+/// An error from saving or loading a checkpoint. On any error, the model and an existing file are left unchanged. Messages
+/// include those of the errors underneath, so these are not sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {error}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The underlying I/O error.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The file could not be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {error}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// The underlying I/O error.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The file is not a complete safetensors file.
     #[error(
-        "{} is not a complete safetensors file ({source}): it may be truncated or in another format; \
+        "{} is not a complete safetensors file ({error}): it may be truncated or in another format; \
          in PyTorch, save with `safetensors.torch.save_model`", path.display()
     )]
     Malformed {
         /// The file.
         path: PathBuf,
         /// The error from parsing its header.
-        source: safetensors::SafeTensorError,
+        error: safetensors::SafeTensorError,
     },
     /// The file is one of `torch.save`, which can hold any program.
     #[error(
@@ -46,12 +47,12 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The file should be the index of a checkpoint in several parts, but is not.
-    #[error("{} is not the index of a checkpoint: expected `{{\"weight_map\": {{tensor: file}}}}` ({source})", path.display())]
+    #[error("{} is not the index of a checkpoint: expected `{{\"weight_map\": {{tensor: file}}}}` ({error})", path.display())]
     Index {
         /// The file.
         path: PathBuf,
         /// The error from parsing it.
-        source: serde_json::Error,
+        error: serde_json::Error,
     },
     /// The index lists a file that is not beside it.
     #[error("{} lists `{part}`: expected the name of a file beside it", path.display())]

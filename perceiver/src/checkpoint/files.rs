@@ -18,7 +18,7 @@ impl Files {
             return Ok(Self(vec![(path.into(), bytes)]));
         }
         let parts =
-            parts(&bytes).map_err(|source| CheckpointError::Index { path: path.into(), source })?;
+            parts(&bytes).map_err(|error| CheckpointError::Index { path: path.into(), error })?;
         let part = |part: String| {
             // Only files beside the index, wherever it comes from.
             if Path::new(&part).file_name().is_none_or(|name| name != &*part) {
@@ -38,7 +38,7 @@ impl Files {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    std::fs::read(path).map_err(|source| CheckpointError::Read { path: path.into(), source })
+    std::fs::read(path).map_err(|error| CheckpointError::Read { path: path.into(), error })
 }
 
 fn parse((path, bytes): &(PathBuf, Vec<u8>)) -> Result<SafeTensors<'_>, CheckpointError> {
@@ -47,7 +47,7 @@ fn parse((path, bytes): &(PathBuf, Vec<u8>)) -> Result<SafeTensors<'_>, Checkpoi
         return Err(CheckpointError::Pickle { path: path.clone() });
     }
     SafeTensors::deserialize(bytes)
-        .map_err(|source| CheckpointError::Malformed { path: path.clone(), source })
+        .map_err(|error| CheckpointError::Malformed { path: path.clone(), error })
 }
 
 /// The names of the files that an index lists, which Hugging Face's tools write beside the parts of a checkpoint as

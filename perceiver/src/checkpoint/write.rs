@@ -36,7 +36,7 @@ fn write_tensors(
     path: &Path,
 ) -> Result<(), CheckpointError> {
     let failed =
-        |error| CheckpointError::Write { path: path.into(), source: io::Error::other(error) };
+        |error| CheckpointError::Write { path: path.into(), error: io::Error::other(error) };
     let mut views = Vec::new();
     for (name, shape, bytes) in tensors {
         let all_rows = shape.first().copied().unwrap_or_default();
@@ -59,7 +59,7 @@ fn write_tensors(
     // Tools that read safetensors expect this for tensors in PyTorch's layout.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
-    write_whole(path, &bytes).map_err(|source| CheckpointError::Write { path: path.into(), source })
+    write_whole(path, &bytes).map_err(|error| CheckpointError::Write { path: path.into(), error })
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
