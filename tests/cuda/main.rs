@@ -6,6 +6,7 @@
 mod cases;
 #[path = "../compare/mod.rs"]
 mod compare;
+mod family;
 #[cfg(feature = "f16")]
 mod half;
 mod masks;

@@ -1,0 +1,161 @@
+//! The rest of the family on the CPU and on the GPU.
+
+use perceiver::prelude::*;
+
+use crate::compare::assert_close;
+use crate::gpu;
+
+perceiver! {
+    /// Given queries, and latents that are a mean over the depth.
+    struct Io {
+        input: Tokens(8), num_latents: 16, latent_dim: 32, cross_dim_head: 16, latent_dim_head: 8, depth: 2,
+        attn_residual: true, output: Queries { queries: Given(24), project: 5 },
+    }
+
+    /// Text, with the queries and the projection of a masked language model.
+    struct Masked {
+        family: Transformers, input: Text { vocab: 40, max_len: 12, dim: 16 }, num_latents: 8, latent_dim: 32, depth: 1,
+        output: Queries { queries: Learned([12, 16]), project: Embedding },
+    }
+
+    struct Resampler {
+        input: Tokens(32), num_latents: 8, latent_dim: 32, cross_dim_head: 16, depth: 2, self_per_cross_attn: 0,
+        queries_contribute_kv: true, final_norm: true, output: Latents,
+    }
+
+    /// Patches, whose tokens are the queries.
+    struct Flow {
+        family: Transformers,
+        input: Grid {
+            shape: [2, 6, 4, 5], stem: [Patches([2, 1, 1]), Linear(12)],
+            position: Fourier { bands: 3, max_freq: [6.0, 4.0] },
+        },
+        num_latents: 8, latent_dim: 32, cross_heads: 1, depth: 1, output: Queries { queries: Input, project: 2 },
+    }
+
+    struct Learned {
+        family: Transformers,
+        input: Grid { shape: [5, 5, 3], stem: [Linear(8)], position: Learned { channels: 6, project: 4 } },
+        num_latents: 8, latent_dim: 32, cross_heads: 1, depth: 1, output: ClassQuery(5),
+    }
+
+    /// A convolution, text and a point cloud; two outputs.
+    struct Film {
+        family: Transformers,
+        input: Modalities {
+            image: Grid { shape: [13, 11, 3], stem: [ConvPool(8)], position: Fourier { bands: 4, max_freq: 8.0 } },
+            text: Text { vocab: 40, max_len: 12, dim: 16 },
+            cloud: Grid { axes: 1, channels: 2, position: Given(3) },
+            label: OneHot { classes: 6, mask: 1.0 },
+        },
+        num_latents: 8, latent_dim: 32, cross_heads: 1, depth: 1, attn_dropout: 0.0,
+        output: Modalities {
+            class: Queries { queries: Learned([1, 16]), project: 5 },
+            picture: Queries {
+                queries: Grid { shape: [6, 4], position: Fourier { bands: 4, max_freq: 6.0 } }, project: 3,
+            },
+        },
+        output_dim: 16,
+    }
+}
+
+fn numbers<S: Shape, D: Device<f32>, T>(tensor: &Tensor<S, f32, D, T>) -> Vec<f64> {
+    tensor.as_vec().into_iter().map(f64::from).collect()
+}
+
+/// Compares the output of a model, without and with gradients, and the gradient of its latents. `on` moves the input to a
+/// device.
+macro_rules! agree {
+    ($Model:ident, $seed:literal, |$dev:ident| $input:expr, |$traced:ident| $trace:expr) => {{
+        let (cpu, gpu) = (Cpu::seed_from_u64($seed), gpu());
+        let model = cpu.build_module::<$Model, f32>();
+        macro_rules! on {
+            ($model:expr, $device:expr) => {{
+                let ($dev, model) = ($device, $model);
+                let out = model.forward($input);
+                let $traced = $input;
+                let traced = model.forward($trace);
+                let (whole, kept) = (numbers(&out), numbers(&traced));
+                let gradients = traced.square().mean().backward();
+                [whole, kept, numbers(&gradients.get(&model.latents))]
+            }};
+        }
+        let expected = on!(&model, &cpu);
+        let found = on!(&model.to_device(&*gpu), &*gpu);
+        for (what, (found, expected)) in
+            ["output", "traced output", "gradient"].iter().zip(found.iter().zip(&expected))
+        {
+            assert_close(&format!("{} of {}", what, stringify!($Model)), found, expected, 1e-3);
+        }
+    }};
+}
+
+/// The same numbers on every device.
+fn rows<D: Device<f32>, S: Shape>(dev: &D, shape: S) -> Tensor<S, f32, D> {
+    let count = shape.num_elements();
+    dev.tensor_from_vec((0..count).map(|i| (i as f32 * 0.7).sin()).collect(), shape)
+}
+
+fn ids<D: Device<f32>>(dev: &D) -> Tensor<Rank2<2, 12>, usize, D> {
+    dev.tensor_from_vec((0..24).collect(), (Const, Const))
+}
+
+#[test]
+fn queries_agree() {
+    agree!(Io, 1, |dev| (rows(dev, (2, 9, Const::<8>)), rows(dev, (2, 7, Const::<24>))), |x| (
+        x.0.leaky_trace(),
+        x.1
+    ));
+    agree!(Masked, 2, |dev| ids(dev), |x| x.leaky_trace());
+    agree!(Flow, 3, |dev| rows(dev, <Rank5<2, 2, 6, 4, 5>>::default()), |x| x.leaky_trace());
+}
+
+#[test]
+fn resamplers_and_learned_positions_agree() {
+    agree!(Resampler, 4, |dev| rows(dev, (2, 9, Const::<32>)), |x| x.leaky_trace());
+    agree!(Learned, 5, |dev| rows(dev, <Rank4<2, 5, 5, 3>>::default()), |x| x.leaky_trace());
+}
+
+#[test]
+fn several_inputs_and_outputs_agree() {
+    fn outcome<D: Device<f32>>(dev: &D, model: &mut Film<f32, D>) -> Vec<Vec<f64>> {
+        let input = film(dev);
+        let out = model.forward(input.clone());
+        let points = FilmPoints { picture: &[[5, 3], [0, 0]] };
+        let some = model.forward_at(input.clone(), points);
+        let map = model.attention(input.clone(), &[0]).remove(0);
+        let FilmInput { image, text, cloud, label } = input;
+        let traced = FilmInput { image: image.clone().leaky_trace(), text, cloud, label };
+        let trained = model.forward_mut(traced);
+        let mut all = vec![numbers(&out.class), numbers(&out.picture), numbers(&some.picture)];
+        all.extend([numbers(&map), numbers(&trained.class), numbers(&trained.picture)]);
+        let loss = trained.class.square().sum() + trained.picture.square().sum();
+        let gradients = loss.backward();
+        all.extend([numbers(&gradients.get(&model.latents)), numbers(&gradients.get(&image))]);
+        // The batch norm has kept some of the statistics.
+        all.push(numbers(&model.forward(film(dev)).class));
+        all
+    }
+    fn film<D: Device<f32>>(
+        dev: &D,
+    ) -> FilmInput<
+        Tensor<Rank4<2, 13, 11, 3>, f32, D>,
+        Tensor<Rank2<2, 12>, usize, D>,
+        (Tensor<(Const<2>, usize, Const<2>), f32, D>, Tensor<(Const<2>, usize, Const<3>), f32, D>),
+        Tensor<Rank2<2, 6>, f32, D>,
+    > {
+        FilmInput {
+            image: rows(dev, Default::default()),
+            text: ids(dev),
+            cloud: (rows(dev, (Const, 7, Const)), rows(dev, (Const, 7, Const))),
+            label: rows(dev, Default::default()),
+        }
+    }
+    let (cpu, gpu) = (Cpu::seed_from_u64(6), gpu());
+    let mut on_cpu = cpu.build_module::<Film, f32>();
+    let mut on_gpu = on_cpu.to_device(&*gpu);
+    let (expected, found) = (outcome(&cpu, &mut on_cpu), outcome(&*gpu, &mut on_gpu));
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_close(&format!("number {i} of Film"), found, expected, 1e-3);
+    }
+}
