@@ -10,24 +10,7 @@ use anyhow::Result;
 use clap::Parser;
 use perceiver::prelude::*;
 
-use photo::Photo;
-
-perceiver! {
-    /// The ImageNet model of the README: 45,187,140 parameters.
-    pub struct ImageNet {
-        input_shape: [224, 224, 3],
-        num_freq_bands: 6,
-        max_freq: 10.0,
-        depth: 6,
-        num_latents: 256,
-        latent_dim: 512,
-        cross_heads: 1,
-        latent_heads: 8,
-        cross_dim_head: 64,
-        latent_dim_head: 64,
-        num_classes: 1000,
-    }
-}
+use photo::{ImageNet, Photo};
 
 /// Runs a Perceiver on a photo and prints the five classes with the largest logits.
 #[derive(Parser)]

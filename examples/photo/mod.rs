@@ -1,4 +1,4 @@
-//! Photos as the models of ImageNet take them.
+//! The model of the README, and photos as it takes them.
 
 use std::path::Path;
 
@@ -6,6 +6,23 @@ use anyhow::{Context, Result};
 use image::imageops::FilterType;
 use image::{Rgb32FImage, RgbImage};
 use perceiver::prelude::*;
+
+perceiver! {
+    /// The ImageNet model of the README: 45,187,140 parameters.
+    pub struct ImageNet {
+        input_shape: [224, 224, 3],
+        num_freq_bands: 6,
+        max_freq: 10.0,
+        depth: 6,
+        num_latents: 256,
+        latent_dim: 512,
+        cross_heads: 1,
+        latent_heads: 8,
+        cross_dim_head: 64,
+        latent_dim_head: 64,
+        num_classes: 1000,
+    }
+}
 
 /// The width and height that photos are scaled to.
 pub const SIZE: u32 = 224;
@@ -33,7 +50,7 @@ impl Photo {
     }
 
     /// The pixels, as they are shown.
-    #[allow(dead_code, reason = "`imagenet` shows none")]
+    #[allow(dead_code, reason = "`imagenet` shows no photo")]
     pub fn image(&self) -> RgbImage {
         image::DynamicImage::ImageRgb32F(self.0.clone()).to_rgb8()
     }
