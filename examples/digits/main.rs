@@ -4,6 +4,8 @@
 //! There are 1,797 images of 8 × 8 grey values (Alpaydin and Kaynak 1998; see `digits.txt`). A fifth of the images of
 //! each digit, the same ones every time, is held out for testing.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod report;
 mod step;
@@ -12,13 +14,13 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use perceiver::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use data::{Batch, Digit};
+use common::digits::{self, Digit};
+use data::Batch;
 use step::{Precision, Trainer};
 
 perceiver! {
@@ -60,9 +62,9 @@ fn main() -> Result<()> {
     let start = Instant::now();
     // Matrices this small are multiplied before a second thread has woken up.
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global()?;
-    let dev = device(arguments.seed)?;
+    let dev = common::device(arguments.seed)?;
     let mut rng = StdRng::seed_from_u64(arguments.seed);
-    let (train, test) = data::split(data::load(), &mut rng);
+    let (train, test) = digits::split(digits::load(), &mut rng);
     println!("{} training images, {} test images\n", train.len(), test.len());
 
     let mut model = dev.build_module::<Digits, f32>();
@@ -92,15 +94,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Returns the first GPU with the feature `cuda`, otherwise the CPU.
-fn device(seed: u64) -> Result<AutoDevice> {
-    #[cfg(feature = "cuda")]
-    let dev = perceiver::cuda::device_from_seed(0, seed)?;
-    #[cfg(not(feature = "cuda"))]
-    let dev = Cpu::seed_from_u64(seed);
-    Ok(dev)
-}
-
 /// Trains the model and returns the mean loss of each epoch.
 fn learn(
     model: &mut Model,
@@ -111,16 +104,17 @@ fn learn(
 ) -> Result<Vec<f32>> {
     let mut trainer = Trainer::new(model, precision);
     let steps = EPOCHS * train.len().div_ceil(BATCH);
-    let style = "{bar:40} step {pos}/{len}, {eta} left {msg}";
-    let bar = ProgressBar::new(steps as u64).with_style(ProgressStyle::with_template(style)?);
+    let bar = common::progress_bar(steps)?;
 
     let mut losses = Vec::new();
     for epoch in 1..=EPOCHS {
         train.shuffle(rng);
         let (mut loss_sum, mut right) = (0.0, 0);
         for digits in train.chunks(BATCH) {
-            let shifted: Vec<Digit> = digits.iter().map(|digit| digit.shifted(rng)).collect();
-            let rate = learning_rate(bar.position() as f64 / steps as f64);
+            let shifted: Vec<Digit> =
+                digits.iter().map(|digit| data::shifted(digit, rng)).collect();
+            let progress = bar.position() as f64 / steps as f64;
+            let rate = LEARNING_RATE * common::schedule(progress);
             let (logits, loss) = trainer.step(model, Batch::of(&shifted, dev), rate)?;
             right += count_right(&logits, &shifted);
             loss_sum += loss * digits.len() as f32;
@@ -135,12 +129,6 @@ fn learn(
     }
     bar.finish_and_clear();
     Ok(losses)
-}
-
-/// A short warm-up, then cosine decay to zero; `progress` runs from 0 to 1.
-fn learning_rate(progress: f64) -> f64 {
-    let warm_up = (progress / 0.05).min(1.0);
-    LEARNING_RATE * warm_up * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
 }
 
 /// Predicts the digit in each image.
@@ -159,16 +147,10 @@ fn predict_in(
             logits.to_dtype()
         }
     };
-    logits.as_vec().chunks(10).map(best).collect()
+    common::classes(&logits.as_vec()).collect()
 }
 
 fn count_right(logits: &[f32], digits: &[Digit]) -> usize {
-    let predicted = logits.chunks(10).map(best);
+    let predicted = common::classes(logits);
     predicted.zip(digits).filter(|(p, digit)| *p == digit.label).count()
-}
-
-/// The class with the largest logit.
-fn best(logits: &[f32]) -> usize {
-    let classes = 0..logits.len();
-    classes.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
 }
