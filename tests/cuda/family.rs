@@ -76,7 +76,8 @@ macro_rules! agree {
                 let $traced = $input;
                 let traced = model.forward($trace);
                 let (whole, kept) = (numbers(&out), numbers(&traced));
-                let gradients = traced.square().mean().backward();
+                // Not the square, whose mean is always 1 after a norm.
+                let gradients = traced.powi(3).mean().backward();
                 [whole, kept, numbers(&gradients.get(&model.latents))]
             }};
         }
