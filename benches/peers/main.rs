@@ -3,9 +3,9 @@
 //!     peers readme-forward target/peers
 //!
 //! It answers each line of its standard input with a line of JSON. `check` gives the largest difference from what
-//! PyTorch gives in float64, and has to come first: a training step changes the weights. `run 5` gives the
-//! milliseconds of five runs, after one that is not timed, and the peak of memory so far. Without a folder, weights
-//! and input are random, so that nothing but the model counts as memory.
+//! PyTorch gives in float64, as a fraction of the largest number there, and has to come first: a training step changes
+//! the weights. `run 5` gives the milliseconds of five runs, after one that is not timed, and the peak of memory so
+//! far. Without a folder, weights and input are random, so that nothing but the model counts as memory.
 
 mod memory;
 mod workloads;
@@ -48,8 +48,10 @@ fn check(workload: &mut Workload) -> String {
     let differences = found.iter().zip(&workload.expected);
     // `max` would pass over a NaN.
     let difference = differences.map(|(a, b)| (a - b).abs());
-    let largest = difference.fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a });
-    format!("{{\"difference\": {largest:?}}}")
+    let largest = |a: f32, b: f32| if b > a || b.is_nan() { b } else { a };
+    let scale = workload.expected.iter().map(|x| x.abs()).fold(0.0, largest);
+    let difference = difference.fold(0.0, largest) / scale;
+    format!("{{\"difference\": {difference:?}}}")
 }
 
 fn run(workload: &mut Workload, count: usize) -> String {

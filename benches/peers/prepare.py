@@ -1,7 +1,7 @@
 """Makes the data of one workload: `prepare.py cpu|cuda WORKLOAD FOLDER`. What exists is left alone.
 
 MODEL.safetensors has the weights, WORKLOAD.io.safetensors the input and what is expected of it, computed in float64
-(the logits, or the losses of the first steps), and WORKLOAD.xml the model as OpenVINO reads it.
+(the outputs, or the losses of the first steps), and WORKLOAD.xml the model as OpenVINO reads it.
 """
 
 import pathlib
@@ -11,6 +11,27 @@ import torch
 from perceiver_pytorch import Perceiver
 from safetensors.torch import load_model, save_file, save_model
 from workloads import LEARNING_RATE, MODELS, STEPS, WORKLOADS
+
+
+def build(name):
+    """A model with random weights."""
+    if name in MODELS:
+        return Perceiver(**MODELS[name])
+    # Only the published models need Transformers.
+    import published
+
+    return published.build(name)
+
+
+def random_input(workload):
+    if workload.vocab:
+        return torch.randint(workload.vocab, workload.shape)
+    return torch.randn(*workload.shape)
+
+
+def given(model, x):
+    """The input as the model takes it."""
+    return model.given(x) if hasattr(model, "given") else x
 
 
 def targets(workload):
@@ -36,7 +57,7 @@ def stepper(model, x, target, parts=1):
 
 
 def load(workload, folder):
-    model = Perceiver(**MODELS[workload.model])
+    model = build(workload.model)
     load_model(model, folder / f"{workload.model}.safetensors")
     return model
 
@@ -47,20 +68,21 @@ def prepare(device, name, folder):
     weights = folder / f"{workload.model}.safetensors"
     if not weights.exists():
         torch.manual_seed(0)
-        save_model(Perceiver(**MODELS[workload.model]), weights)
+        save_model(build(workload.model), weights)
 
     data = folder / f"{name}.io.safetensors"
     if not data.exists():
         torch.manual_seed(1)
-        x = torch.randn(*workload.shape)
-        wide = x.to(device).double()
-        model = load(workload, folder).to(device).double()
+        x = random_input(workload)
+        wide = x.to(device).double() if x.is_floating_point() else x.to(device)
+        model = load(workload, folder).to(device).double().train(workload.training)
+        model.parts = workload.wide_parts
         if workload.training:
             step = stepper(model, wide, targets(workload).to(device), len(x))
             expected = torch.stack([step() for _ in range(STEPS)])
         else:
             with torch.inference_mode():
-                expected = torch.cat([model(part) for part in wide.split(1)]).flatten()
+                expected = torch.cat([model(given(model, part)) for part in wide.split(1)]).flatten()
         save_file(dict(input=x, expected=expected.float().cpu().clone()), data)
 
     network = folder / f"{name}.xml"

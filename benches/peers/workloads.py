@@ -1,4 +1,4 @@
-"""What is compared, and with what goal. `workloads.rs` declares the same models."""
+"""What is compared, and with what goal. `workloads.rs` declares the same models, or takes them from the presets."""
 
 from dataclasses import dataclass
 
@@ -32,6 +32,7 @@ SMALL = dict(
     num_classes=10,
     weight_tie_layers=True,
 )
+# Models of perceiver-pytorch; published.py has those of Transformers.
 MODELS = {"ReadMe": README, "Paper": PAPER, "Small": SMALL}
 
 # As in `workloads.rs`, with the reason.
@@ -55,9 +56,19 @@ class Workload:
     training: bool = False
     # Free memory that each peer asks for, in MB.
     peer_memory: float = 2500
+    # The input consists of ids below this.
+    vocab: int | None = None
+    # Parts in which float64 decodes what a peer decodes at once.
+    wide_parts: int = 1
 
 
 IMAGE = (1, 224, 224, 3)
+
+
+def published(model, shape, peer_memory=2500, **options):
+    return Workload(model, shape, 1, {}, None, ("eager",), False, peer_memory, **options)
+
+
 CPU = {
     "readme-forward": Workload("ReadMe", IMAGE, 2, dict(eager=0.30, compile=0.47, openvino=0.60), 300),
     "paper-forward": Workload("Paper", IMAGE, 1, dict(eager=0.40)),
@@ -65,6 +76,13 @@ CPU = {
     "small-training": Workload("Small", (32, 28, 28, 1), 10, dict(eager=0.40), None, ("eager",), True),
     "small-forward": Workload("Small", (1, 28, 28, 1), 30, dict(eager=0.35)),
     "million-forward": Workload("ReadMe", (1, 1024, 1024, 3), 1, {}, 400, peer_memory=6000),
+    "vision": published("VisionFourier", IMAGE),
+    "vision-learned": published("VisionLearned", IMAGE),
+    "vision-conv": published("VisionConv", IMAGE),
+    "language": published("Language", (1, 2048), vocab=262),
+    "flow": published("Flow", (1, 2, 368, 496, 27), 6000),
+    # 16 frames with 1,920 samples each, and 700 classes.
+    "video": published("Video", (1, 16 * (1920 + 224 * 224 * 3) + 700), 18000, wide_parts=8),
 }
 
 

@@ -7,6 +7,9 @@ use anyhow::{Context, Result, bail};
 use perceiver::dfdx::data::OneHotEncode;
 use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer};
 use perceiver::prelude::*;
+use perceiver::presets::{
+    Flow, Language, Video, VideoInput, VideoOutput, VisionConv, VisionFourier, VisionLearned,
+};
 
 perceiver! {
     /// The model of the PyTorch package's README.
@@ -69,6 +72,7 @@ const LEARNING_RATE: f64 = 1e-6;
 
 type Image<const CHANNELS: usize, T = NoneTape> =
     Tensor<(usize, usize, usize, Const<CHANNELS>), f32, AutoDevice, T>;
+type Vision = Rank4<1, 224, 224, 3>;
 type Logits<const CLASSES: usize, T = NoneTape> =
     Tensor<(usize, Const<CLASSES>), f32, AutoDevice, T>;
 type Taped = OwnedTape<f32, AutoDevice>;
@@ -85,7 +89,7 @@ fn device() -> Result<AutoDevice> {
 
 /// A workload that is ready to run.
 pub struct Workload {
-    /// Runs once: a forward pass gives its logits, a training step the loss it started with.
+    /// Runs once: a forward pass gives its output, a training step the loss it started with.
     pub run: Box<dyn FnMut() -> Vec<f32>>,
     /// What the first runs give, by PyTorch in float64; empty without a folder.
     pub expected: Vec<f32>,
@@ -106,33 +110,65 @@ pub fn load(name: &str, folder: Option<&Path>) -> Result<Workload> {
     }
     let data = Data::read(name, folder, dev.clone())?;
     Ok(match name {
-        "readme-forward" => forward(model!(ReadMe), data, (1, 224, 224, Const::<3>)),
-        "readme-forward-8" => forward(model!(ReadMe), data, (8, 224, 224, Const::<3>)),
-        "readme-forward-32" => forward(model!(ReadMe), data, (32, 224, 224, Const::<3>)),
-        "readme-training" => training(model!(ReadMe), data, (1, 224, 224, Const::<3>)),
-        "readme-training-8" => training(model!(ReadMe), data, (8, 224, 224, Const::<3>)),
-        "readme-training-32" => training(model!(ReadMe), data, (32, 224, 224, Const::<3>)),
-        "paper-forward" => forward(model!(Paper), data, (1, 224, 224, Const::<3>)),
-        "small-forward" => forward(model!(Small), data, (1, 28, 28, Const::<1>)),
-        "small-training" => training(model!(Small), data, (32, 28, 28, Const::<1>)),
-        "million-forward" => forward(model!(ReadMe), data, (1, 1024, 1024, Const::<3>)),
+        "readme-forward" => forward(model!(ReadMe), data.input(images::<3>(1, 224)), data),
+        "readme-forward-8" => forward(model!(ReadMe), data.input(images::<3>(8, 224)), data),
+        "readme-forward-32" => forward(model!(ReadMe), data.input(images::<3>(32, 224)), data),
+        "readme-training" => training(model!(ReadMe), data, images::<3>(1, 224)),
+        "readme-training-8" => training(model!(ReadMe), data, images::<3>(8, 224)),
+        "readme-training-32" => training(model!(ReadMe), data, images::<3>(32, 224)),
+        "paper-forward" => forward(model!(Paper), data.input(images::<3>(1, 224)), data),
+        "small-forward" => forward(model!(Small), data.input(images::<1>(1, 28)), data),
+        "small-training" => training(model!(Small), data, images::<1>(32, 28)),
+        "million-forward" => forward(model!(ReadMe), data.input(images::<3>(1, 1024)), data),
+        "vision" => forward(model!(VisionFourier), data.input(Vision::default()), data),
+        "vision-learned" => forward(model!(VisionLearned), data.input(Vision::default()), data),
+        "vision-conv" => forward(model!(VisionConv), data.input(Vision::default()), data),
+        "language" => forward(model!(Language), data.ids(Rank2::<1, 2048>::default(), 262), data),
+        "flow" => forward(model!(Flow), data.input(Rank5::<1, 2, 368, 496, 27>::default()), data),
+        "video" => video(model!(Video), data),
         _ => bail!("there is no workload `{name}`"),
     })
 }
 
-fn forward<M, const CHANNELS: usize, const CLASSES: usize>(
-    model: M,
-    data: Data,
-    shape: (usize, usize, usize, Const<CHANNELS>),
-) -> Workload
+/// The shape of square images.
+fn images<const CHANNELS: usize>(
+    count: usize,
+    side: usize,
+) -> (usize, usize, usize, Const<CHANNELS>) {
+    (count, side, side, Const)
+}
+
+fn forward<M, X, S>(model: M, input: X, data: Data) -> Workload
 where
-    M: Module<Image<CHANNELS>, Output = Logits<CLASSES>, Error = DeviceError> + 'static,
+    M: Module<X, Output = Tensor<S, f32, AutoDevice>, Error = DeviceError> + 'static,
+    X: Clone + 'static,
+    S: Shape,
 {
-    let image = data.input(shape);
     Workload {
-        run: Box::new(move || model.forward(image.clone()).as_vec()),
+        run: Box::new(move || model.forward(input.clone()).as_vec()),
         expected: data.expected,
     }
+}
+
+/// Sound, frames and a class are in one row, on both sides.
+fn video(model: Video<f32, AutoDevice>, data: Data) -> Workload {
+    type Audio = Rank3<1, 30720, 1>;
+    type Image = Rank5<1, 16, 224, 224, 3>;
+    type Label = Rank2<1, 700>;
+    let sizes = [Audio::NUMEL, Image::NUMEL, Label::NUMEL];
+    let row = data.input((sizes.iter().sum::<usize>(),)).as_vec();
+    let (audio, rest) = row.split_at(sizes[0]);
+    let (image, label) = rest.split_at(sizes[1]);
+    let input = VideoInput {
+        audio: data.dev.tensor_from_vec(audio.to_vec(), Audio::default()),
+        image: data.dev.tensor_from_vec(image.to_vec(), Image::default()),
+        label: data.dev.tensor_from_vec(label.to_vec(), Label::default()),
+    };
+    let run = move || {
+        let VideoOutput { audio, image, label } = model.forward(input.clone());
+        [audio.as_vec(), image.as_vec(), label.as_vec()].concat()
+    };
+    Workload { run: Box::new(run), expected: data.expected }
 }
 
 fn training<M, const CHANNELS: usize, const CLASSES: usize>(
@@ -170,7 +206,7 @@ where
 /// The input of a workload and what it has to give.
 struct Data {
     dev: AutoDevice,
-    input: Option<Vec<f32>>,
+    input: Option<Vec<u8>>,
     expected: Vec<f32>,
 }
 
@@ -183,20 +219,29 @@ impl Data {
         let bytes = std::fs::read(&path)
             .with_context(|| format!("{}: made by compare.py", path.display()))?;
         let tensors = SafeTensors::deserialize(&bytes)?;
-        let floats = |name| -> Result<Vec<f32>> {
-            let (values, _) = tensors.tensor(name)?.data().as_chunks();
-            Ok(values.iter().copied().map(f32::from_le_bytes).collect())
-        };
-        Ok(Self { dev, input: Some(floats("input")?), expected: floats("expected")? })
+        let input = tensors.tensor("input")?.data().to_vec();
+        Ok(Self { dev, input: Some(input), expected: floats(tensors.tensor("expected")?.data()) })
     }
 
-    fn input<const CHANNELS: usize>(
-        &self,
-        shape: (usize, usize, usize, Const<CHANNELS>),
-    ) -> Image<CHANNELS> {
+    fn input<S: Shape>(&self, shape: S) -> Tensor<S, f32, AutoDevice> {
         match &self.input {
-            Some(values) => self.dev.tensor_from_vec(values.clone(), shape),
+            Some(bytes) => self.dev.tensor_from_vec(floats(bytes), shape),
             None => self.dev.sample_normal_like(&shape),
         }
     }
+
+    /// Ids below `vocab`.
+    fn ids<S: Shape>(&self, shape: S, vocab: usize) -> Tensor<S, usize, AutoDevice> {
+        let ids = match &self.input {
+            Some(bytes) => {
+                bytes.as_chunks().0.iter().map(|id| i64::from_le_bytes(*id) as usize).collect()
+            }
+            None => (0..shape.num_elements()).map(|i| i * 7 % vocab).collect(),
+        };
+        self.dev.tensor_from_vec(ids, shape)
+    }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes).collect()
 }
