@@ -21,7 +21,7 @@ EACH = 12  # recordings of each digit by each speaker, to keep the file small
 
 HEADER = """\
 # Log-mel spectrograms of 1,440 recordings of spoken English digits, made by make.py: 12 of each digit by each of 12 voices of
-# the speech synthesizer eSpeak NG, at random speeds and pitches, with noise of 0 to 12 dB below the speech. One recording on
+# the speech synthesizer eSpeak NG, at random speeds and pitches, with noise 2 to 12 dB above the speech. One recording on
 # each line: 20 frames, stretched over its duration, of 16 bands from 100 to 4,000 Hz, as one character for each value, from 0
 # (63 dB or more below the loudest value) to o (ASCII 48 to 111) in steps of 1 dB; then the digit and the voice.
 """
@@ -51,7 +51,7 @@ def speak(digit, voice, random):
     sound = resample_poly(sound, RATE, 22050)
     loud = np.nonzero(np.abs(sound) > 0.02 * np.abs(sound).max())[0]
     sound = sound[loud[0] : loud[-1] + 1]
-    noise = random.standard_normal(len(sound)) * 10 ** (-random.uniform(0, 12) / 20)
+    noise = random.standard_normal(len(sound)) * 10 ** (random.uniform(2, 12) / 20)
     return sound / sound.std() + noise
 
 
