@@ -1,5 +1,8 @@
 //! What several examples have in common.
 
+// Each example uses a part of it.
+#![allow(dead_code)]
+
 pub mod digits;
 
 use std::f64::consts::PI;
