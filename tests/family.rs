@@ -538,7 +538,16 @@ fn parameters_of_the_references() {
             num_latents: 256, latent_dim: 512,
             output: Queries { queries: Input, query_residual: false, feed_forward: None, project: 20_000 },
         }
+
+        /// perceiver-io's Perceiver AR of bytes.
+        struct Bytes {
+            family: PerceiverAr,
+            input: Text { vocab: 262, max_len: 4096, dim: 512, position: [Learned, Rotary(0.5)] },
+            latents: Last(512), depth: 1, self_per_cross_attn: 8, rotary_layers: 1, prefix_dropout: 0.5,
+            output: Embedding,
+        }
     }
+    assert_eq!(Bytes::PARAMETERS, 30_563_078);
     assert_eq!(Sentiment::PARAMETERS, 206_098_690);
     assert_eq!(Io::PARAMETERS, 28_636_548);
     assert_eq!(Tied::PARAMETERS, 7_707_876);
@@ -651,3 +660,27 @@ fn widths_and_layers_are_as_declared() {
     let tokens: Tensor<Rank3<2, 5, 6>, f32, _> = dev.sample_normal();
     assert_eq!(resampler.forward(tokens).as_vec().len(), 2 * 4 * 8);
 }
+
+case!(
+    ar, 13_422,
+    {
+        family: PerceiverAr, input: Text { vocab: 30, max_len: 20, dim: 16, position: [Learned, Rotary(0.5)] },
+        latents: Last(6), cross_heads: 2, latent_heads: 2, depth: 1, self_per_cross_attn: 3, prefix_dropout: 0.5,
+        rotary_layers: 1, output: Embedding,
+    },
+    IO.ids((2, 16)),
+    |x| (x, 10),
+    (x.leaky_trace(), 10)
+);
+
+case!(
+    ar_rotary, 21_864,
+    {
+        family: PerceiverAr, input: Text { vocab: 30, max_len: 18, dim: 24, position: [Rotary(1.0)] },
+        latents: Last(8), cross_heads: 3, latent_heads: 3, depth: 1, self_per_cross_attn: 2, prefix_dropout: 0.5,
+        rotary_layers: All, final_norm: true, output: Embedding { bias: false },
+    },
+    IO.ids((2, 14)),
+    |x| (x, 6),
+    (x.leaky_trace(), 6)
+);

@@ -19,7 +19,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt;
 
 use grammar::Declaration;
-use model::Model;
+use model::Declared;
 
 /// `declare! { path::to::perceiver; <declarations> }`. What `perceiver::perceiver!` calls, so that it works
 /// under whatever name the crate is known.
@@ -54,7 +54,7 @@ fn one(krate: &TokenStream, mut declaration: Declaration) -> TokenStream {
         return tokens;
     }
     expand::check_derives(&declaration, &mut report);
-    let model = Model::new(&declaration, &mut report);
+    let model = Declared::new(&declaration, &mut report);
     let error = report.last_as_expression();
     tokens.extend(report.others_as_items(&expand::cfgs(&declaration)));
     tokens.extend(expand::expand(krate, &declaration, &model, error.as_ref()));

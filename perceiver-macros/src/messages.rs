@@ -254,11 +254,40 @@ pub fn wrong_form(variant: &Variant) -> String {
     format!("write `{}`", example(variant))
 }
 
+/// `what` is for `family: PerceiverAr` alone.
+pub fn needs_causal(what: &str) -> String {
+    format!("`{what}` needs `family: PerceiverAr`")
+}
+
+/// `key` is not for `family: PerceiverAr`, for a reason.
+pub fn not_causal(key: &str, why: &str) -> String {
+    format!("`{key}` cannot be given in the family `PerceiverAr`: {why}")
+}
+
+pub fn causal_depth(found: u64) -> String {
+    format!(
+        "`depth` must be 1 in the family `PerceiverAr`, which has one cross attention, found `{found}`; \
+         `self_per_cross_attn` is the number of self attentions"
+    )
+}
+
+pub fn causal_input() -> String {
+    "the family `PerceiverAr` takes text: `input: Text { vocab: .., max_len: .., dim: .. }`".into()
+}
+
+pub fn causal_output() -> String {
+    "the family `PerceiverAr` has logits for the ids of its text: `output: Embedding`".into()
+}
+
+pub fn causal_latents() -> String {
+    "the family `PerceiverAr` needs `latents: Last(n)`: its latents are at most `n` of the last tokens".into()
+}
+
 /// How a variant is written.
 pub fn example(variant: &Variant) -> String {
     let name = variant.name;
     match variant.form {
-        Form::Unit => name.into(),
+        Form::Unit | Form::UnitOrKeys(_) => name.into(),
         Form::Value(key) => format!("{name}({})", key.name),
         Form::ValueOrKeys(keys) => format!("{name}({})", keys[0].name),
         Form::Keys(keys) => format!("{name} {{ {}: .., .. }}", keys[0].name),

@@ -21,7 +21,7 @@ fn all_keys(keys: &'static [&'static Key]) -> Vec<&'static Key> {
     let inner = inner.flat_map(|variant| match variant.form {
         Form::Unit => Vec::new(),
         Form::Value(key) => vec![key],
-        Form::Keys(keys) | Form::ValueOrKeys(keys) => all_keys(keys),
+        Form::Keys(keys) | Form::ValueOrKeys(keys) | Form::UnitOrKeys(keys) => all_keys(keys),
         Form::Named(key) => all_keys(std::slice::from_ref(Box::leak(Box::new(key)))),
     });
     keys.iter().copied().chain(inner).collect()
@@ -53,6 +53,8 @@ fn keys_are_distinct_and_their_defaults_are_in_range() {
                 Kind::Positive => assert!(value.parse::<f64>().unwrap() > 0.0),
                 Kind::Rate => assert!((0.0..1.0).contains(&value.parse::<f64>().unwrap())),
                 Kind::Flag { .. } | Kind::PerLayer => assert!(value.parse::<bool>().is_ok()),
+                Kind::CountOr { max, .. }
+                    if value.parse().is_ok_and(|count| (1..=max).contains(&count)) => {}
                 Kind::CountOr { variants, .. } | Kind::Choice(variants) => {
                     assert!(variants.iter().any(|variant| variant.name == value))
                 }
@@ -81,7 +83,7 @@ fn a_misspelt_key_is_near_the_one_that_was_meant() {
     ] {
         assert_eq!(near(misspelt), [meant], "{misspelt}");
     }
-    assert_eq!(near("dropout"), ["attn_dropout", "ff_dropout"]);
+    assert_eq!(near("dropout"), ["attn_dropout", "ff_dropout", "prefix_dropout"]);
     assert_eq!(near("num_heads"), ["cross_heads", "latent_heads"]);
     assert_eq!(near("head_dim"), ["cross_dim_head", "latent_dim_head"]);
     for unknown in ["batch_size", "x", "learning_rate", "optimizer", "epochs"] {

@@ -86,6 +86,46 @@ pub enum ForwardError<Err: Debug + Display> {
         /// How many layers begin with a cross attention.
         attends: usize,
     },
+    /// The tokens before the latents of a Perceiver AR are too many, or too few.
+    #[error(
+        "the prefix has {prefix} of {len} tokens: at least 1 and at most {max_latents} must follow it, the latents"
+    )]
+    Prefix {
+        /// The number of tokens before the latents.
+        prefix: usize,
+        /// The number of all tokens.
+        len: usize,
+        /// The largest number of latents.
+        max_latents: usize,
+    },
+    /// A mask of a Perceiver AR is not one of padding.
+    #[error(
+        "the mask of item {item} must be false for padding, which comes first, and true for at least one token after it"
+    )]
+    Padding {
+        /// The number of the item in its batch.
+        item: usize,
+    },
+    /// The number of latents to begin generating with is out of range.
+    #[error("`num_latents` is {num_latents}: it must be from 1 to {max}{}", latents_limit(*.is_prompt))]
+    NumLatents {
+        /// The number of latents.
+        num_latents: usize,
+        /// The largest number.
+        max: usize,
+        /// Whether that is the length of the prompt, or else what the model was declared with.
+        is_prompt: bool,
+    },
+    /// A setting of the sampling is out of range.
+    #[error("`{name}` is {value}: it must be {expected}")]
+    Sampling {
+        /// The name of the setting.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// An input has another batch size than the first of several.
     #[error("the batch size is {batch}, but that of the first input is {expected}")]
     Batch {
@@ -105,6 +145,14 @@ pub enum ForwardError<Err: Debug + Display> {
     /// The device failed: it ran out of memory, or a parameter was replaced by one of a different size.
     #[error("the device failed: {0}")]
     Device(Err),
+}
+
+fn latents_limit(is_prompt: bool) -> &'static str {
+    if is_prompt {
+        ", the length of the prompt"
+    } else {
+        ", as the model was declared with `Last(..)`"
+    }
 }
 
 impl<Err: Debug + Display> From<Err> for ForwardError<Err> {
@@ -129,6 +177,10 @@ impl<Err: WrongSize> ForwardError<Err> {
             | Self::Point { .. }
             | Self::NoPoints
             | Self::Layer { .. }
+            | Self::Prefix { .. }
+            | Self::Padding { .. }
+            | Self::NumLatents { .. }
+            | Self::Sampling { .. }
             | Self::Batch { .. } => Err::wrong_size(),
             Self::Modality { error, .. } => error.into_device_error(),
         }

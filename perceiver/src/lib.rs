@@ -32,6 +32,7 @@
 //! - [`ops`] contains the operations, each with a trait that devices with their own kernel implement.
 //! - `mixed` (feature `f16`) is for training in mixed precision.
 //! - `cuda` (feature `cuda`) returns a GPU device, or an error that says what is missing.
+//! - [`generate`] contains the settings with which a language model continues a text.
 //! - [`presets`] contains published models.
 //! - [`checkpoint`] contains the errors of `save_checkpoint` and `load_checkpoint`.
 
@@ -40,6 +41,7 @@ pub mod checkpoint;
 pub mod cuda;
 mod declare;
 mod error;
+pub mod generate;
 pub mod input;
 #[cfg(feature = "f16")]
 pub mod mixed;
@@ -96,6 +98,7 @@ pub mod __private {
     pub use dfdx::tensor_ops::Device as TensorDevice;
     pub use perceiver_macros::declare;
 
+    pub use crate::__causal_module as causal_module;
     pub use crate::__module as module;
     pub use crate::declare::accepts::*;
     pub use crate::declare::maps::{AnyAxes, AttentionMap, MapAxes, try_attention};
@@ -106,13 +109,15 @@ pub mod __private {
         Unmasked,
     };
     pub use crate::model::{
-        Beside, ClassQuery, Given, Latents as LatentsOutput, Learned, MeanPool,
-        Modalities as ModalitiesOutput, NoProjection, OfGrid, OfInput, OutputModality,
-        OutputQueries, Outputs, Perceiver, Project, ProjectEmbedding, Queries, QueryGrid,
+        Beside, CausalInput, ClassQuery, Given, Latents as LatentsOutput, Learned, Logits,
+        MeanPool, Modalities as ModalitiesOutput, NoProjection, OfGrid, OfInput, OutputModality,
+        OutputQueries, Outputs, Perceiver, PerceiverAr, Project, ProjectEmbedding, Queries,
+        QueryGrid,
     };
     pub use crate::position::{Fourier, MaxFreq, Position};
     pub use crate::spec::{
-        Activation, AttentionBias, BlockShape, Dropout, Family, Heads, Mlp, Share, Softmax, Spec,
+        Activation, AttentionBias, BlockShape, CausalSpec, Dropout, Family, Heads, Mlp, Share,
+        Softmax, Spec,
     };
     pub use crate::{Device, ForwardError};
 }

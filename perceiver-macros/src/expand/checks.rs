@@ -268,7 +268,7 @@ fn equal_widths(name: &Ident, model: &Model) -> Vec<TokenStream> {
 
 /// A call that panics while the program is compiled if `value` is out of range, shown at `written`. On its own, and not
 /// in the constant, so that nothing that uses the constant has a note about it.
-fn check(
+pub(super) fn check(
     kind: Kind,
     what: &str,
     written: &TokenStream,
@@ -286,6 +286,7 @@ fn check(
         | Kind::Rows
         | Kind::Sizes
         | Kind::List(_)
+        | Kind::OneOrList(_)
         | Kind::Choice(_)
         | Kind::CountOr { .. } => return None,
     };
@@ -294,7 +295,7 @@ fn check(
 }
 
 /// A call of one of the library's checks, shown at `written`.
-fn call(function: &str, written: &TokenStream, arguments: &TokenStream) -> TokenStream {
+pub(super) fn call(function: &str, written: &TokenStream, arguments: &TokenStream) -> TokenStream {
     let (begin, end) = ends(written);
     let function = Ident::new(function, begin);
     let arguments = quote_spanned!(end=> (#arguments));

@@ -16,11 +16,11 @@ use crate::schema::{self, Key, Kind};
 pub fn constants(
     krate: &TokenStream,
     name: &Ident,
-    model: &Model,
+    all: Vec<Constant<'_>>,
     error: Option<&TokenStream>,
 ) -> TokenStream {
     let writer = Writer { krate, span: name.span(), is_wrong: error.is_some() };
-    let constants = all(model).into_iter().map(|constant| writer.constant(constant));
+    let constants = all.into_iter().map(|constant| writer.constant(constant));
     let error = error.map(|error| {
         quote_spanned! {name.span()=>
             #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! From a model to its tokens: a struct around the library's `Perceiver`, its constants, its spec, and thin methods.
 //! Nothing can go wrong here.
 
+mod causal;
 mod checks;
 mod completion;
 mod constants;
@@ -20,7 +21,7 @@ pub use completion::completion;
 
 use crate::grammar::Declaration;
 use crate::messages;
-use crate::model::Model;
+use crate::model::{Declared, Model};
 use crate::report::Report;
 
 /// The expansion.
@@ -30,22 +31,31 @@ use crate::report::Report;
 pub fn expand(
     krate: &TokenStream,
     declaration: &Declaration,
+    model: &Declared,
+    error: Option<&TokenStream>,
+) -> TokenStream {
+    match model {
+        Declared::Perceiver(model) => perceiver(krate, declaration, model, error),
+        Declared::Causal(model) => causal::expand(krate, declaration, model, error),
+    }
+}
+
+fn perceiver(
+    krate: &TokenStream,
+    declaration: &Declaration,
     model: &Model,
     error: Option<&TokenStream>,
 ) -> TokenStream {
     let name = &used(declaration);
     let span = name.span();
-    let structure = structure(krate, declaration, name);
+    let structure = structure(krate, declaration, name, "Perceiver");
     let modalities = modalities::structures(declaration, name, model);
     let markers = modalities::markers(name, model);
-    let constants = constants::constants(krate, name, model, error);
+    let constants = constants::constants(krate, name, constants::all(model), error);
     let checks = checks::checks(name, model, error);
     let spec = spec::spec(name, model);
     let methods = methods::methods(name, model, error.is_some());
-    // What is configured away with the struct goes with it.
-    let cfgs = cfgs(declaration);
-    let is_deprecated = declaration.attrs.iter().any(|attr| attr.path().is_ident("deprecated"));
-    let allow = is_deprecated.then(|| quote_spanned!(span=> #[allow(deprecated)]));
+    let (cfgs, allow) = around(declaration);
     quote_spanned! {span=>
         #structure
         #modalities
@@ -64,6 +74,13 @@ pub fn expand(
             __::module!(#name);
         };
     }
+}
+
+/// What is around items beside the struct: what is configured away with it goes with it, and it may be deprecated.
+fn around(declaration: &Declaration) -> (TokenStream, Option<TokenStream>) {
+    let is_deprecated = declaration.attrs.iter().any(|attr| attr.path().is_ident("deprecated"));
+    let allow = is_deprecated.then(|| quote_spanned!(declaration.place=> #[allow(deprecated)]));
+    (cfgs(declaration), allow)
 }
 
 /// The `#[cfg(..)]` attributes.
@@ -85,12 +102,18 @@ fn is_text(attr: &Attribute) -> bool {
     attr.path().is_ident("doc") && matches!(attr.meta, Meta::NameValue(_))
 }
 
-fn structure(krate: &TokenStream, declaration: &Declaration, this: &Ident) -> TokenStream {
+fn structure(
+    krate: &TokenStream,
+    declaration: &Declaration,
+    this: &Ident,
+    inner: &str,
+) -> TokenStream {
     let Declaration { attrs, vis, name, .. } = declaration;
     let span = this.span();
     // Where it is written, or else lints take the struct for another's code.
     let keyword = Token![struct](declaration.keyword.unwrap_or(span));
     let p = quote_spanned!(span=> #krate::__private);
+    let inner = Ident::new(inner, span);
     let derived: Vec<_> = attrs.iter().flat_map(derived).collect();
     let attrs = attrs.iter().map(|attr| match attr.path().is_ident("derive") {
         true => {
@@ -110,7 +133,7 @@ fn structure(krate: &TokenStream, declaration: &Declaration, this: &Ident) -> To
         #clone
         #debug
         #vis #keyword #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {
-            perceiver: #p::Perceiver<#this, E, D>,
+            perceiver: #p::#inner<#this, E, D>,
         }
     }
 }

@@ -322,7 +322,10 @@ fn shape(name: &Ident, model: &Model) -> Option<TokenStream> {
     Some(quote_spanned!(span=> const SHAPE: &'static [__::usize] = &[#(#sizes),*];))
 }
 
-fn mlp(name: &Ident, FeedForward { activation, mult, bias }: &FeedForward) -> TokenStream {
+pub(super) fn mlp(
+    name: &Ident,
+    FeedForward { activation, mult, bias }: &FeedForward,
+) -> TokenStream {
     let span = name.span();
     let activation = Ident::new(activation, span);
     let (mult, bias) = (&mult.tokens, &bias.tokens);

@@ -178,6 +178,12 @@ impl Input {
                 let vocab = text.setting(&schema::VOCAB, &schema::VOCAB);
                 let max_len = text.setting(&schema::MAX_LEN, &schema::MAX_LEN);
                 let dim = text.setting(&schema::TEXT_DIM, &schema::INPUT_CHANNELS);
+                if let Some(field) = text.field(&schema::TEXT_POSITION)
+                    && let Some(Read::List(list)) = &field.read
+                    && !matches!(&list[..], [Read::Unit(_)])
+                {
+                    report.error(&field.key, messages::needs_causal("position: Rotary"));
+                }
                 let extent = Extent::Text { vocab, max_len, dim };
                 (Self::without_stem(extent, Position::none()), None)
             }

@@ -1,5 +1,6 @@
 //! A declaration as a model: typed, with every key known, every literal in range and every default filled in.
 
+mod causal;
 mod cycles;
 mod input;
 mod output;
@@ -7,8 +8,10 @@ mod section;
 mod stem;
 mod value;
 
+use proc_macro2::Ident;
 use syn::Attribute;
 
+pub use causal::Causal;
 pub use input::{Extent, Input, Learned, MaxFreq, Modality, Position, Stem};
 pub use output::{
     DecoderFeedForward, FeedForward, Output, OutputModality, OutputQueries, Projection, Queries,
@@ -86,7 +89,13 @@ pub enum Share {
     Variant(&'static str),
 }
 
-impl Model {
+/// A model of one of the kinds that there are.
+pub enum Declared {
+    Perceiver(Box<Model>),
+    Causal(Box<Causal>),
+}
+
+impl Declared {
     /// Checks what is declared.
     pub fn new(declaration: &Declaration, report: &mut Report) -> Self {
         let root = Section::read(None, schema::ROOT, &declaration.entries, report);
@@ -95,16 +104,38 @@ impl Model {
             None => declaration.entries.first().map_or(&declaration.name, |entry| &entry.key),
             Some(_) => &declaration.name,
         };
-        let setting = |key| root.setting(key, key);
         root.require(&schema::DEPTH, name, report);
+        match root.choice(&schema::FAMILY) {
+            Some((variant, ..)) if variant.name == "PerceiverAr" => {
+                Self::Causal(Box::new(Causal::new(&root, name, report)))
+            }
+            _ => Self::Perceiver(Box::new(Model::new(&root, declaration, name, report))),
+        }
+    }
+}
+
+impl Model {
+    fn new(root: &Section, declaration: &Declaration, name: &Ident, report: &mut Report) -> Self {
+        let setting = |key| root.setting(key, key);
+        let latents = root.choice(&schema::LATENTS);
+        if let (Some((variant, ..)), Some(field)) = (latents, root.field(&schema::LATENTS))
+            && variant.name == "Last"
+        {
+            report.error(&field.key, messages::needs_causal("latents: Last"));
+        }
+        for key in [&schema::PREFIX_DROPOUT, &schema::ROTARY_LAYERS] {
+            if let Some(field) = root.field(key) {
+                report.error(&field.key, messages::needs_causal(key.name));
+            }
+        }
         let family = match root.choice(&schema::FAMILY) {
             Some((variant, ..)) if variant.name == "Transformers" => Family::Transformers,
             _ => Family::PerceiverPytorch,
         };
-        let input = Input::new(&root, name, report);
-        let output = Output::new(&root, &input, name, report);
+        let input = Input::new(root, name, report);
+        let output = Output::new(root, &input, name, report);
         if root.is_given(&schema::SHARE) {
-            exclude(&root, &schema::SHARE, &[&schema::WEIGHT_TIE_LAYERS], report);
+            exclude(root, &schema::SHARE, &[&schema::WEIGHT_TIE_LAYERS], report);
         }
         let share = match root.choice(&schema::SHARE) {
             Some((variant, ..)) => Share::Variant(variant.name),
@@ -130,7 +161,7 @@ impl Model {
         };
         for key in [&schema::CROSS_DIM_HEAD, &schema::LATENT_DIM_HEAD] {
             if qk_channels.is_some() && root.is_given(key) {
-                exclude(&root, &schema::QK_CHANNELS, &[key], report);
+                exclude(root, &schema::QK_CHANNELS, &[key], report);
             }
         }
         let mut model = Self {
@@ -148,12 +179,12 @@ impl Model {
             attn_dropout: root.setting_in(family, &schema::ATTN_DROPOUT),
             ff_dropout: setting(&schema::FF_DROPOUT),
             share,
-            inverted_cross_attn: Inverted::new(&root),
+            inverted_cross_attn: Inverted::new(root),
             cross_attends,
             qk_channels,
             v_channels: root.optional(&schema::V_CHANNELS),
             attn_bias: root.optional(&schema::ATTN_BIAS),
-            feed_forward: FeedForward::new(&root, &schema::FEED_FORWARD, name, report)
+            feed_forward: FeedForward::new(root, &schema::FEED_FORWARD, name, report)
                 .or_else(|| FeedForward::of_family(family)),
             queries_contribute_kv: root.optional(&schema::QUERIES_CONTRIBUTE_KV),
             final_norm: root.optional(&schema::FINAL_NORM),

@@ -118,6 +118,12 @@ impl Output {
             Some((variant, [count], _)) if variant.name == "ClassQuery" => {
                 Self::ClassQuery(classes(count))
             }
+            Some((variant, ..)) if variant.name == "Embedding" => {
+                if let Some(field) = root.field(&schema::OUTPUT) {
+                    report.error(&field.key, messages::needs_causal("output: Embedding"));
+                }
+                Self::Latents
+            }
             Some((_, [count], _)) => Self::MeanPool(classes(count)),
             Some((_, _, Some(queries))) => {
                 Self::Queries(Box::new(Queries::new(queries, input, name, report)))

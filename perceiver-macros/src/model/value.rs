@@ -91,6 +91,11 @@ pub fn read(key: &'static Key, value: &Value, report: &mut Report) -> Option<Rea
         return Some(Read::Unit(variant));
     }
     let result = match (key.kind, value) {
+        (Kind::OneOrList(variants), Value::Expr(expr))
+            if !matches!(strip(expr), Expr::Array(_)) =>
+        {
+            return choice(key, variants, value, report).map(|one| Read::List(vec![one]));
+        }
         (Kind::Choice(variants), value) => return choice(key, variants, value, report),
         (_, Value::Struct(..)) => wrong(value.to_token_stream(), Hint::None),
         (kind, Value::Expr(expr)) => match (kind, strip(expr)) {
@@ -100,13 +105,13 @@ pub fn read(key: &'static Key, value: &Value, report: &mut Report) -> Option<Rea
             ) => {
                 return array(key, elements, report);
             }
-            (Kind::List(variants), Expr::Array(elements)) => {
+            (Kind::List(variants) | Kind::OneOrList(variants), Expr::Array(elements)) => {
                 let elements = elements.elems.iter().filter_map(|element| {
                     choice(key, variants, &Value::Expr(element.clone()), report)
                 });
                 return Some(Read::List(elements.collect()));
             }
-            (Kind::Shape | Kind::Rows | Kind::Sizes | Kind::List(_), _) => {
+            (Kind::Shape | Kind::Rows | Kind::Sizes | Kind::List(_) | Kind::OneOrList(_), _) => {
                 wrong(expr.to_token_stream(), Hint::None)
             }
             (Kind::CountOr { max, .. }, _) => scalar(Kind::Count { min: 1, max }, expr),
@@ -357,7 +362,11 @@ fn choice(
     report: &mut Report,
 ) -> Option<Read> {
     let mut wrong = || {
-        report.error(value, messages::wrong_value(key.name, &key.kind.expected(), value, ""));
+        let hint = match std::ptr::eq(key, &schema::LATENTS) {
+            true => "; the number of learned latents is `num_latents`",
+            false => "",
+        };
+        report.error(value, messages::wrong_value(key.name, &key.kind.expected(), value, hint));
         None
     };
     let expr = match value {
@@ -385,14 +394,16 @@ fn choice(
         return None;
     };
     match (variant.form, value, expr) {
-        (Form::Unit, _, Some(Expr::Path(_))) => Some(Read::Unit(variant)),
+        (Form::Unit | Form::UnitOrKeys(_), _, Some(Expr::Path(_))) => Some(Read::Unit(variant)),
         (Form::Value(_) | Form::ValueOrKeys(_), _, Some(Expr::Call(call)))
             if call.args.len() == 1 =>
         {
             let key = match variant.form {
                 Form::ValueOrKeys(keys) => keys[0],
                 Form::Value(key) => key,
-                Form::Unit | Form::Keys(_) | Form::Named(_) => return wrong(),
+                Form::Unit | Form::Keys(_) | Form::UnitOrKeys(_) | Form::Named(_) => {
+                    return wrong();
+                }
             };
             let read = read(key, &Value::Expr(call.args[0].clone()), report);
             match read? {
@@ -401,7 +412,11 @@ fn choice(
                 _ => None,
             }
         }
-        (Form::Keys(keys) | Form::ValueOrKeys(keys), Value::Struct(_, entries, _), _) => {
+        (
+            Form::Keys(keys) | Form::ValueOrKeys(keys) | Form::UnitOrKeys(keys),
+            Value::Struct(_, entries, _),
+            _,
+        ) => {
             let section = Section::read(Some((&name, variant.name)), keys, entries, report);
             Some(Read::Keys(variant, section))
         }

@@ -45,8 +45,10 @@ fn table(head: &str, keys: &[&Key], notes: &mut Vec<&'static str>) -> String {
 /// are in, for those whose name has a table already.
 fn nested(keys: &[&Key], place: &str, tables: &mut String, notes: &mut Vec<&'static str>) {
     for key in keys {
-        let (Kind::Choice(variants) | Kind::List(variants) | Kind::CountOr { variants, .. }) =
-            key.kind
+        let (Kind::Choice(variants)
+        | Kind::List(variants)
+        | Kind::OneOrList(variants)
+        | Kind::CountOr { variants, .. }) = key.kind
         else {
             continue;
         };
@@ -63,7 +65,7 @@ fn nested(keys: &[&Key], place: &str, tables: &mut String, notes: &mut Vec<&'sta
         *tables += &rows.concat();
         for variant in variants {
             match variant.form {
-                Form::Keys(keys) => {
+                Form::Keys(keys) | Form::UnitOrKeys(keys) => {
                     let place = format!("`{}`", key.name);
                     let of = format!("key of `{}`", variant.name);
                     if !tables.contains(&table(&of, keys, notes)) {
@@ -100,6 +102,10 @@ fn written(variant: &Variant) -> String {
         Form::Keys(keys) => {
             let keys: Vec<_> = keys.iter().map(|key| key.name).collect();
             format!("{} {{ {} }}", variant.name, keys.join(", "))
+        }
+        Form::UnitOrKeys(keys) => {
+            let keys: Vec<_> = keys.iter().map(|key| key.name).collect();
+            format!("{0}`, `{0} {{ {1} }}", variant.name, keys.join(", "))
         }
         Form::Named(key) => format!("{} {{ name: {}, .. }}", variant.name, key.name),
     }
@@ -139,7 +145,8 @@ fn structures(keys: &[&Key], module: &mut String) {
             if let Form::Named(key) = variant.form {
                 structures(&[key], module);
             }
-            if let Form::Keys(keys) | Form::ValueOrKeys(keys) = variant.form
+            if let Form::Keys(keys) | Form::ValueOrKeys(keys) | Form::UnitOrKeys(keys) =
+                variant.form
                 && !module.contains(&format!("pub struct {} ", variant.name))
             {
                 let doc = format!("The keys of `{}`: {}", variant.name, variant.doc);

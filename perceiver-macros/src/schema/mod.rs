@@ -48,6 +48,8 @@ pub enum Kind {
     Choice(&'static [Variant]),
     /// `[Name(value), ..]`, each one of several values that have names.
     List(&'static [Variant]),
+    /// One of several values that have names, or `[Name(value), ..]`.
+    OneOrList(&'static [Variant]),
     /// An integer from 1 to `max`, or one of several values that have names, alone.
     CountOr { max: u64, variants: &'static [Variant] },
 }
@@ -93,6 +95,8 @@ pub enum Form {
     Keys(&'static [&'static Key]),
     /// `Name(value)` or `Name { key: value, .. }`, whose first key is the value's.
     ValueOrKeys(&'static [&'static Key]),
+    /// `Name` or `Name { key: value, .. }`.
+    UnitOrKeys(&'static [&'static Key]),
     /// `Name { name: value, .. }`, with names of the user's own, and values as those of the key.
     Named(&'static Key),
 }
@@ -138,12 +142,17 @@ impl Kind {
             Self::Rows => "an array of a number of queries and their dimension, such as `[16, 64]`".into(),
             Self::CountOr { max, variants } => {
                 let names = crate::messages::list(variants.iter().map(|variant| variant.name), "or");
-                format!("an integer from 1 to {max}, {names}")
+                let before = if variants.len() == 1 { " or" } else { "," };
+                format!("an integer from 1 to {max}{before} {names}")
             }
             Self::Sizes => "an array of one size for each axis, such as `[4, 4]`".into(),
             Self::List(variants) => {
                 let examples: Vec<_> = variants.iter().map(crate::messages::example).collect();
                 format!("an array of {}", crate::messages::list(examples.iter().map(String::as_str), "or"))
+            }
+            Self::OneOrList(variants) => {
+                let examples: Vec<_> = variants.iter().map(crate::messages::example).collect();
+                format!("{}, or an array of several", crate::messages::list(examples.iter().map(String::as_str), "or"))
             }
             Self::Choice(variants) => {
                 let examples: Vec<_> = variants.iter().map(crate::messages::example).collect();

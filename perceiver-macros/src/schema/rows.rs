@@ -38,6 +38,7 @@ pub static ROOT: &[&Key] = &[
     &FAMILY,
     &INPUT,
     &OUTPUT,
+    &LATENTS,
     &CROSS_ATTENDS,
     &SHARE,
     &QK_CHANNELS,
@@ -48,6 +49,8 @@ pub static ROOT: &[&Key] = &[
     &FINAL_NORM,
     &ATTN_RESIDUAL,
     &ATTN_RESIDUAL_RANK,
+    &PREFIX_DROPOUT,
+    &ROTARY_LAYERS,
     &INPUT_PADDING,
     &OUTPUT_PADDING,
     &OUTPUT_WIDTH,
@@ -82,7 +85,7 @@ mod root {
     pub static INPUT_SHAPE: Key = key("input_shape", Kind::Shape, Absent(""), "sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `input_axis` and `input_channels`")
         .also(&["image_size", "img_size", "image_shape", "input_size", "shape"]);
     pub static NUM_LATENTS: Key = key("num_latents", WIDTH, Value("512"), "number of latents")
-        .also(&["n_latents", "latents"]);
+        .also(&["n_latents"]);
     pub static LATENT_DIM: Key = key("latent_dim", WIDTH, Value("512"), "dimension of each latent")
         .also(&["dim", "d_model", "d_latents", "embed_dim", "hidden_dim", "hidden_size", "width"]);
     pub static CROSS_HEADS: Key = key("cross_heads", REPEATS, ByFamily("1", "8"), "number of cross-attention heads")
@@ -112,6 +115,11 @@ mod root {
         .also(&["kind", "model_type", "variant"]);
     pub static INPUT: Key = key("input", Kind::Choice(INPUTS), Absent("the keys above"), "input, in place of the keys from `input_channels` to `input_shape` and those of the position encoding");
     pub static OUTPUT: Key = key("output", Kind::Choice(OUTPUTS), Absent("the keys above"), "output, in place of `num_classes` and `final_classifier_head`");
+    pub static LATENTS: Key = key("latents", Kind::Choice(LATENT_SOURCES), Value("Learned"), "latents");
+    pub static PREFIX_DROPOUT: Key = key("prefix_dropout", Kind::Rate, Value("0.5"), "share of the tokens before the latents that is left out in training, in the family `PerceiverAr`")
+        .also(&["cross_attention_dropout", "cross_attn_dropout", "perceive_dropout"]);
+    pub static ROTARY_LAYERS: Key = key("rotary_layers", Kind::CountOr { max: 1 << 12, variants: ALL_LAYERS }, Value("1"), "number of self attentions whose queries and keys are rotated, in the family `PerceiverAr`; those of the cross attention are in any case")
+        .also(&["num_self_attention_rotary_layers", "rotary"]);
     pub static CROSS_ATTENDS: Key = key("cross_attends", REPEATS, Absent("all layers; 1 in the family `Transformers`"), "number of layers that begin with a cross attention");
     pub static SHARE: Key = key("share", Kind::Choice(SHARES), Absent("`None`; `All` in the family `Transformers`"), "layers that share their weights, in place of `weight_tie_layers`");
     pub static QK_CHANNELS: Key = key("qk_channels", WIDTH, Absent("heads × dimension of a head; in the family `Transformers` that of what is attended to"), "width of the queries and keys of all heads together");
@@ -138,6 +146,36 @@ pub static FAMILIES: &[Variant] = &[
         name: "Transformers",
         form: Form::Unit,
         doc: "Hugging Face's Transformers: the published checkpoints of Perceiver IO",
+    },
+    Variant {
+        name: "PerceiverAr",
+        form: Form::Unit,
+        doc: "a Perceiver AR, a language model, as in perceiver-io 0.11: the published checkpoints of `CausalSequenceModel`",
+    },
+];
+
+pub static LATENT_SOURCES: &[Variant] = &[
+    Variant { name: "Learned", form: Form::Unit, doc: "`num_latents` learned latents" },
+    Variant {
+        name: "Last",
+        form: Form::Value(&LAST),
+        doc: "at most so many of the last tokens, each of which attends to those before it, in the family `PerceiverAr`",
+    },
+];
+
+pub static ALL_LAYERS: &[Variant] =
+    &[Variant { name: "All", form: Form::Unit, doc: "those of all self attentions" }];
+
+pub static TEXT_POSITIONS: &[Variant] = &[
+    Variant {
+        name: "Learned",
+        form: Form::Unit,
+        doc: "a learned row for each position, added to the embedding",
+    },
+    Variant {
+        name: "Rotary",
+        form: Form::Value(&ROTARY_SHARE),
+        doc: "rotates this share of each head's queries and keys by their positions, in the family `PerceiverAr`",
     },
 ];
 
@@ -186,8 +224,8 @@ const GRID: Variant = Variant {
 };
 const TEXT: Variant = Variant {
     name: "Text",
-    form: Form::Keys(&[&VOCAB, &MAX_LEN, &TEXT_DIM]),
-    doc: "ids, a tensor `(batch, tokens)` of `usize`, embedded and with learned positions added",
+    form: Form::Keys(&[&VOCAB, &MAX_LEN, &TEXT_DIM, &TEXT_POSITION]),
+    doc: "ids, a tensor `(batch, tokens)` of `usize`, embedded",
 };
 const TOKENS: Variant = Variant {
     name: "Tokens",
@@ -262,6 +300,11 @@ pub static OUTPUTS: &[Variant] = &[
         doc: "a row for each of several queries, which attend to the latents",
     },
     Variant { name: "Latents", form: Form::Unit, doc: "the latents" },
+    Variant {
+        name: "Embedding",
+        form: Form::UnitOrKeys(&[&LOGIT_BIAS]),
+        doc: "logits for the ids of `Text` from its embedding, in the family `PerceiverAr`",
+    },
     Variant {
         name: "Modalities",
         form: Form::Named(&MODALITY_OUTPUT),
@@ -372,6 +415,11 @@ mod nested {
         .also(&["max_seq_len", "max_length", "len", "max_position_embeddings"]);
     pub static TEXT_DIM: Key = key("dim", WIDTH, Required, "dimension of the embedding")
         .also(&["d_model", "embed_dim", "channels", "width"]);
+    pub static TEXT_POSITION: Key = key("position", Kind::OneOrList(TEXT_POSITIONS), Absent("`Learned`; `[Learned, Rotary(0.5)]` in the family `PerceiverAr`"), "positions of the tokens")
+        .also(POSITION.also);
+    pub static ROTARY_SHARE: Key = key("share", Kind::Probability, Required, "share of the channels of each head that is rotated");
+    pub static LAST: Key = key("n", WIDTH, Required, "largest number of latents");
+    pub static LOGIT_BIAS: Key = key("bias", FLAG, Value("true"), "whether the logits have a bias");
     pub static MULT: Key = key("mult", Kind::Count { min: 1, max: 64 }, Required, "width of the hidden layer, as a multiple of the input's");
     pub static BIAS: Key = key("bias", FLAG, Value("true"), "whether the linear layers have biases");
     pub static QUERIES: Key = key("queries", Kind::Choice(QUERY_SOURCES), Required, "queries that attend to the latents, one for each row of the output")
@@ -403,6 +451,8 @@ mod constants {
     use crate::schema::constant;
 
     pub static NUM_QUERIES: Key = key("num_queries", WIDTH, Required, "number of queries");
+    pub static NUM_ROTARY_LAYERS: Key = key("rotary_layers", REPEATS, Required, "number of self attentions whose queries and keys are rotated");
+    pub static MAX_LATENTS: Key = constant("num_latents", &LAST);
     pub static QUERY_DIM: Key = key("query_dim", WIDTH, Required, "dimension of each query");
     pub static OUTPUT_DIM: Key = key("output_dim", Kind::Count { min: 1, max: 1 << 28 }, Required, "dimension of each row of the output");
     pub static DECODER_HEADS: Key = constant("decoder_heads", &HEADS);

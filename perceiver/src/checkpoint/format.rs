@@ -4,8 +4,9 @@ use super::Depth;
 use super::layout::{self, Layout};
 use crate::input::GridSpec;
 use crate::model::OutputNames;
+use crate::ops;
 use crate::position::{Fourier, Position};
-use crate::spec::{Family, Numbers};
+use crate::spec::{CausalNumbers, Family, Numbers};
 
 /// The width and height of the kernel of a convolution that is one here, too.
 const KERNEL: usize = 7;
@@ -23,6 +24,8 @@ pub(crate) struct Format {
     has_token_queries: bool,
     /// Whether linear layers of a stem are convolutions over one pixel in files.
     has_convolutions: bool,
+    /// How many channels are rotated, if files have the frequencies of that.
+    rotated: Option<usize>,
 }
 
 impl Format {
@@ -36,7 +39,7 @@ impl Format {
         let stored = numbers.stored_layers;
         let all = match family {
             Family::PerceiverPytorch => numbers.depth,
-            Family::Transformers => stored,
+            Family::Transformers | Family::PerceiverAr => stored,
         };
         let token = match (family, grid) {
             (Family::Transformers, Some(grid)) => transformers_token(&grid),
@@ -53,7 +56,31 @@ impl Format {
             token,
             has_token_queries: output == OutputNames::Tokens,
             has_convolutions: family == Family::Transformers,
+            rotated: None,
         }
+    }
+
+    /// That of a Perceiver AR.
+    pub fn causal(numbers: &CausalNumbers) -> Self {
+        let [rotated, _] = numbers.rotated;
+        Self {
+            layout: layout::causal(),
+            depth: Depth { stored: 1, all: 1 },
+            keys: [
+                (".cross.", numbers.cross.heads.width()),
+                (".latent.", numbers.latent.heads.width()),
+                ("output.", 0),
+            ],
+            token: Vec::new(),
+            has_token_queries: false,
+            has_convolutions: false,
+            rotated: (rotated > 0).then_some(rotated),
+        }
+    }
+
+    /// The frequencies of rotations, which files have beside the tensors of a model: their name and themselves.
+    pub fn frequencies(&self) -> Option<(&'static str, Vec<f64>)> {
+        self.rotated.map(|channels| (layout::FREQUENCIES, ops::frequencies(channels)))
     }
 
     /// Returns the names in files of one of this library's tensors: for each of the layers that share it, one for each of

@@ -74,6 +74,12 @@ fn matched<'file>(
     for counter in tensors.keys().filter_map(|name| format.counter(name)) {
         found.remove(&counter);
     }
+    // As long as there are as many as here, they are the same.
+    if let Some((name, numbers)) = format.frequencies()
+        && found.get(name).is_some_and(|view| view.shape() == [numbers.len()])
+    {
+        found.remove(name);
+    }
     for (tensor, view) in found {
         problems.push(Problem::Unexpected {
             tensor,

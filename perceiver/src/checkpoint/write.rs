@@ -24,13 +24,21 @@ pub(crate) fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
         E::write(&numbers, &mut bytes);
         tensors.push((name, shape, bytes));
     });
-    write_tensors(&tensors, E::DTYPE, format, path)
+    let mut buffers = Vec::new();
+    if let Some((name, numbers)) = format.frequencies() {
+        let mut bytes = Vec::new();
+        let in_dtype = numbers.iter().map(|&x| E::from_f64(x).unwrap_or_default());
+        E::write(&in_dtype.collect::<Vec<_>>(), &mut bytes);
+        buffers.push((name.into(), vec![numbers.len()], bytes));
+    }
+    write_tensors(&tensors, &buffers, E::DTYPE, format, path)
 }
 
 type Tensor = (String, Vec<usize>, Vec<u8>);
 
 fn write_tensors(
     tensors: &[Tensor],
+    buffers: &[Tensor],
     dtype: Dtype,
     format: &Format,
     path: &Path,
@@ -51,6 +59,10 @@ fn write_tensors(
                 views.push((name, TensorView::new(dtype, shape, part).map_err(failed)?));
             }
         }
+    }
+    for (name, shape, bytes) in buffers {
+        let view = TensorView::new(dtype, shape.clone(), bytes).map_err(failed)?;
+        views.push((name.clone(), view));
     }
     let zero = 0_i64.to_le_bytes();
     for counter in tensors.iter().filter_map(|(name, ..)| format.counter(name)) {

@@ -70,6 +70,17 @@ pub const fn heads(what: &str, width: usize, heads: &str, count: usize) {
     }
 }
 
+/// Checks that a width can be divided among heads, each of which has pairs of channels.
+#[track_caller]
+pub const fn paired_heads(what: &str, width: usize, heads: &str, count: usize) {
+    self::heads(what, width, heads, count);
+    if count > 0 && !width.is_multiple_of(2 * count) {
+        let message = Message::new(what, "a multiple of 2 · ").text(heads).text(" (");
+        let message = message.integer(2 * count).text("), since pairs of channels are rotated");
+        message.found().integer(width).panic();
+    }
+}
+
 /// Checks two widths that have to be equal; `why` completes the sentence.
 #[track_caller]
 pub const fn equal(what: &str, other: &str, expected: usize, why: &str, width: usize) {

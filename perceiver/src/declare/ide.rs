@@ -53,6 +53,8 @@ pub struct Keys {
     pub input: (),
     /// The output, in place of `num_classes` and `final_classifier_head`.
     pub output: (),
+    /// The latents.
+    pub latents: (),
     /// The number of layers that begin with a cross attention.
     pub cross_attends: (),
     /// The layers that share their weights, in place of `weight_tie_layers`.
@@ -73,6 +75,10 @@ pub struct Keys {
     pub attn_residual: (),
     /// The rank of the linear map that computes these weights.
     pub attn_residual_rank: (),
+    /// The share of the tokens before the latents that is left out in training, in the family `PerceiverAr`.
+    pub prefix_dropout: (),
+    /// The number of self attentions whose queries and keys are rotated, in the family `PerceiverAr`; those of the cross attention are in any case.
+    pub rotary_layers: (),
     /// The number of learned numbers that are appended to each token of the widest of several inputs; the others have more, so that all are equally wide.
     pub input_padding: (),
     /// The number of learned numbers that are appended to each query of the widest of several outputs; the others have more.
@@ -108,6 +114,7 @@ impl Keys {
         family: (),
         input: (),
         output: (),
+        latents: (),
         cross_attends: (),
         share: (),
         qk_channels: (),
@@ -118,6 +125,8 @@ impl Keys {
         final_norm: (),
         attn_residual: (),
         attn_residual_rank: (),
+        prefix_dropout: (),
+        rotary_layers: (),
         input_padding: (),
         output_padding: (),
         output_dim: (),
@@ -190,7 +199,7 @@ impl Learned {
     };
 }
 
-/// The keys of `Text`: ids, a tensor `(batch, tokens)` of `usize`, embedded and with learned positions added.
+/// The keys of `Text`: ids, a tensor `(batch, tokens)` of `usize`, embedded.
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
     /// The size of the vocabulary: ids are below it.
@@ -199,6 +208,8 @@ pub struct Text {
     pub max_len: (),
     /// The dimension of the embedding.
     pub dim: (),
+    /// The positions of the tokens.
+    pub position: (),
 }
 
 impl Text {
@@ -207,6 +218,7 @@ impl Text {
         vocab: (),
         max_len: (),
         dim: (),
+        position: (),
     };
 }
 
@@ -346,6 +358,20 @@ impl SquaredRelu {
     /// No key.
     pub const NONE: Self = Self {
         mult: (),
+        bias: (),
+    };
+}
+
+/// The keys of `Embedding`: logits for the ids of `Text` from its embedding, in the family `PerceiverAr`.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedding {
+    /// Whether the logits have a bias.
+    pub bias: (),
+}
+
+impl Embedding {
+    /// No key.
+    pub const NONE: Self = Self {
         bias: (),
     };
 }

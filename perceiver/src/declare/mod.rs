@@ -1,6 +1,7 @@
 //! Support for the expansion of `perceiver!` and its errors. Not public API.
 
 pub mod accepts;
+mod causal;
 pub mod check;
 #[rustfmt::skip] // generated
 pub mod ide;

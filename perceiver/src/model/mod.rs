@@ -1,5 +1,6 @@
 //! A complete model, described by a [`Spec`].
 
+pub(crate) mod causal;
 mod encoder;
 pub(crate) mod modalities;
 mod output;
@@ -10,6 +11,10 @@ use std::path::Path;
 use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
 use dfdx::prelude::*;
 
+pub use causal::{
+    CausalInput, CausalLayers, CausalLayersView, CausalNorm, Embedding, EmbeddingView, LogitBias,
+    Logits, PerceiverAr, Window,
+};
 use encoder::{Contexts, Observe};
 pub use encoder::{FinalNorm, LayerView, Layers};
 pub use modalities::{
@@ -459,7 +464,7 @@ impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
                     |model| &mut get_mut(model).latents,
                     TensorOptions::reset_with(match S::FAMILY {
                         Family::PerceiverPytorch => init::normal,
-                        Family::Transformers => init::small_normal,
+                        Family::Transformers | Family::PerceiverAr => init::small_normal,
                     }),
                 ),
                 M::module("input", |model| &get(model).input, |model| &mut get_mut(model).input),

@@ -7,6 +7,7 @@
 
 mod attention;
 pub(crate) mod block;
+mod causal;
 mod context;
 pub(crate) mod conv_pool;
 mod decoder;
@@ -19,6 +20,7 @@ pub(crate) mod residual;
 
 pub use attention::{Attention, AttentionPart, AttentionView};
 pub use block::BlockView;
+pub(crate) use causal::Before;
 pub use context::Context;
 pub(crate) use context::TokenMask;
 pub use conv_pool::{BatchNormView, ConvPoolView};

@@ -20,6 +20,13 @@ pub enum Mask<D: Storage<bool>> {
         /// the last tokens.
         offset: usize,
     },
+    /// The same, and no query may attend to some of the keys: `(batch, keys)`.
+    CausalKeys {
+        /// The position of the first query among the keys.
+        offset: usize,
+        /// True for the keys that may be attended to.
+        keys: Tensor<(usize, usize), bool, D>,
+    },
 }
 
 impl<D: Storage<bool>> Mask<D> {
@@ -27,7 +34,9 @@ impl<D: Storage<bool>> Mask<D> {
     pub(crate) fn fits(&self, batch: usize, queries: usize, keys: usize) -> bool {
         match self {
             Self::None | Self::Causal { .. } => true,
-            Self::Keys(mask) => *mask.shape() == (batch, keys),
+            Self::Keys(mask) | Self::CausalKeys { keys: mask, .. } => {
+                *mask.shape() == (batch, keys)
+            }
             Self::Pairs(mask) => *mask.shape() == (batch, queries, keys),
         }
     }
@@ -51,6 +60,18 @@ impl<D: Storage<bool>> Mask<D> {
                 let allowed = (0..queries).flat_map(allowed);
                 let mask = flags::<_, E, _>(device, allowed, (queries, keys))?;
                 Some(mask.try_broadcast_like::<_, Axes2<0, 1>>(&scores)?)
+            }
+            Self::CausalKeys { offset, keys: mask } => {
+                let (batch, _, queries, keys) = scores;
+                let not_masked = mask.as_vec();
+                let allowed = (0..batch * queries).flat_map(|row| {
+                    let (item, query) = (row / queries, row % queries);
+                    let not_masked = &not_masked[item * keys..][..keys];
+                    let last = offset.saturating_add(query);
+                    not_masked.iter().enumerate().map(move |(key, is_key)| *is_key && key <= last)
+                });
+                let mask = flags::<_, E, _>(device, allowed, (batch, queries, keys))?;
+                Some(mask.try_broadcast_like::<_, Axis<1>>(&scores)?)
             }
         })
     }
@@ -113,8 +134,24 @@ pub(crate) fn concat_masks<E: Dtype, D: KernelDevice<E>>(
     flags::<_, E, _>(device, allowed, (batch, keys))
 }
 
+/// The flags of the last `count` keys.
+///
+/// # Errors
+/// If the device runs out of memory.
+pub(crate) fn last_flags<E: Dtype, D: KernelDevice<E>>(
+    keys: &Tensor<(usize, usize), bool, D>,
+    count: usize,
+) -> Result<Tensor<(usize, usize), bool, D>, D::Err> {
+    let (batch, all) = *keys.shape();
+    let allowed = keys.as_vec();
+    let last = allowed
+        .chunks(all.max(1))
+        .flat_map(|item| item.iter().copied().skip(all.saturating_sub(count)));
+    flags::<_, E, _>(keys.device(), last, (batch, count.min(all)))
+}
+
 /// A tensor of flags.
-pub(super) fn flags<S: Shape, E: Dtype, D: KernelDevice<E>>(
+pub(crate) fn flags<S: Shape, E: Dtype, D: KernelDevice<E>>(
     device: &D,
     flags: impl Iterator<Item = bool>,
     shape: S,

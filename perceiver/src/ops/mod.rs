@@ -40,6 +40,7 @@ mod record;
 mod repeat;
 mod replace;
 mod residual;
+mod rotary;
 mod select;
 
 pub use attention::{Attend, AttentionKernel};
@@ -48,7 +49,7 @@ pub(crate) use batch_norm::{BatchNormParameters, batch_norm};
 pub(crate) use concat::{append_features, concat, concat_all, concat_channels, constant};
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
 pub(crate) use elementwise::{relu, scale};
-pub(crate) use embed::embed;
+pub(crate) use embed::{embed, rows_at};
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};
 pub use flatten::{AnyRank, FlattenKernel};
 #[cfg(feature = "f16")]
@@ -57,7 +58,7 @@ pub use in_f32::{InF32, InF32Kernel};
 pub use layer_norm::LayerNormKernel;
 pub use linear::LinearKernel;
 pub use mask::Mask;
-pub(crate) use mask::{concat_masks, mask_of_joined};
+pub(crate) use mask::{concat_masks, flags, last_flags, mask_of_joined};
 pub use mean::MeanKernel;
 pub(crate) use over_depth::{mean_over_depth, rms_norm};
 pub(crate) use patches::{Window, gather, largest, patches, places, windows};
@@ -67,6 +68,8 @@ pub use repeat::RepeatKernel;
 pub(crate) use repeat::{for_each_item, repeat_row};
 pub(crate) use replace::replace_at_random;
 pub use residual::ResidualKernel;
+pub(crate) use rotary::frequencies;
+pub use rotary::{Angles, RotaryKernel};
 pub(crate) use select::{Selection, select};
 
 use dfdx::prelude::*;
@@ -100,6 +103,7 @@ pub trait Device<E: Dtype>:
     + MeanKernel<E>
     + RepeatKernel<E>
     + ResidualKernel<E>
+    + RotaryKernel<E>
 {
 }
 
@@ -116,6 +120,7 @@ impl<E: Dtype, D> Device<E> for D where
         + MeanKernel<E>
         + RepeatKernel<E>
         + ResidualKernel<E>
+        + RotaryKernel<E>
 {
 }
 

@@ -1,6 +1,7 @@
 //! The specification of a Perceiver: everything about it that is known at compile time.
 
 mod block;
+mod causal;
 mod cost;
 mod dims;
 mod width;
@@ -10,6 +11,8 @@ use std::fmt::Debug;
 use dfdx::shapes::ConstDim;
 
 pub use block::{Activation, AttentionBias, BlockShape, Heads, Mlp};
+pub(crate) use causal::CausalNumbers;
+pub use causal::CausalSpec;
 pub(crate) use cost::Cost;
 pub use dims::{EncodedWidth, Same};
 pub use width::Width;
@@ -98,6 +101,9 @@ pub enum Family {
     PerceiverPytorch,
     /// Hugging Face's Transformers: latents and weights are initialised from N(0, 0.02²), biases to 0.
     Transformers,
+    /// [perceiver-io](https://pypi.org/project/perceiver-io/) 0.11, of which this library has the Perceiver AR: weights are
+    /// initialised from N(0, 0.02²), biases to 0.
+    PerceiverAr,
 }
 
 /// Which layers share their weights.
@@ -303,7 +309,9 @@ impl Numbers {
                     residual: S::OUTPUTS.is_empty(),
                     heads: match S::FAMILY {
                         Family::PerceiverPytorch => S::CROSS_HEADS,
-                        Family::Transformers => Heads::new(1, S::LatentDim::SIZE),
+                        Family::Transformers | Family::PerceiverAr => {
+                            Heads::new(1, S::LatentDim::SIZE)
+                        }
                     },
                     ..latent
                 },

@@ -1,8 +1,11 @@
 //! Tensor names in checkpoint files, as data: one module for each family of checkpoints.
 
+mod perceiver_ar;
 mod perceiver_pytorch;
 mod transformers;
 
+pub(super) use perceiver_ar::FREQUENCIES;
+use perceiver_ar::PERCEIVER_AR;
 use perceiver_pytorch::{PERCEIVER_IO, PERCEIVER_LM, PERCEIVER_PYTORCH};
 use transformers::{TRANSFORMERS, TRANSFORMERS_LANGUAGE};
 
@@ -13,6 +16,7 @@ use crate::spec::Family;
 pub(super) fn kind_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
     // A part that each of the others does not have.
     let marks = [
+        ("input_adapter.txt_embedding.", &PERCEIVER_AR),
         ("embedding_decoder.", &TRANSFORMERS_LANGUAGE),
         ("perceiver.encoder.", &TRANSFORMERS),
         ("perceiver_io.", &PERCEIVER_LM),
@@ -41,7 +45,13 @@ pub(super) fn of(
         (Family::PerceiverPytorch, _) => &PERCEIVER_IO,
         (Family::Transformers, OutputNames::Language) => &TRANSFORMERS_LANGUAGE,
         (Family::Transformers, _) => &TRANSFORMERS,
+        (Family::PerceiverAr, _) => &PERCEIVER_AR,
     }
+}
+
+/// The layout of the checkpoints of a Perceiver AR.
+pub(super) fn causal() -> &'static Layout {
+    &PERCEIVER_AR
 }
 
 /// The name of a tensor in a model's summary: that of perceiver-pytorch.

@@ -193,6 +193,11 @@ pub(in crate::ops) enum MaskBias {
     Causal {
         offset: usize,
     },
+    /// For each token of each item.
+    CausalKeys {
+        offset: usize,
+        keys: Vec<f32>,
+    },
 }
 
 impl MaskBias {
@@ -210,6 +215,10 @@ impl MaskBias {
                 Self::Pairs(rows.collect())
             }
             Mask::Causal { offset } => Self::Causal { offset: *offset },
+            Mask::CausalKeys { offset, keys } => Self::CausalKeys {
+                offset: *offset,
+                keys: keys.as_vec().into_iter().map(bias).collect(),
+            },
         }
     }
 
@@ -223,6 +232,10 @@ impl MaskBias {
         match self {
             Self::None => (Bias::None, false),
             Self::Causal { offset } => (Bias::Causal { offset: *offset }, false),
+            Self::CausalKeys { offset, keys } => {
+                let keys = &keys[item * tokens..][..tokens];
+                (Bias::CausalKeys { offset: *offset, keys }, false)
+            }
             Self::Keys(values) => {
                 let bias = &values[item * tokens..][..tokens];
                 if bias.contains(&0.0) { (Bias::Keys(bias), false) } else { (Bias::None, true) }

@@ -253,6 +253,8 @@ mod tests {
         Keys(f64),
         Pairs(f64),
         Causal(usize),
+        /// Tokens at least as late as this one may be attended to by what comes after them.
+        CausalKeys(usize, usize),
     }
 
     fn run<E: Dtype>(case: &Case) -> Outcome
@@ -279,6 +281,12 @@ mod tests {
                 Mask::Pairs(dev.tensor_from_vec(allowed, (b, l, m)))
             }
             Kind::Causal(offset) => Mask::Causal { offset },
+            Kind::CausalKeys(offset, first) => {
+                // Every query has a key: what becomes of one without is not defined.
+                let first = first.min(offset).min(m - 1);
+                let keys = (0..b * m).map(|i| i % m >= first).collect();
+                Mask::CausalKeys { offset, keys: dev.tensor_from_vec(keys, (b, m)) }
+            }
         };
         let mut record = Record::new();
         let (q, kv) = (query.clone(), key_value.clone());
@@ -297,6 +305,8 @@ mod tests {
             (-1.0..1.0).prop_map(Kind::Keys),
             (-2.0..1.0).prop_map(Kind::Pairs),
             (0..300_usize).prop_map(Kind::Causal),
+            (0..300_usize, 0..300_usize)
+                .prop_map(|(offset, first)| Kind::CausalKeys(offset, first)),
         ]
     }
 

@@ -29,6 +29,8 @@ pub(in crate::ops) enum Bias<'a> {
     Pairs(MatRef<'a>),
     /// Query `i` may attend to the tokens up to and including `i + offset`.
     Causal { offset: usize },
+    /// The same, and a bias for each token.
+    CausalKeys { offset: usize, keys: &'a [f32] },
 }
 
 impl Bias<'_> {
@@ -39,6 +41,9 @@ impl Bias<'_> {
             Self::Pairs(bias) => Self::Pairs(bias.rows(queries)),
             Self::Causal { offset } => {
                 Self::Causal { offset: offset.saturating_add(queries.start) }
+            }
+            Self::CausalKeys { offset, keys } => {
+                Self::CausalKeys { offset: offset.saturating_add(queries.start), keys }
             }
         }
     }
@@ -64,9 +69,12 @@ impl Bias<'_> {
                 bias
             }
             Self::Causal { offset } => {
-                let allowed = (query + 1).saturating_add(offset).saturating_sub(tokens.start);
-                scores[allowed.min(tokens.len())..].fill(MASKED);
+                mask_after(scores, query, offset, tokens);
                 return true;
+            }
+            Self::CausalKeys { offset, keys } => {
+                mask_after(scores, query, offset, tokens);
+                &keys[tokens.clone()]
             }
         };
         // Replaces the score, which may be anything, instead of being added to it.
@@ -83,8 +91,20 @@ impl Bias<'_> {
 
     /// Whether none of this many queries may attend to any of these tokens.
     fn excludes(self, queries: usize, tokens: &Range<usize>) -> bool {
-        matches!(self, Self::Causal { offset } if tokens.start >= offset.saturating_add(queries))
+        match self {
+            Self::Causal { offset } | Self::CausalKeys { offset, .. } => {
+                tokens.start >= offset.saturating_add(queries)
+            }
+            Self::None | Self::Keys(_) | Self::Pairs(_) => false,
+        }
     }
+}
+
+/// Masks the tokens after `query + offset`.
+#[inline(always)]
+fn mask_after(scores: &mut [f32], query: usize, offset: usize, tokens: &Range<usize>) {
+    let allowed = (query + 1).saturating_add(offset).saturating_sub(tokens.start);
+    scores[allowed.min(tokens.len())..].fill(MASKED);
 }
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;

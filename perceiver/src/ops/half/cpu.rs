@@ -7,7 +7,8 @@ use super::upcast::Upcast;
 use crate::ops::{
     Attend, AttentionKernel, ContextKernel, CrossParameters, Dense, FeedForwardKernel,
     FeedForwardParameters, FlattenKernel, KernelDevice, LayerNormKernel, LinearKernel, Mask,
-    Matrix, MeanKernel, Positioned, Record, RepeatKernel, ResidualKernel, Rows, Vector, context,
+    Matrix, MeanKernel, Positioned, Record, RepeatKernel, ResidualKernel, RotaryKernel, Rows,
+    Vector, context,
 };
 use crate::spec::Heads;
 
@@ -142,3 +143,4 @@ impl<E: Half> FlattenKernel<E> for Cpu where Self: KernelDevice<E> {}
 impl<E: Half> MeanKernel<E> for Cpu where Self: KernelDevice<E> {}
 impl<E: Half> RepeatKernel<E> for Cpu where Self: KernelDevice<E> {}
 impl<E: Half> ResidualKernel<E> for Cpu where Self: KernelDevice<E> {}
+impl<E: Half> RotaryKernel<E> for Cpu where Self: KernelDevice<E> {}

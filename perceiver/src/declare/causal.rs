@@ -1,0 +1,144 @@
+//! What a declared Perceiver AR has beside its constants and its spec.
+
+/// Implements the methods of a declared Perceiver AR, the dfdx traits, and `Deref` to its
+/// [`PerceiverAr`](crate::model::PerceiverAr).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __causal_module {
+    ($name:ident) => {
+        const _: () = {
+            use $crate::__private as __;
+
+            impl<E: __::Dtype, D: __::Storage<E>> $name<E, D> {
+                /// Returns the logits of the token after each of the latents, `(batch, latents, VOCAB)`, without dropout.
+                ///
+                /// Takes ids, a tensor `(batch, tokens)` of `usize`; a pair of them and a `bool` mask `(batch, tokens)`,
+                /// false for the padding before a shorter text; or a pair of either and `prefix_len`, the number of tokens
+                /// before the latents. Without that, the latents are the last `NUM_LATENTS` tokens, or all if there are
+                /// fewer. What is returned for padding is not defined.
+                ///
+                /// # Panics
+                /// If [`try_forward`](Self::try_forward) returns an error.
+                pub fn forward<I: __::CausalInput<E, D>>(
+                    &self,
+                    input: I,
+                ) -> __::Logits<$name, I::Batch, E, D, I::Tape>
+                where
+                    D: __::Device<E>,
+                {
+                    __::expect_forward(self.try_forward(input))
+                }
+
+                /// [`forward`](Self::forward) with dropout at the declared rates if the ids have a tape: of tokens before
+                /// the latents at the rate `PREFIX_DROPOUT`.
+                ///
+                /// # Panics
+                /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
+                pub fn forward_mut<I: __::CausalInput<E, D>>(
+                    &mut self,
+                    input: I,
+                ) -> __::Logits<$name, I::Batch, E, D, I::Tape>
+                where
+                    D: __::Device<E>,
+                {
+                    __::expect_forward(self.try_forward_mut(input))
+                }
+
+                /// Fallible version of [`forward`](Self::forward).
+                ///
+                /// # Errors
+                /// If there are no ids, more than `MAX_LEN`, or one that is not in the vocabulary; if the prefix leaves no
+                /// latents or too many; if the mask is not one of padding before a text; or if the device runs out of
+                /// memory.
+                pub fn try_forward<I: __::CausalInput<E, D>>(
+                    &self,
+                    input: I,
+                ) -> __::Result<
+                    __::Logits<$name, I::Batch, E, D, I::Tape>,
+                    __::ForwardError<D::Err>,
+                >
+                where
+                    D: __::Device<E>,
+                {
+                    self.perceiver.try_forward(input)
+                }
+
+                /// Fallible version of [`forward_mut`](Self::forward_mut).
+                ///
+                /// # Errors
+                /// Same as [`try_forward`](Self::try_forward).
+                pub fn try_forward_mut<I: __::CausalInput<E, D>>(
+                    &mut self,
+                    input: I,
+                ) -> __::Result<
+                    __::Logits<$name, I::Batch, E, D, I::Tape>,
+                    __::ForwardError<D::Err>,
+                >
+                where
+                    D: __::Device<E>,
+                {
+                    self.perceiver.try_forward_mut(input)
+                }
+            }
+
+            impl<E: __::Dtype, D: __::Device<E>, I: __::CausalInput<E, D>> __::Module<I>
+                for $name<E, D>
+            {
+                type Output = __::Logits<$name, I::Batch, E, D, I::Tape>;
+                type Error = D::Err;
+
+                fn try_forward(&self, input: I) -> __::Result<Self::Output, D::Err> {
+                    $name::<E, D>::try_forward(self, input)
+                        .map_err(__::ForwardError::into_device_error)
+                }
+            }
+
+            impl<E: __::Dtype, D: __::Device<E>, I: __::CausalInput<E, D>> __::ModuleMut<I>
+                for $name<E, D>
+            {
+                type Output = __::Logits<$name, I::Batch, E, D, I::Tape>;
+                type Error = D::Err;
+
+                fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
+                    $name::<E, D>::try_forward_mut(self, input)
+                        .map_err(__::ForwardError::into_device_error)
+                }
+            }
+
+            impl<E: __::Dtype, D: __::Storage<E>> __::Deref for $name<E, D> {
+                type Target = __::PerceiverAr<$name, E, D>;
+
+                fn deref(&self) -> &Self::Target {
+                    &self.perceiver
+                }
+            }
+
+            impl<E: __::Dtype, D: __::Storage<E>> __::DerefMut for $name<E, D> {
+                fn deref_mut(&mut self) -> &mut Self::Target {
+                    &mut self.perceiver
+                }
+            }
+
+            impl<E: __::Dtype, D: __::TensorDevice<E>> __::TensorCollection<E, D> for $name<E, D> {
+                type To<E2: __::Dtype, D2: __::TensorDevice<E2>> = $name<E2, D2>;
+
+                fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
+                    visitor: &mut V,
+                ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
+                    __::PerceiverAr::iter_tensors_of(
+                        visitor,
+                        |model: &Self| &model.perceiver,
+                        |model| &mut model.perceiver,
+                        |perceiver| $name { perceiver },
+                    )
+                }
+            }
+
+            impl<E: __::Dtype, D: __::Storage<E>, E2: __::Dtype, D2: __::TensorDevice<E2>>
+                __::BuildOnDevice<D2, E2> for $name<E, D>
+            {
+                type Built = $name<E2, D2>;
+            }
+        };
+    };
+}

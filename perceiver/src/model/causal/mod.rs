@@ -1,0 +1,373 @@
+//! Perceiver AR: an autoregressive language model whose latents are the last positions of its input.
+
+mod generate;
+mod input;
+mod parts;
+
+use std::path::Path;
+
+use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection};
+use dfdx::prelude::*;
+
+pub use generate::Generation;
+use input::Checked;
+pub use input::{CausalInput, Window};
+pub use parts::{CausalLayers, CausalLayersView, CausalNorm, Embedding, EmbeddingView, LogitBias};
+
+use super::memory_is_an_error;
+use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
+use crate::error::ForwardError;
+use crate::nn::{Before, Parameters, Part, init};
+use crate::ops::{self, Angles, Record, Rows};
+use crate::spec::{CausalNumbers, CausalSpec, Dropout, Mode};
+use crate::{Device, Summary};
+
+/// The Perceiver AR described by a spec: a dfdx module. A model declared with `family: PerceiverAr` is its own spec, and
+/// wraps this type.
+#[derive(Clone, Debug)]
+pub struct PerceiverAr<S: CausalSpec, E: Dtype = f32, D: Storage<E> = Cpu> {
+    /// The embedding of ids and positions.
+    pub input: Parameters<Embedding<S>, E, D>,
+    /// The layers.
+    pub layers: Parameters<CausalLayers<S>, E, D>,
+    /// The norm of the latents after the last layer, if there is one.
+    pub norm: Parameters<CausalNorm<S>, E, D>,
+    /// The bias of the logits, if there is one.
+    pub output: Parameters<LogitBias<S>, E, D>,
+}
+
+/// The logits of a Perceiver AR, for each of the latents: `(batch, latents, vocab)`.
+pub type Logits<S, B, E, D, T> = Tensor<(B, usize, <S as CausalSpec>::Vocab), E, D, T>;
+
+/// The keys and values of all tokens, not rotated: of the cross attention, and of each self attention.
+#[derive(Clone, Debug)]
+struct Cache<E: Dtype, D: Storage<E>> {
+    cross: Rows<E, D>,
+    latent: Vec<Rows<E, D>>,
+}
+
+impl<S: CausalSpec, E: Dtype, D: Storage<E>> PerceiverAr<S, E, D> {
+    /// The number of trainable parameters.
+    pub const PARAMETERS: usize = {
+        let layers = <CausalLayers<S> as Part>::PARAMETERS;
+        let ends = <Embedding<S> as Part>::PARAMETERS
+            .saturating_add(<CausalNorm<S> as Part>::PARAMETERS)
+            .saturating_add(<LogitBias<S> as Part>::PARAMETERS);
+        layers.saturating_add(ends)
+    };
+}
+
+impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
+    /// Returns the logits of the token after each of the latents, `(batch, latents, vocab)`, without dropout.
+    ///
+    /// The latents are the last tokens: at most `MAX_LATENTS` of them, or those after the first `prefix_len`. With a mask,
+    /// what comes for padding is not defined.
+    ///
+    /// # Errors
+    /// If there are no ids, more than `MAX_LEN`, or one that is not in the vocabulary; if the prefix leaves no latents or too
+    /// many; if the mask is not one of padding before a text; or if the device runs out of memory.
+    pub fn try_forward<I: CausalInput<E, D>>(
+        &self,
+        input: I,
+    ) -> Result<Logits<S, I::Batch, E, D, I::Tape>, ForwardError<D::Err>> {
+        self.run(input, Mode::Inference)
+    }
+
+    /// Same as [`try_forward`](Self::try_forward), but with dropout if the ids have a tape: of tokens before the latents at
+    /// the rate `PREFIX_DROPOUT`, and at the other rates of the spec.
+    ///
+    /// # Errors
+    /// Same as [`try_forward`](Self::try_forward).
+    pub fn try_forward_mut<I: CausalInput<E, D>>(
+        &mut self,
+        input: I,
+    ) -> Result<Logits<S, I::Batch, E, D, I::Tape>, ForwardError<D::Err>> {
+        self.run(input, Mode::Training)
+    }
+
+    fn run<I: CausalInput<E, D>>(
+        &self,
+        input: I,
+        mode: Mode,
+    ) -> Result<Logits<S, I::Batch, E, D, I::Tape>, ForwardError<D::Err>> {
+        let numbers = const { CausalNumbers::checked::<S>() };
+        let (window, device, mut tape) = input.into_parts();
+        let window = window.check(&numbers)?;
+        let mut record = Record::for_tape::<I::Tape>();
+        let logits = memory_is_an_error(|| {
+            let (latents, _) = self.encode(&mut record, &device, &window, mode)?;
+            self.logits(&mut record, latents)
+        })?;
+        record.put_on(&mut tape);
+        Ok(ops::typed(logits, tape)?)
+    }
+
+    /// Computes the latents after the last layer, and all keys and values.
+    fn encode(
+        &self,
+        record: &mut Record<E, D>,
+        device: &D,
+        window: &Checked,
+        mode: Mode,
+    ) -> Result<(Rows<E, D>, Cache<E, D>), D::Err> {
+        let numbers = CausalNumbers::of::<S>();
+        let is_training = mode == Mode::Training && record.is_on();
+        let (rate, dropout) = match is_training {
+            true => (numbers.prefix_dropout, numbers.dropout),
+            false => (0.0, Dropout::NONE),
+        };
+        let prefix = kept(device, window, rate)?;
+        let latents = window.prefix..window.len;
+        let count = prefix.len() / window.batch;
+        let rows = count + latents.len();
+        // For each item, the places of the tokens that are left.
+        let places: Vec<Vec<usize>> = (0..window.batch)
+            .map(|item| {
+                let prefix = &prefix[item * count..][..count];
+                prefix.iter().copied().chain(latents.clone()).collect()
+            })
+            .collect();
+        let position = |item: usize, place: usize| place.saturating_sub(window.padding[item]);
+        let are_equal = count == window.prefix && window.padding.iter().all(|count| *count == 0);
+        let items = if are_equal { 1 } else { window.batch };
+        let positions = (0..items)
+            .flat_map(|item| places[item].iter().map(move |&place| position(item, place)));
+        let positions: Vec<usize> = positions.collect();
+        let keys = match window.padding.iter().all(|count| *count == 0) {
+            true => None,
+            false => {
+                let is_text = |(item, places): (usize, &Vec<usize>)| {
+                    let padding = window.padding[item];
+                    places.iter().map(move |place| *place >= padding).collect::<Vec<_>>()
+                };
+                let flags = places.iter().enumerate().flat_map(is_text).collect();
+                Some((flags, rows))
+            }
+        };
+
+        let embed = |record: &mut Record<E, D>, range: std::ops::Range<usize>| {
+            let places = places.iter().enumerate();
+            let tokens = places.flat_map(|(item, places)| {
+                places[range.clone()].iter().map(move |&place| {
+                    (window.ids[item * window.len + place], position(item, place))
+                })
+            });
+            let (ids, positions) = tokens.unzip();
+            self.embed(record, device, ids, positions, (window.batch, range.len()))
+        };
+        let x = embed(record, count..rows)?;
+        let before = match count {
+            0 => None,
+            count => Some(embed(record, 0..count)?),
+        };
+        self.layers(record, x, before, None, &positions, keys, dropout)
+    }
+
+    /// The sums of the rows for ids and for positions, `(batch, tokens, dim)`.
+    fn embed(
+        &self,
+        record: &mut Record<E, D>,
+        device: &D,
+        ids: Vec<usize>,
+        positions: Vec<usize>,
+        shape: (usize, usize),
+    ) -> Result<Rows<E, D>, D::Err> {
+        let view = self.input.view();
+        let ids = device.try_tensor_from_vec(ids, shape)?;
+        let rows = ops::rows_at(record, view.embeddings, ids)?;
+        let Some(of_positions) = view.positions else {
+            return Ok(rows);
+        };
+        let positions = device.try_tensor_from_vec(positions, shape)?;
+        let positions = ops::rows_at(record, of_positions, positions)?;
+        D::try_residual(record, rows, positions, 0.0)
+    }
+
+    /// Runs latents through all layers. They attend to a `prefix`, or to what is in a cache, and to themselves. `positions`
+    /// are those of all keys of the cross attention, of each item or of one if they are the same for all; `keys` says which
+    /// of them are not padding, and how many there are.
+    #[allow(clippy::too_many_arguments)]
+    fn layers(
+        &self,
+        record: &mut Record<E, D>,
+        mut x: Rows<E, D>,
+        prefix: Option<Rows<E, D>>,
+        past: Option<Cache<E, D>>,
+        positions: &[usize],
+        keys: Option<(Vec<bool>, usize)>,
+        dropout: Dropout,
+    ) -> Result<(Rows<E, D>, Cache<E, D>), D::Err> {
+        let numbers = CausalNumbers::of::<S>();
+        let (layers, device) = (self.layers.view(), x.device().clone());
+        let (cross, latent) = match past {
+            Some(past) => (Some(past.cross), past.latent.into_iter().map(Some).collect()),
+            None => (None, vec![None; layers.latent.len()]),
+        };
+        let (batch, new, _) = *x.shape();
+        let rows = new
+            + prefix.as_ref().map_or(0, |rows| rows.shape().1)
+            + cross.as_ref().map_or(0, |rows| rows.shape().1);
+        let keys = match keys {
+            Some((flags, count)) => {
+                Some(ops::flags::<_, E, _>(&device, flags.into_iter(), (batch, count))?)
+            }
+            None => None,
+        };
+        let [in_cross, in_latent] = numbers.rotated;
+        let angles = |channels: usize| {
+            (channels > 0).then(|| Angles::new(positions.to_vec(), rows, channels))
+        };
+        let (cross_angles, all_angles) = (angles(in_cross), angles(in_latent));
+        let before =
+            Before { prefix, past: cross, angles: cross_angles.as_ref(), keys: keys.as_ref() };
+        let (updated, cross) = layers.cross.try_causal(record, x, before, dropout)?;
+        x = updated;
+
+        let latents =
+            new + latent.iter().flatten().next().map_or(0, |rows: &Rows<E, D>| rows.shape().1);
+        let keys = match keys {
+            Some(keys) => Some(ops::last_flags::<E, _>(&keys, latents)?),
+            None => None,
+        };
+        let angles = all_angles.map(|angles| angles.last(latents));
+        let mut cache = Cache { cross, latent: Vec::new() };
+        for (i, (block, past)) in layers.latent.iter().zip(latent).enumerate() {
+            let angles = angles.as_ref().filter(|_| i < numbers.rotary_layers);
+            let before = Before { prefix: None, past, angles, keys: keys.as_ref() };
+            let (updated, key_value) = block.try_causal(record, x, before, dropout)?;
+            x = updated;
+            cache.latent.push(key_value);
+        }
+        if let Some(norm) = self.norm.view() {
+            x = norm.try_forward(record, x)?;
+        }
+        Ok((x, cache))
+    }
+
+    fn logits(&self, record: &mut Record<E, D>, latents: Rows<E, D>) -> Result<Rows<E, D>, D::Err> {
+        D::try_linear(record, latents, self.input.view().embeddings, self.output.view())
+    }
+
+    /// Returns a printable table of the model's parts, shapes and parameter counts.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary::of(S::NAME, self)
+    }
+
+    /// Saves the parameters to a safetensors file, under their names in the `state_dict` of perceiver-io's
+    /// `CausalSequenceModel`. The file is either written completely or left unchanged.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        let format = checkpoint::Format::causal(&CausalNumbers::of::<S>());
+        checkpoint::save(self, &format, path.as_ref())
+    }
+
+    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a
+    /// `model.safetensors.index.json` beside them lists.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.
+    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        let format = checkpoint::Format::causal(&CausalNumbers::of::<S>());
+        checkpoint::load(self, &format, path.as_ref())
+    }
+}
+
+/// The places of the tokens before the latents that are left after dropout at this rate, in their order: as many for each
+/// item.
+fn kept<E: Dtype, D: Device<E>>(
+    device: &D,
+    window: &Checked,
+    rate: f64,
+) -> Result<Vec<usize>, D::Err> {
+    let Checked { batch, prefix, .. } = *window;
+    let dropped = (prefix as f64 * rate) as usize;
+    if dropped == 0 {
+        return Ok((0..batch).flat_map(|_| 0..prefix).collect());
+    }
+    let mut order: Tensor<(usize, usize), E, D> = device.try_zeros_like(&(batch, prefix))?;
+    init::normal(&mut order)?;
+    let order: Vec<f64> = order.as_vec().iter().map(|x| x.to_f64().unwrap_or_default()).collect();
+    let kept = order.chunks(prefix).flat_map(|order| {
+        let mut places: Vec<usize> = (0..prefix).collect();
+        places.sort_by(|a, b| order[*a].total_cmp(&order[*b]));
+        places.truncate(prefix - dropped);
+        places.sort_unstable();
+        places
+    });
+    Ok(kept.collect())
+}
+
+impl<S: CausalSpec, E: Dtype, D: Device<E>, I: CausalInput<E, D>> Module<I>
+    for PerceiverAr<S, E, D>
+{
+    type Output = Logits<S, I::Batch, E, D, I::Tape>;
+    type Error = D::Err;
+
+    fn try_forward(&self, input: I) -> Result<Self::Output, D::Err> {
+        Self::try_forward(self, input).map_err(ForwardError::into_device_error)
+    }
+}
+
+impl<S: CausalSpec, E: Dtype, D: Device<E>, I: CausalInput<E, D>> ModuleMut<I>
+    for PerceiverAr<S, E, D>
+{
+    type Output = Logits<S, I::Batch, E, D, I::Tape>;
+    type Error = D::Err;
+
+    fn try_forward_mut(&mut self, input: I) -> Result<Self::Output, D::Err> {
+        Self::try_forward_mut(self, input).map_err(ForwardError::into_device_error)
+    }
+}
+
+impl<S: CausalSpec, E: Dtype, D: Storage<E>> PerceiverAr<S, E, D> {
+    /// Visits the tensors of a model `M` that consists of a Perceiver AR alone.
+    #[doc(hidden)]
+    pub fn iter_tensors_of<M, V>(
+        visitor: &mut V,
+        get: fn(&M) -> &Self,
+        get_mut: fn(&mut M) -> &mut Self,
+        wrap: impl FnOnce(PerceiverAr<S, V::E2, V::D2>) -> M::To<V::E2, V::D2>,
+    ) -> Result<Option<M::To<V::E2, V::D2>>, V::Err>
+    where
+        D: dfdx::tensor_ops::Device<E>,
+        M: TensorCollection<E, D>,
+        V: ModuleVisitor<M, E, D>,
+    {
+        visitor.visit_fields(
+            (
+                M::module("input", |model| &get(model).input, |model| &mut get_mut(model).input),
+                M::module("layers", |model| &get(model).layers, |model| &mut get_mut(model).layers),
+                M::module("norm", |model| &get(model).norm, |model| &mut get_mut(model).norm),
+                M::module("output", |model| &get(model).output, |model| &mut get_mut(model).output),
+            ),
+            |(input, layers, norm, output)| wrap(PerceiverAr { input, layers, norm, output }),
+        )
+    }
+}
+
+impl<S: CausalSpec, E: Dtype, D: dfdx::tensor_ops::Device<E>> TensorCollection<E, D>
+    for PerceiverAr<S, E, D>
+{
+    type To<E2: Dtype, D2: dfdx::tensor_ops::Device<E2>> = PerceiverAr<S, E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+        visitor: &mut V,
+    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        Self::iter_tensors_of(visitor, |model| model, |model| model, |model| model)
+    }
+}
+
+impl<S: CausalSpec, E: Dtype, D: Storage<E>, E2: Dtype, D2: dfdx::tensor_ops::Device<E2>>
+    BuildOnDevice<D2, E2> for PerceiverAr<S, E, D>
+{
+    type Built = PerceiverAr<S, E2, D2>;
+}

@@ -1,0 +1,75 @@
+//! Attention to what comes before.
+
+use dfdx::prelude::*;
+
+use super::block::BlockView;
+use crate::WrongSize;
+use crate::ops::{self, Angles, Attend, Mask, Matrix, Record, Rows, Vector};
+use crate::spec::Dropout;
+
+/// What rows attend to, other than to themselves and the rows before them, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Before<'a, E: Dtype, D: crate::Device<E>> {
+    /// Tokens before the rows, `(batch, tokens, dim)`, not normalised. Only for a block with a `norm_context`.
+    pub prefix: Option<Rows<E, D>>,
+    /// The keys and values of tokens before all these, not rotated: what an earlier call returned.
+    pub past: Option<Rows<E, D>>,
+    /// The angles of all keys, of which the queries are the last; `None` if nothing is rotated.
+    pub angles: Option<&'a Angles>,
+    /// Which of the keys may be attended to, `(batch, keys)`; `None` for all.
+    pub keys: Option<&'a Tensor<(usize, usize), bool, D>>,
+}
+
+impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
+    /// Updates `x`, `(batch, rows, dim)`, by attention from each row to those before it and itself. Also returns the keys
+    /// and values of all tokens, not rotated.
+    ///
+    /// # Errors
+    /// If the sizes do not match, or the device runs out of memory.
+    pub(crate) fn try_causal(
+        &self,
+        record: &mut Record<E, D>,
+        x: Rows<E, D>,
+        before: Before<'_, E, D>,
+        dropout: Dropout,
+    ) -> Result<(Rows<E, D>, Rows<E, D>), D::Err> {
+        let attention = &self.attention;
+        let rows = self.norm.try_forward(record, x.clone())?;
+        let context = match (before.prefix, &self.norm_context) {
+            (None, norm) => {
+                // Without tokens to normalise, they have no gradient otherwise.
+                if let (Some(norm), None) = (norm, &before.past) {
+                    record.add_unused(norm.weight);
+                    record.add_unused(norm.bias);
+                }
+                rows.clone()
+            }
+            (Some(prefix), Some(norm)) => {
+                let prefix = norm.try_forward(record, prefix)?;
+                ops::concat(record, prefix, rows.clone())?
+            }
+            (Some(_), None) => return Err(D::Err::wrong_size()),
+        };
+        let mut query = attention.to_q.try_forward(record, rows)?;
+        let mut key_value = attention.to_kv.try_forward(record, context)?;
+        if let Some(past) = before.past {
+            key_value = ops::concat(record, past, key_value)?;
+        }
+        let cached = key_value.clone();
+        let (queries, keys) = (query.shape().1, key_value.shape().1);
+        if let Some(angles) = before.angles {
+            query = D::try_rotate(record, query, attention.heads, &angles.last(queries))?;
+            key_value = D::try_rotate(record, key_value, attention.heads, angles)?;
+        }
+        let offset = keys - queries;
+        let mask = match before.keys {
+            None => Mask::Causal { offset },
+            Some(keys) => Mask::CausalKeys { offset, keys: keys.clone() },
+        };
+        let attend = Attend { dropout: dropout.attention, ..Attend::default() };
+        let out = D::try_attention(record, query, key_value, attention.heads, &mask, attend)?;
+        let branch = attention.to_out.try_forward(record, out)?;
+        let x = D::try_residual(record, x, branch, 0.0)?;
+        Ok((self.try_feed_forward(record, x, dropout.feed_forward)?, cached))
+    }
+}

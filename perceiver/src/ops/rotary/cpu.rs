@@ -1,0 +1,74 @@
+//! The kernel: one pass over the rows.
+
+use dfdx::prelude::*;
+
+use super::{Angles, Heads};
+use crate::ops::cpu::{contiguous, gradient, read, with_gradient_of};
+use crate::ops::{Record, Rows};
+
+pub(super) fn forward(
+    record: &mut Record<f32, Cpu>,
+    x: Rows<f32, Cpu>,
+    heads: Heads,
+    angles: &Angles,
+) -> Result<Rows<f32, Cpu>, CpuError> {
+    let x = contiguous(record, &x)?;
+    let shape = *x.shape();
+    let turns = Turns::new(shape, heads, angles);
+    let mut out = read(&x).to_vec();
+    turns.each_pair(&mut out, |pair, [cos, sin]| {
+        let [first, second] = *pair;
+        *pair = [first * cos - second * sin, second * cos + first * sin];
+    });
+    let out = x.device().try_tensor_from_vec(out, shape)?;
+
+    let result = out.clone();
+    record.add(move |gradients| {
+        with_gradient_of(gradients, &out, |d_out, gradients| {
+            let mut d_x = d_out.to_vec();
+            // Back by the same angle.
+            turns.each_pair(&mut d_x, |pair, [cos, sin]| {
+                let [first, second] = *pair;
+                *pair = [first * cos + second * sin, second * cos - first * sin];
+            });
+            for (sum, term) in gradient(gradients, &x)?.iter_mut().zip(d_x) {
+                *sum += term;
+            }
+            Ok(())
+        })
+    });
+    Ok(result)
+}
+
+/// The cosines and sines of all rows.
+struct Turns {
+    width: usize,
+    heads: Heads,
+    /// Those of each row, of which there may be fewer than rows.
+    table: Vec<[f32; 2]>,
+    pairs: usize,
+}
+
+impl Turns {
+    fn new((_, rows, width): (usize, usize, usize), heads: Heads, angles: &Angles) -> Self {
+        let rows = (0..angles.positions.len()).map(|row| (row / rows, row % rows));
+        let of_row = |(item, row)| angles.of_row(item, row);
+        let table = rows.flat_map(of_row).map(|(cos, sin)| [cos as f32, sin as f32]).collect();
+        Self { width, heads, table, pairs: angles.frequencies.len() }
+    }
+
+    fn each_pair(&self, numbers: &mut [f32], turn: impl Fn(&mut [f32; 2], [f32; 2])) {
+        if self.pairs == 0 {
+            return;
+        }
+        let turns = self.table.chunks_exact(self.pairs).cycle();
+        for (row, turns) in numbers.chunks_exact_mut(self.width).zip(turns) {
+            for head in row.chunks_exact_mut(self.heads.dim).take(self.heads.count) {
+                let (pairs, _) = head.as_chunks_mut();
+                for (pair, by) in pairs.iter_mut().zip(turns) {
+                    turn(pair, *by);
+                }
+            }
+        }
+    }
+}
