@@ -189,11 +189,11 @@ fn mistakes_are_errors() {
         error(model.try_forward(tensor(&[vec![1, 30]]))),
         "the id 30 is not in the vocabulary: ids must be below 30"
     );
-    for prefix in [9, 16, 99] {
+    for prefix in [9, 15, 16, 99] {
         assert_eq!(
             error(model.try_forward_mut((x.clone(), prefix))),
             format!(
-                "the prefix has {prefix} of 16 tokens: at least 1 and at most 6 must follow it, the latents"
+                "the prefix has {prefix} of 16 tokens: it must leave 1 to 6 of them as latents, and have at most 14 itself"
             )
         );
     }
@@ -210,12 +210,9 @@ fn mistakes_are_errors() {
     };
     assert_eq!(
         error(&x, &greedy(1, 0)),
-        "`num_latents` is 0: it must be from 1 to 6, as the model was declared with `Last(..)`"
+        "`num_latents` is 0: it must be from 1 to 6, as the model was declared with `Last(6)`"
     );
-    assert_eq!(
-        error(&tensor(&[vec![1, 2, 3]]), &greedy(1, 4)),
-        "`num_latents` is 4: it must be from 1 to 3, the length of the prompt"
-    );
+    assert!(error(&x, &greedy(1, 7)).contains("`num_latents` is 7"));
     assert!(error(&long, &greedy(1, 1)).contains("21 tokens"));
     let sampling = Sampling::Random { temperature: 0.0, top_k: None, top_p: None };
     assert_eq!(
@@ -250,4 +247,20 @@ fn every_parameter_is_trained() {
         let gradients = logits.square().mean().backward();
         Sgd::new(&model, SgdConfig::default()).update(&mut model, &gradients).unwrap();
     }
+}
+
+/// A prompt may have fewer tokens than latents to begin with, or too many to begin with that few.
+#[test]
+fn prompts_of_any_length() {
+    let (model, file) = load!(ar);
+    let short = tensor(&[rows(file, "x")[0][..3].to_vec()]);
+    assert_eq!(
+        model.generate(&short, &greedy(4, 6)).unwrap(),
+        model.generate(&short, &greedy(4, 3)).unwrap()
+    );
+    let long = tensor(&[[rows(file, "x")[0].clone(), vec![1, 2, 3, 4]].concat()]);
+    assert_eq!(
+        model.generate(&long, &greedy(4, 1)).unwrap(),
+        model.generate(&long, &greedy(4, 6)).unwrap()
+    );
 }

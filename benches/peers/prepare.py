@@ -17,6 +17,10 @@ def build(name):
     """A model with random weights."""
     if name in MODELS:
         return Perceiver(**MODELS[name])
+    if name == "Bytes":
+        import causal
+
+        return causal.build(name)
     # Only the published models need Transformers.
     import published
 
@@ -58,6 +62,7 @@ def stepper(model, x, target, parts=1):
 
 def load(workload, folder):
     model = build(workload.model)
+    model.tokens = workload.tokens
     load_model(model, folder / f"{workload.model}.safetensors")
     return model
 

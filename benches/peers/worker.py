@@ -22,6 +22,7 @@ def torch_run(peer, device, workload, folder, x):
 
     torch.set_num_threads(THREADS)
     model = load(workload, folder) if folder else build(workload.model)
+    model.tokens = workload.tokens
     model = model.to(device).train(workload.training)
     x = given(model, torch.from_numpy(x).to(device))
     call = torch.compile(model) if peer == "compile" else model

@@ -60,6 +60,8 @@ class Workload:
     vocab: int | None = None
     # Parts in which float64 decodes what a peer decodes at once.
     wide_parts: int = 1
+    # So many tokens are generated after the input.
+    tokens: int | None = None
 
 
 IMAGE = (1, 224, 224, 3)
@@ -80,6 +82,8 @@ CPU = {
     "vision-learned": published("VisionLearned", IMAGE),
     "vision-conv": published("VisionConv", IMAGE),
     "language": published("Language", (1, 2048), vocab=262),
+    "ar-prompt": Workload("Bytes", (1, 4096), 2, dict(eager=0.60), None, ("eager",), vocab=262),
+    "ar-generate": Workload("Bytes", (1, 1024), 1, dict(eager=0.33), None, ("eager",), vocab=262, tokens=64),
     "flow": published("Flow", (1, 2, 368, 496, 27), 6000),
     # 16 frames with 1,920 samples each, and 700 classes.
     "video": published("Video", (1, 16 * (1920 + 224 * 224 * 3) + 700), 18000, wide_parts=8),

@@ -6,6 +6,7 @@ use ::safetensors::SafeTensors;
 use anyhow::{Context, Result, bail};
 use perceiver::dfdx::data::OneHotEncode;
 use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer};
+use perceiver::generate::Options;
 use perceiver::prelude::*;
 use perceiver::presets::{
     Flow, Language, Video, VideoInput, VideoOutput, VisionConv, VisionFourier, VisionLearned,
@@ -44,6 +45,18 @@ perceiver! {
         cross_dim_head: 64,
         latent_dim_head: 64,
         num_classes: 1000,
+    }
+}
+
+perceiver! {
+    /// The byte-level Perceiver AR of perceiver-io's README.
+    struct Bytes {
+        family: PerceiverAr,
+        input: Text { vocab: 262, max_len: 4096, dim: 512 },
+        latents: Last(512),
+        depth: 1,
+        self_per_cross_attn: 8,
+        output: Embedding,
     }
 }
 
@@ -124,6 +137,8 @@ pub fn load(name: &str, folder: Option<&Path>) -> Result<Workload> {
         "vision-learned" => forward(model!(VisionLearned), data.input(Vision::default()), data),
         "vision-conv" => forward(model!(VisionConv), data.input(Vision::default()), data),
         "language" => forward(model!(Language), data.ids(Rank2::<1, 2048>::default(), 262), data),
+        "ar-prompt" => forward(model!(Bytes), data.ids(Rank2::<1, 4096>::default(), 262), data),
+        "ar-generate" => generate(model!(Bytes), data),
         "flow" => forward(model!(Flow), data.input(Rank5::<1, 2, 368, 496, 27>::default()), data),
         "video" => video(model!(Video), data),
         _ => bail!("there is no workload `{name}`"),
@@ -148,6 +163,17 @@ where
         run: Box::new(move || model.forward(input.clone()).as_vec()),
         expected: data.expected,
     }
+}
+
+/// So many tokens after a prompt, from so many latents, as in `causal.py`.
+fn generate(model: Bytes<f32, AutoDevice>, data: Data) -> Workload {
+    let prompt = data.ids(Rank2::<1, 1024>::default(), Bytes::VOCAB);
+    let options = Options { max_new_tokens: 64, num_latents: 256, ..Options::default() };
+    let run = move || {
+        let texts = model.generate(&prompt, &options).unwrap();
+        texts.concat().into_iter().map(|token| token as f32).collect()
+    };
+    Workload { run: Box::new(run), expected: data.expected }
 }
 
 /// Sound, frames and a class are in one row, on both sides.

@@ -88,7 +88,8 @@ pub enum ForwardError<Err: Debug + Display> {
     },
     /// The tokens before the latents of a Perceiver AR are too many, or too few.
     #[error(
-        "the prefix has {prefix} of {len} tokens: at least 1 and at most {max_latents} must follow it, the latents"
+        "the prefix has {prefix} of {len} tokens: it must leave 1 to {max_latents} of them as latents, and have at most \
+         {max_prefix} itself"
     )]
     Prefix {
         /// The number of tokens before the latents.
@@ -97,6 +98,8 @@ pub enum ForwardError<Err: Debug + Display> {
         len: usize,
         /// The largest number of latents.
         max_latents: usize,
+        /// The largest number of tokens before them, `max_len` without the latents.
+        max_prefix: usize,
     },
     /// A mask of a Perceiver AR is not one of padding.
     #[error(
@@ -107,14 +110,14 @@ pub enum ForwardError<Err: Debug + Display> {
         item: usize,
     },
     /// The number of latents to begin generating with is out of range.
-    #[error("`num_latents` is {num_latents}: it must be from 1 to {max}{}", latents_limit(*.is_prompt))]
+    #[error(
+        "`num_latents` is {num_latents}: it must be from 1 to {max}, as the model was declared with `Last({max})`"
+    )]
     NumLatents {
         /// The number of latents.
         num_latents: usize,
         /// The largest number.
         max: usize,
-        /// Whether that is the length of the prompt, or else what the model was declared with.
-        is_prompt: bool,
     },
     /// A setting of the sampling is out of range.
     #[error("`{name}` is {value}: it must be {expected}")]
@@ -145,14 +148,6 @@ pub enum ForwardError<Err: Debug + Display> {
     /// The device failed: it ran out of memory, or a parameter was replaced by one of a different size.
     #[error("the device failed: {0}")]
     Device(Err),
-}
-
-fn latents_limit(is_prompt: bool) -> &'static str {
-    if is_prompt {
-        ", the length of the prompt"
-    } else {
-        ", as the model was declared with `Last(..)`"
-    }
 }
 
 impl<Err: Debug + Display> From<Err> for ForwardError<Err> {

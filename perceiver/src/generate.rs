@@ -23,8 +23,8 @@ pub use crate::model::causal::Generation;
 pub struct Options {
     /// The largest number of tokens to add; 64 by default.
     pub max_new_tokens: usize,
-    /// The number of latents to begin with, the last tokens of the prompt; 1 by default. With more, fewer tokens are
-    /// just attended to, and fewer new ones fit before the latents no longer become more.
+    /// The number of latents to begin with, the last tokens of the prompt; 1 by default. With more, the first new tokens
+    /// are predicted better, and fewer fit before the latents no longer become more.
     pub num_latents: usize,
     /// How the next token is chosen; greedily by default.
     pub sampling: Sampling,

@@ -16,8 +16,12 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     /// Returns what follows each of the `prompts`: ids, `(batch, tokens)`, or a pair of them and a `bool` mask, false for
     /// the padding before shorter prompts. The prompts themselves are not part of the result; a stop token is.
     ///
-    /// The last `num_latents` tokens of the prompts are the first latents. With each token there is one more, up to
+    /// The last `num_latents` tokens of the prompts are the first latents: all of a prompt that is shorter, and as many more
+    /// of a long one that at most `MAX_LEN - MAX_LATENTS` come before them. With each token there is one more, up to
     /// `MAX_LATENTS`; then the tokens before them become more, up to `MAX_LEN` together; then the oldest token is left out.
+    ///
+    /// The cache has `2 · DIM` numbers for each token, of which there are up to `MAX_LEN`, and for each latent in each self
+    /// attention.
     ///
     /// # Errors
     /// Same as [`try_forward`](Self::try_forward), or if an option is out of range.
@@ -48,14 +52,13 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     ) -> Result<Generation<'_, S, E, D>, ForwardError<D::Err>> {
         let numbers = const { CausalNumbers::checked::<S>() };
         let (mut window, device, _) = prompts.clone().into_parts();
-        let len = window.shape().1;
+        let CausalNumbers { max_len, max_latents: max, .. } = numbers;
         let num_latents = options.num_latents;
-        let max = numbers.max_latents.min(len);
-        if len > 0 && !(1..=max).contains(&num_latents) {
-            let is_prompt = len < numbers.max_latents;
-            return Err(ForwardError::NumLatents { num_latents, max, is_prompt });
+        if !(1..=max).contains(&num_latents) {
+            return Err(ForwardError::NumLatents { num_latents, max });
         }
-        window.set_prefix(len.saturating_sub(num_latents));
+        let prefix = window.shape().1.saturating_sub(num_latents);
+        window.set_prefix(prefix.min(max_len.saturating_sub(max)));
         let window = window.check(&numbers)?;
         let sampler = Sampler::new(options)?;
         let seen = window.ids.chunks(window.len).zip(&window.padding);

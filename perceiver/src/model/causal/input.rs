@@ -139,8 +139,9 @@ impl Window {
             return Err(ForwardError::Id { id, vocab });
         }
         let prefix = self.prefix.unwrap_or(len.saturating_sub(max_latents));
-        if prefix >= len || len - prefix > max_latents {
-            return Err(ForwardError::Prefix { prefix, len, max_latents });
+        let max_prefix = max_len.saturating_sub(max_latents);
+        if prefix >= len || len - prefix > max_latents || prefix > max_prefix {
+            return Err(ForwardError::Prefix { prefix, len, max_latents, max_prefix });
         }
         let padding = match self.mask {
             None => vec![0; batch],
