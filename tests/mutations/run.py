@@ -145,6 +145,19 @@ MUTATIONS = [
     ("separable sums are not rescaled", "ops/context/separable/forward.rs", "self.sums.rescale(query, factor);", ""),
     ("the batch of the repeat is one", "nn/context.rs", "    pub fn batch(&self) -> usize {\n        self.batch", "    pub fn batch(&self) -> usize {\n        self.batch.min(1)"),
     ("views are not made whole for every device", "ops/flatten/mod.rs", "    rows(owned(x)?)", "    rows(x)", "right on a CPU; dfdx is wrong on a GPU: tests/cuda/views.rs shows it there"),
+    # Perceiver AR.
+    ("latents attend to what comes after them", "nn/causal.rs", "let offset = keys - queries;", "let offset = keys;"),
+    ("queries are rotated as the first keys", "ops/rotary/mod.rs", "item.iter().skip(skipped).copied()", "item.iter().take(rows).copied()"),
+    ("gradients are rotated forwards", "ops/rotary/cpu.rs", "*pair = [first * cos + second * sin, second * cos - first * sin];", "*pair = [first * cos - second * sin, second * cos + first * sin];"),
+    ("tokens before the latents are normalised as latents", "nn/causal.rs", "let prefix = norm.try_forward(record, prefix)?;", "let prefix = self.norm.try_forward(record, prefix)?;"),
+    ("every self attention is rotated", "model/causal/mod.rs", "angles.as_ref().filter(|_| i < numbers.rotary_layers)", "angles.as_ref()"),
+    ("padding is attended to", "nn/causal.rs", "None => Mask::Causal { offset },\n            Some(keys) => Mask::CausalKeys { offset, keys: keys.clone() },", "_ => Mask::Causal { offset },"),
+    ("positions count padding", "model/causal/mod.rs", "place.saturating_sub(window.padding[item])", "place"),
+    ("the cache grows without end", "model/causal/generate.rs", "rows.shape().1 == numbers.max_latents", "rows.shape().1 == usize::MAX"),
+    ("no token before the latents is dropped", "model/causal/mod.rs", "if dropped == 0 {", "if dropped < usize::MAX {"),
+    ("a stop token stops all texts", "model/causal/generate.rs", "self.stopped[item] |= self.sampler.stops_at(token);", "self.stopped.fill(self.stopped[item] | self.sampler.stops_at(token));"),
+    ("the seed is not used", "model/causal/generate.rs", "StdRng::seed_from_u64(options.seed)", "StdRng::seed_from_u64(0)"),
+    ("files lack the frequencies", "checkpoint/format.rs", "rotated: (rotated > 0).then_some(rotated),", "rotated: None,"),
 ]
 
 
