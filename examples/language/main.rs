@@ -29,7 +29,7 @@ perceiver! {
     /// Predicts the next byte of a text.
     pub struct Bytes {
         family: PerceiverAr,
-        input: Text { vocab: 128, max_len: 128, dim: 128 },
+        input: Text { vocab: 128, max_len: 128, dim: 128, position: [Rotary(1.0)] },
         latents: Last(96),
         depth: 1,
         self_per_cross_attn: 2,

@@ -20,6 +20,9 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     /// of a long one that at most `MAX_LEN - MAX_LATENTS` come before them. With each token there is one more, up to
     /// `MAX_LATENTS`; then the tokens before them become more, up to `MAX_LEN` together; then the oldest token is left out.
     ///
+    /// From then on, learned positions no longer fit: those of cached tokens stay what they were. A model that is to go on
+    /// beyond `MAX_LEN` should have rotary positions alone, `position: [Rotary(1.0)]`.
+    ///
     /// The cache has `2 · DIM` numbers for each token, of which there are up to `MAX_LEN`, and for each latent in each self
     /// attention.
     ///
