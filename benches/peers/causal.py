@@ -9,8 +9,10 @@ FIRST_LATENTS = 256
 
 
 class Causal(CausalSequenceModel):
-    # So many tokens are generated; otherwise a pass gives logits.
-    tokens = None
+    def __init__(self, config, tokens):
+        super().__init__(config)
+        # So many tokens are generated; otherwise a pass gives logits.
+        self.tokens = tokens
 
     def forward(self, x):
         if not self.tokens:
@@ -27,5 +29,5 @@ class Causal(CausalSequenceModel):
 MODELS = {"Bytes": dict(vocab_size=262, max_seq_len=4096, max_latents=LATENTS, num_channels=512)}
 
 
-def build(name):
-    return Causal(CausalSequenceModelConfig(**MODELS[name]))
+def build(name, tokens):
+    return Causal(CausalSequenceModelConfig(**MODELS[name]), tokens)

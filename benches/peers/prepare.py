@@ -13,18 +13,18 @@ from safetensors.torch import load_model, save_file, save_model
 from workloads import LEARNING_RATE, MODELS, STEPS, WORKLOADS
 
 
-def build(name):
-    """A model with random weights."""
-    if name in MODELS:
-        return Perceiver(**MODELS[name])
-    if name == "Bytes":
+def build(workload):
+    """Its model with random weights."""
+    if workload.model in MODELS:
+        return Perceiver(**MODELS[workload.model])
+    # Only these need perceiver-io, and only the published models Transformers.
+    if workload.model == "Bytes":
         import causal
 
-        return causal.build(name)
-    # Only the published models need Transformers.
+        return causal.build(workload.model, workload.tokens)
     import published
 
-    return published.build(name)
+    return published.build(workload.model)
 
 
 def random_input(workload):
@@ -61,8 +61,7 @@ def stepper(model, x, target, parts=1):
 
 
 def load(workload, folder):
-    model = build(workload.model)
-    model.tokens = workload.tokens
+    model = build(workload)
     load_model(model, folder / f"{workload.model}.safetensors")
     return model
 
@@ -73,7 +72,7 @@ def prepare(device, name, folder):
     weights = folder / f"{workload.model}.safetensors"
     if not weights.exists():
         torch.manual_seed(0)
-        save_model(build(workload.model), weights)
+        save_model(build(workload), weights)
 
     data = folder / f"{name}.io.safetensors"
     if not data.exists():

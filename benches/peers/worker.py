@@ -21,8 +21,7 @@ def torch_run(peer, device, workload, folder, x):
     from prepare import build, given, load, stepper, targets
 
     torch.set_num_threads(THREADS)
-    model = load(workload, folder) if folder else build(workload.model)
-    model.tokens = workload.tokens
+    model = load(workload, folder) if folder else build(workload)
     model = model.to(device).train(workload.training)
     x = given(model, torch.from_numpy(x).to(device))
     call = torch.compile(model) if peer == "compile" else model

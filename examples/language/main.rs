@@ -76,8 +76,8 @@ fn main() -> Result<()> {
     let (train, test) = text::split(text::load());
     let (train, test) = (train.as_bytes(), test.as_bytes());
     println!("{} bytes to learn from, {} held out\n", train.len(), test.len());
-    let counts = Counts::of(train, ORDER);
-    println!("counts of up to {ORDER} bytes: {:.3} bits per held-out byte\n", counts.bits(test));
+    let of_counts = Counts::of(train, ORDER).bits(test);
+    println!("counts of up to {ORDER} bytes: {of_counts:.3} bits per held-out byte\n");
 
     let mut model = dev.build_module::<Bytes, f32>();
     if let Some(checkpoint) = &arguments.checkpoint {
@@ -89,7 +89,7 @@ fn main() -> Result<()> {
         model = reloaded(model, test, &dev)?;
     }
     println!("\nbits per held-out byte");
-    println!("  counts of up to {ORDER} bytes:  {:.3}", counts.bits(test));
+    println!("  counts of up to {ORDER} bytes:  {of_counts:.3}");
     println!("  this model:               {:.3}", score::bits(&model, test, &dev)?);
     continue_text(&model, prompt, &arguments, &dev)
 }

@@ -98,7 +98,7 @@ pub mod __private {
     pub use dfdx::tensor_ops::Device as TensorDevice;
     pub use perceiver_macros::declare;
 
-    pub use crate::__causal_module as causal_module;
+    pub use crate::__causal_methods as causal_methods;
     pub use crate::__module as module;
     pub use crate::declare::accepts::*;
     pub use crate::declare::maps::{AnyAxes, AttentionMap, MapAxes, try_attention};

@@ -72,7 +72,7 @@ MUTATIONS = [
     ("cosines before sines in files", "checkpoint/format.rs", "(sines..sines + bands).chain(cosines..cosines + bands)", "(cosines..cosines + bands).chain(sines..sines + bands)"),
     ("saved as loaded", "checkpoint/format.rs", "|(here, there)| (there, here)", "|places| places"),
     ("every layer begins with a cross attention", "model/encoder.rs", "(&layer.cross, context, i < numbers.cross_attends)", "(&layer.cross, context, true || i < numbers.cross_attends)"),
-    ("weights of a family start as PyTorch's", "nn/parameters.rs", "self.is_small = family != Family::PerceiverPytorch;", "_ = family;"),
+    ("weights of a family start as PyTorch's", "nn/parameters.rs", "self.is_small = family == Family::Transformers;", "_ = family;"),
     ("no bias of values", "ops/context/absorb.rs", "D::try_linear(record, row, to_kv, kv_bias)?", "D::try_linear(record, row, to_kv, kv_bias.filter(|_| false))?"),
     # Several inputs and outputs, points, attention weights.
     ("tokens of one input are masked as those of another", "ops/mask.rs", "mask[item * keys + key]", "mask[(item * keys + key) / 2]"),

@@ -6,7 +6,7 @@ use quote::{quote, quote_spanned};
 use super::checks::{call, check};
 use super::constants::{Constant, constants};
 use super::spec::mlp;
-use super::{structure, used};
+use super::{around, used};
 use crate::grammar::Declaration;
 use crate::model::{Causal, Setting};
 use crate::schema;
@@ -19,29 +19,19 @@ pub fn expand(
 ) -> TokenStream {
     let name = &used(declaration);
     let span = name.span();
-    let structure = structure(krate, declaration, name, "PerceiverAr");
     let constants = constants(krate, name, all(model), error);
     let checks = error.is_none().then(|| checks(name, model));
     let spec = spec(name, model);
-    let (cfgs, allow) = super::around(declaration);
-    quote_spanned! {span=>
-        #structure
-        #cfgs
-        #allow
-        #constants
-        #cfgs
-        #allow
-        const _: () = {
-            use #krate::__private as __;
-            #checks
-            impl #name {
-                /// The number of trainable parameters.
-                pub const PARAMETERS: __::usize = <__::PerceiverAr<#name>>::PARAMETERS;
-            }
-            #spec
-            __::causal_module!(#name);
-        };
-    }
+    let items = quote_spanned! {span=>
+        #checks
+        impl #name {
+            /// The number of trainable parameters.
+            pub const PARAMETERS: __::usize = <__::PerceiverAr<#name>>::PARAMETERS;
+        }
+        #spec
+        __::causal_methods!(#name);
+    };
+    around(krate, declaration, "PerceiverAr", &TokenStream::new(), &constants, &items)
 }
 
 fn all(model: &Causal) -> Vec<Constant<'_>> {

@@ -47,18 +47,37 @@ fn perceiver(
     error: Option<&TokenStream>,
 ) -> TokenStream {
     let name = &used(declaration);
-    let span = name.span();
-    let structure = structure(krate, declaration, name, "Perceiver");
     let modalities = modalities::structures(declaration, name, model);
-    let markers = modalities::markers(name, model);
     let constants = constants::constants(krate, name, constants::all(model), error);
+    let markers = modalities::markers(name, model);
     let checks = checks::checks(name, model, error);
     let spec = spec::spec(name, model);
     let methods = methods::methods(name, model, error.is_some());
-    let (cfgs, allow) = around(declaration);
+    let items = quote!(#markers #checks #spec #methods);
+    around(krate, declaration, "Perceiver", &modalities, &constants, &items)
+}
+
+/// A struct around the library's `inner`, with structs `beside` it, its `constants`, and `items` that know the library
+/// as `__`.
+fn around(
+    krate: &TokenStream,
+    declaration: &Declaration,
+    inner: &str,
+    beside: &TokenStream,
+    constants: &TokenStream,
+    items: &TokenStream,
+) -> TokenStream {
+    let name = &used(declaration);
+    let span = name.span();
+    let inner = Ident::new(inner, span);
+    let structure = structure(krate, declaration, name, &inner);
+    // What is configured away with the struct goes with it.
+    let cfgs = cfgs(declaration);
+    let is_deprecated = declaration.attrs.iter().any(|attr| attr.path().is_ident("deprecated"));
+    let allow = is_deprecated.then(|| quote_spanned!(span=> #[allow(deprecated)]));
     quote_spanned! {span=>
         #structure
-        #modalities
+        #beside
         #cfgs
         #allow
         #constants
@@ -67,20 +86,10 @@ fn perceiver(
         const _: () = {
             // Under a name that no model has, which may be called like anything that is in there.
             use #krate::__private as __;
-            #markers
-            #checks
-            #spec
-            #methods
-            __::module!(#name);
+            #items
+            __::module!(#name, #inner);
         };
     }
-}
-
-/// What is around items beside the struct: what is configured away with it goes with it, and it may be deprecated.
-fn around(declaration: &Declaration) -> (TokenStream, Option<TokenStream>) {
-    let is_deprecated = declaration.attrs.iter().any(|attr| attr.path().is_ident("deprecated"));
-    let allow = is_deprecated.then(|| quote_spanned!(declaration.place=> #[allow(deprecated)]));
-    (cfgs(declaration), allow)
 }
 
 /// The `#[cfg(..)]` attributes.
@@ -106,14 +115,13 @@ fn structure(
     krate: &TokenStream,
     declaration: &Declaration,
     this: &Ident,
-    inner: &str,
+    inner: &Ident,
 ) -> TokenStream {
     let Declaration { attrs, vis, name, .. } = declaration;
     let span = this.span();
     // Where it is written, or else lints take the struct for another's code.
     let keyword = Token![struct](declaration.keyword.unwrap_or(span));
     let p = quote_spanned!(span=> #krate::__private);
-    let inner = Ident::new(inner, span);
     let derived: Vec<_> = attrs.iter().flat_map(derived).collect();
     let attrs = attrs.iter().map(|attr| match attr.path().is_ident("derive") {
         true => {

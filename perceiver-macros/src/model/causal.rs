@@ -63,6 +63,30 @@ static OTHERS: &[(&Key, &str)] = &[
 const ONLY_TEXT: &str = "it takes text, and has logits for the ids of that";
 const ONE_LAYER: &str = "it has a single cross attention";
 
+/// References to all numbers and flags, in the order of the keys.
+macro_rules! settings {
+    ($causal:expr, $($mut:tt)?) => {{
+        let causal = &$($mut)? $causal;
+        let mut settings = vec![
+            &$($mut)? causal.depth,
+            &$($mut)? causal.vocab,
+            &$($mut)? causal.max_len,
+            &$($mut)? causal.dim,
+            &$($mut)? causal.num_latents,
+            &$($mut)? causal.cross_heads,
+            &$($mut)? causal.latent_heads,
+            &$($mut)? causal.attn_dropout,
+            &$($mut)? causal.ff_dropout,
+            &$($mut)? causal.self_per_cross_attn,
+            &$($mut)? causal.final_norm,
+            &$($mut)? causal.prefix_dropout,
+        ];
+        settings.extend(&$($mut)? causal.attn_bias);
+        settings.extend(&$($mut)? causal.rotary_layers);
+        settings
+    }};
+}
+
 impl Causal {
     pub fn new(root: &Section, model: &Ident, report: &mut Report) -> Self {
         for (key, why) in OTHERS {
@@ -105,49 +129,13 @@ impl Causal {
             output_bias: output_bias(root, model, report),
             depth,
         };
-        cycles::break_cycles(model, &mut causal.settings_mut(), report);
+        cycles::break_cycles(model, &mut settings!(causal, mut), report);
         causal
     }
 
     /// All numbers and flags, in the order of the keys.
     pub fn settings(&self) -> Vec<&Setting> {
-        let mut settings = vec![
-            &self.depth,
-            &self.vocab,
-            &self.max_len,
-            &self.dim,
-            &self.num_latents,
-            &self.cross_heads,
-            &self.latent_heads,
-            &self.attn_dropout,
-            &self.ff_dropout,
-            &self.self_per_cross_attn,
-            &self.final_norm,
-            &self.prefix_dropout,
-        ];
-        settings.extend(&self.attn_bias);
-        settings.extend(&self.rotary_layers);
-        settings
-    }
-
-    fn settings_mut(&mut self) -> Vec<&mut Setting> {
-        let mut settings = vec![
-            &mut self.depth,
-            &mut self.vocab,
-            &mut self.max_len,
-            &mut self.dim,
-            &mut self.num_latents,
-            &mut self.cross_heads,
-            &mut self.latent_heads,
-            &mut self.attn_dropout,
-            &mut self.ff_dropout,
-            &mut self.self_per_cross_attn,
-            &mut self.final_norm,
-            &mut self.prefix_dropout,
-        ];
-        settings.extend(&mut self.attn_bias);
-        settings.extend(&mut self.rotary_layers);
-        settings
+        settings!(self,)
     }
 }
 

@@ -312,5 +312,5 @@ const _: () = {
                 .map_err(__::ForwardError::into_device_error)
         }
     }
-    __::module!(Digits);
+    __::module!(Digits, Perceiver);
 };

@@ -420,5 +420,5 @@ const _: () = {
                 .map_err(__::ForwardError::into_device_error)
         }
     }
-    __::module!(Embedder);
+    __::module!(Embedder, Perceiver);
 };

@@ -39,7 +39,7 @@ impl Format {
         let stored = numbers.stored_layers;
         let all = match family {
             Family::PerceiverPytorch => numbers.depth,
-            Family::Transformers | Family::PerceiverAr => stored,
+            Family::Transformers => stored,
         };
         let token = match (family, grid) {
             (Family::Transformers, Some(grid)) => transformers_token(&grid),

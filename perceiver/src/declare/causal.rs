@@ -1,10 +1,9 @@
 //! What a declared Perceiver AR has beside its constants and its spec.
 
-/// Implements the methods of a declared Perceiver AR, the dfdx traits, and `Deref` to its
-/// [`PerceiverAr`](crate::model::PerceiverAr).
+/// Implements the methods of a declared Perceiver AR, and dfdx's `Module` and `ModuleMut`.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __causal_module {
+macro_rules! __causal_methods {
     ($name:ident) => {
         const _: () = {
             use $crate::__private as __;
@@ -103,41 +102,6 @@ macro_rules! __causal_module {
                     $name::<E, D>::try_forward_mut(self, input)
                         .map_err(__::ForwardError::into_device_error)
                 }
-            }
-
-            impl<E: __::Dtype, D: __::Storage<E>> __::Deref for $name<E, D> {
-                type Target = __::PerceiverAr<$name, E, D>;
-
-                fn deref(&self) -> &Self::Target {
-                    &self.perceiver
-                }
-            }
-
-            impl<E: __::Dtype, D: __::Storage<E>> __::DerefMut for $name<E, D> {
-                fn deref_mut(&mut self) -> &mut Self::Target {
-                    &mut self.perceiver
-                }
-            }
-
-            impl<E: __::Dtype, D: __::TensorDevice<E>> __::TensorCollection<E, D> for $name<E, D> {
-                type To<E2: __::Dtype, D2: __::TensorDevice<E2>> = $name<E2, D2>;
-
-                fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
-                    visitor: &mut V,
-                ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
-                    __::PerceiverAr::iter_tensors_of(
-                        visitor,
-                        |model: &Self| &model.perceiver,
-                        |model| &mut model.perceiver,
-                        |perceiver| $name { perceiver },
-                    )
-                }
-            }
-
-            impl<E: __::Dtype, D: __::Storage<E>, E2: __::Dtype, D2: __::TensorDevice<E2>>
-                __::BuildOnDevice<D2, E2> for $name<E, D>
-            {
-                type Built = $name<E2, D2>;
             }
         };
     };

@@ -67,17 +67,17 @@ pub fn expect_forward<T, Err: Debug + Display>(result: Result<T, ForwardError<Er
     }
 }
 
-/// Implements the dfdx traits that need only the name of a declared model, and `Deref` to its
-/// [`Perceiver`](crate::model::Perceiver).
+/// Implements the dfdx traits that need only the name of a declared model, and `Deref` to what it wraps: a
+/// [`Perceiver`](crate::model::Perceiver) or a [`PerceiverAr`](crate::model::PerceiverAr).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __module {
-    ($name:ident) => {
+    ($name:ident, $Inner:ident) => {
         const _: () = {
             use $crate::__private as __;
 
             impl<E: __::Dtype, D: __::Storage<E>> __::Deref for $name<E, D> {
-                type Target = __::Perceiver<$name, E, D>;
+                type Target = __::$Inner<$name, E, D>;
 
                 fn deref(&self) -> &Self::Target {
                     &self.perceiver
@@ -96,7 +96,7 @@ macro_rules! __module {
                 fn iter_tensors<V: __::ModuleVisitor<Self, E, D>>(
                     visitor: &mut V,
                 ) -> __::Result<__::Option<Self::To<V::E2, V::D2>>, V::Err> {
-                    __::Perceiver::iter_tensors_of(
+                    __::$Inner::iter_tensors_of(
                         visitor,
                         |model: &Self| &model.perceiver,
                         |model| &mut model.perceiver,

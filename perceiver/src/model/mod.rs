@@ -464,7 +464,7 @@ impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
                     |model| &mut get_mut(model).latents,
                     TensorOptions::reset_with(match S::FAMILY {
                         Family::PerceiverPytorch => init::normal,
-                        Family::Transformers | Family::PerceiverAr => init::small_normal,
+                        Family::Transformers => init::small_normal,
                     }),
                 ),
                 M::module("input", |model| &get(model).input, |model| &mut get_mut(model).input),

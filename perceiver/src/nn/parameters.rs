@@ -246,7 +246,7 @@ impl ParameterSource for Entries {
     }
 
     fn start_as(&mut self, family: Family) {
-        self.is_small = family != Family::PerceiverPytorch;
+        self.is_small = family == Family::Transformers;
     }
 
     fn begin(&mut self, name: fmt::Arguments<'_>) -> usize {

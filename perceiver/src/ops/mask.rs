@@ -134,22 +134,6 @@ pub(crate) fn concat_masks<E: Dtype, D: KernelDevice<E>>(
     flags::<_, E, _>(device, allowed, (batch, keys))
 }
 
-/// The flags of the last `count` keys.
-///
-/// # Errors
-/// If the device runs out of memory.
-pub(crate) fn last_flags<E: Dtype, D: KernelDevice<E>>(
-    keys: &Tensor<(usize, usize), bool, D>,
-    count: usize,
-) -> Result<Tensor<(usize, usize), bool, D>, D::Err> {
-    let (batch, all) = *keys.shape();
-    let allowed = keys.as_vec();
-    let last = allowed
-        .chunks(all.max(1))
-        .flat_map(|item| item.iter().copied().skip(all.saturating_sub(count)));
-    flags::<_, E, _>(keys.device(), last, (batch, count.min(all)))
-}
-
 /// A tensor of flags.
 pub(crate) fn flags<S: Shape, E: Dtype, D: KernelDevice<E>>(
     device: &D,

@@ -58,7 +58,7 @@ pub use in_f32::{InF32, InF32Kernel};
 pub use layer_norm::LayerNormKernel;
 pub use linear::LinearKernel;
 pub use mask::Mask;
-pub(crate) use mask::{concat_masks, flags, last_flags, mask_of_joined};
+pub(crate) use mask::{concat_masks, flags, mask_of_joined};
 pub use mean::MeanKernel;
 pub(crate) use over_depth::{mean_over_depth, rms_norm};
 pub(crate) use patches::{Window, gather, largest, patches, places, windows};

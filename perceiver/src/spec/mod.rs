@@ -101,9 +101,6 @@ pub enum Family {
     PerceiverPytorch,
     /// Hugging Face's Transformers: latents and weights are initialised from N(0, 0.02²), biases to 0.
     Transformers,
-    /// [perceiver-io](https://pypi.org/project/perceiver-io/) 0.11, of which this library has the Perceiver AR: weights are
-    /// initialised from N(0, 0.02²), biases to 0.
-    PerceiverAr,
 }
 
 /// Which layers share their weights.
@@ -309,9 +306,7 @@ impl Numbers {
                     residual: S::OUTPUTS.is_empty(),
                     heads: match S::FAMILY {
                         Family::PerceiverPytorch => S::CROSS_HEADS,
-                        Family::Transformers | Family::PerceiverAr => {
-                            Heads::new(1, S::LatentDim::SIZE)
-                        }
+                        Family::Transformers => Heads::new(1, S::LatentDim::SIZE),
                     },
                     ..latent
                 },

@@ -45,7 +45,6 @@ pub(super) fn of(
         (Family::PerceiverPytorch, _) => &PERCEIVER_IO,
         (Family::Transformers, OutputNames::Language) => &TRANSFORMERS_LANGUAGE,
         (Family::Transformers, _) => &TRANSFORMERS,
-        (Family::PerceiverAr, _) => &PERCEIVER_AR,
     }
 }
 

@@ -60,8 +60,8 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         if !(1..=max).contains(&num_latents) {
             return Err(ForwardError::NumLatents { num_latents, max });
         }
-        let prefix = window.shape().1.saturating_sub(num_latents);
-        window.set_prefix(prefix.min(max_len.saturating_sub(max)));
+        let prefix = window.shape.1.saturating_sub(num_latents);
+        window.prefix = Some(prefix.min(max_len.saturating_sub(max)));
         let window = window.check(&numbers)?;
         let sampler = Sampler::new(options)?;
         let seen = window.ids.chunks(window.len).zip(&window.padding);
@@ -161,18 +161,17 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> Generation<'_, S, E, D> {
         }
         let (batch, len) = (self.window.batch, cache.cross.shape().1 + 1);
         let padding = &self.window.padding;
-        let is_padded = padding.iter().any(|count| *count > 0);
+        let is_padded = self.window.is_padded();
         let items = if is_padded { batch } else { 1 };
         let positions: Vec<usize> = (0..items)
             .flat_map(|item| (0..len).map(move |place| place.saturating_sub(padding[item])))
             .collect();
-        let keys = is_padded.then(|| {
-            let flags = padding.iter().flat_map(|padding| (0..len).map(move |i| i >= *padding));
-            (flags.collect(), len)
+        let is_text = is_padded.then(|| {
+            padding.iter().flat_map(|padding| (0..len).map(move |i| i >= *padding)).collect()
         });
         let ids = self.seen.iter().map(|seen| seen.last().copied().unwrap_or(0)).collect();
         let last = padding.iter().map(|padding| len - 1 - padding).collect();
         let x = self.model.embed(record, &self.device, ids, last, (batch, 1))?;
-        self.model.layers(record, x, None, Some(cache), &positions, keys, Dropout::NONE)
+        self.model.layers(record, x, None, Some(cache), &positions, is_text, Dropout::NONE)
     }
 }

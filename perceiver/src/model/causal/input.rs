@@ -111,17 +111,13 @@ pub(super) struct Checked {
     pub padding: Vec<usize>,
 }
 
+impl Checked {
+    pub fn is_padded(&self) -> bool {
+        self.padding.iter().any(|count| *count > 0)
+    }
+}
+
 impl Window {
-    /// The sizes of the batch and of the tokens.
-    pub(super) fn shape(&self) -> (usize, usize) {
-        self.shape
-    }
-
-    /// Sets the number of tokens before the latents.
-    pub(super) fn set_prefix(&mut self, prefix: usize) {
-        self.prefix = Some(prefix);
-    }
-
     /// Checks what only values show.
     pub(super) fn check<Err: std::fmt::Debug + std::fmt::Display>(
         self,

@@ -128,22 +128,15 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
             })
             .collect();
         let position = |item: usize, place: usize| place.saturating_sub(window.padding[item]);
-        let are_equal = count == window.prefix && window.padding.iter().all(|count| *count == 0);
+        let are_equal = count == window.prefix && !window.is_padded();
         let items = if are_equal { 1 } else { window.batch };
         let positions = (0..items)
             .flat_map(|item| places[item].iter().map(move |&place| position(item, place)));
         let positions: Vec<usize> = positions.collect();
-        let keys = match window.padding.iter().all(|count| *count == 0) {
-            true => None,
-            false => {
-                let is_text = |(item, places): (usize, &Vec<usize>)| {
-                    let padding = window.padding[item];
-                    places.iter().map(move |place| *place >= padding).collect::<Vec<_>>()
-                };
-                let flags = places.iter().enumerate().flat_map(is_text).collect();
-                Some((flags, rows))
-            }
-        };
+        let is_text = window.is_padded().then(|| {
+            let items = places.iter().zip(&window.padding);
+            items.flat_map(|(places, padding)| places.iter().map(move |i| i >= padding)).collect()
+        });
 
         let embed = |record: &mut Record<E, D>, range: std::ops::Range<usize>| {
             let places = places.iter().enumerate();
@@ -160,7 +153,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
             0 => None,
             count => Some(embed(record, 0..count)?),
         };
-        self.layers(record, x, before, None, &positions, keys, dropout)
+        self.layers(record, x, before, None, &positions, is_text, dropout)
     }
 
     /// The sums of the rows for ids and for positions, `(batch, tokens, dim)`.
@@ -184,8 +177,8 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     }
 
     /// Runs latents through all layers. They attend to a `prefix`, or to what is in a cache, and to themselves. `positions`
-    /// are those of all keys of the cross attention, of each item or of one if they are the same for all; `keys` says which
-    /// of them are not padding, and how many there are.
+    /// are those of all keys of the cross attention, of each item or of one if they are the same for all; `is_text` is false
+    /// for those that are padding.
     #[allow(clippy::too_many_arguments)]
     fn layers(
         &self,
@@ -194,7 +187,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         prefix: Option<Rows<E, D>>,
         past: Option<Cache<E, D>>,
         positions: &[usize],
-        keys: Option<(Vec<bool>, usize)>,
+        is_text: Option<Vec<bool>>,
         dropout: Dropout,
     ) -> Result<(Rows<E, D>, Cache<E, D>), D::Err> {
         let numbers = CausalNumbers::of::<S>();
@@ -204,32 +197,28 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
             None => (None, vec![None; layers.latent.len()]),
         };
         let (batch, new, _) = *x.shape();
-        let rows = new
-            + prefix.as_ref().map_or(0, |rows| rows.shape().1)
-            + cross.as_ref().map_or(0, |rows| rows.shape().1);
-        let keys = match keys {
-            Some((flags, count)) => {
-                Some(ops::flags::<_, E, _>(&device, flags.into_iter(), (batch, count))?)
-            }
-            None => None,
+        let count = |rows: &Rows<E, D>| rows.shape().1;
+        let rows = new + prefix.as_ref().map_or(0, count) + cross.as_ref().map_or(0, count);
+        let latents = new + latent.iter().flatten().next().map_or(0, count);
+        let mask = |is_text: Option<Vec<bool>>, keys: usize| {
+            let flags = |is_text: Vec<bool>| {
+                ops::flags::<_, E, _>(&device, is_text.into_iter(), (batch, keys))
+            };
+            is_text.map(flags).transpose()
+        };
+        let angles = |positions: &[usize], rows: usize, channels: usize| {
+            (channels > 0).then(|| Angles::new(positions, rows, channels))
         };
         let [in_cross, in_latent] = numbers.rotated;
-        let angles = |channels: usize| {
-            (channels > 0).then(|| Angles::new(positions.to_vec(), rows, channels))
-        };
-        let (cross_angles, all_angles) = (angles(in_cross), angles(in_latent));
-        let before =
-            Before { prefix, past: cross, angles: cross_angles.as_ref(), keys: keys.as_ref() };
+
+        let keys = mask(is_text.clone(), rows)?;
+        let of_rows = angles(positions, rows, in_cross);
+        let before = Before { prefix, past: cross, angles: of_rows.as_ref(), keys: keys.as_ref() };
         let (updated, cross) = layers.cross.try_causal(record, x, before, dropout)?;
         x = updated;
 
-        let latents =
-            new + latent.iter().flatten().next().map_or(0, |rows: &Rows<E, D>| rows.shape().1);
-        let keys = match keys {
-            Some(keys) => Some(ops::last_flags::<E, _>(&keys, latents)?),
-            None => None,
-        };
-        let angles = all_angles.map(|angles| angles.last(latents));
+        let keys = mask(is_text.map(|is_text| last_of_each(&is_text, rows, latents)), latents)?;
+        let angles = angles(&last_of_each(positions, rows, latents), latents, in_latent);
         let mut cache = Cache { cross, latent: Vec::new() };
         for (i, (block, past)) in layers.latent.iter().zip(latent).enumerate() {
             let angles = angles.as_ref().filter(|_| i < numbers.rotary_layers);
@@ -279,6 +268,12 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         let format = checkpoint::Format::causal(&CausalNumbers::of::<S>());
         checkpoint::load(self, &format, path.as_ref())
     }
+}
+
+/// The last `count` of the `rows` of each item.
+fn last_of_each<T: Copy>(items: &[T], rows: usize, count: usize) -> Vec<T> {
+    let last = |item: &[T]| item[item.len() - count..].to_vec();
+    items.chunks_exact(rows).flat_map(last).collect()
 }
 
 /// The places of the tokens before the latents that are left after dropout at this rate, in their order: as many for each

@@ -5,6 +5,9 @@ use std::marker::PhantomData;
 use crate::nn::{BlockView, Init, NormView, ParameterSource, Part, block, norm};
 use crate::spec::{CausalNumbers, CausalSpec, Family};
 
+/// perceiver-io initialises parameters as Transformers do.
+const START: Family = Family::Transformers;
+
 /// The embedding of ids, as a part of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding<S>(PhantomData<S>);
@@ -27,7 +30,7 @@ impl<S: CausalSpec> Part for Embedding<S> {
     };
 
     fn read<R: ParameterSource>(source: &mut R) -> EmbeddingView<R::Matrix> {
-        source.start_as(Family::PerceiverAr);
+        source.start_as(START);
         let n = CausalNumbers::of::<S>();
         EmbeddingView {
             embeddings: source.embedding("embeddings.weight", n.vocab, n.dim),
@@ -60,7 +63,7 @@ impl<S: CausalSpec> Part for CausalLayers<S> {
     };
 
     fn read<R: ParameterSource>(source: &mut R) -> CausalLayersView<R::Matrix, R::Vector> {
-        source.start_as(Family::PerceiverAr);
+        source.start_as(START);
         let n = CausalNumbers::of::<S>();
         CausalLayersView {
             cross: source

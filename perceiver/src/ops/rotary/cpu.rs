@@ -14,7 +14,7 @@ pub(super) fn forward(
 ) -> Result<Rows<f32, Cpu>, CpuError> {
     let x = contiguous(record, &x)?;
     let shape = *x.shape();
-    let turns = Turns::new(shape, heads, angles);
+    let turns = Turns::new(shape.2, heads, angles);
     let mut out = read(&x).to_vec();
     turns.each_pair(&mut out, |pair, [cos, sin]| {
         let [first, second] = *pair;
@@ -50,11 +50,9 @@ struct Turns {
 }
 
 impl Turns {
-    fn new((_, rows, width): (usize, usize, usize), heads: Heads, angles: &Angles) -> Self {
-        let rows = (0..angles.positions.len()).map(|row| (row / rows, row % rows));
-        let of_row = |(item, row)| angles.of_row(item, row);
-        let table = rows.flat_map(of_row).map(|(cos, sin)| [cos as f32, sin as f32]).collect();
-        Self { width, heads, table, pairs: angles.frequencies.len() }
+    fn new(width: usize, heads: Heads, angles: &Angles) -> Self {
+        let table = angles.table.iter().map(|turn| turn.map(|x| x as f32)).collect();
+        Self { width, heads, table, pairs: angles.pairs }
     }
 
     fn each_pair(&self, numbers: &mut [f32], turn: impl Fn(&mut [f32; 2], [f32; 2])) {

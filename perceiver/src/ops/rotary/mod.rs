@@ -23,6 +23,9 @@ pub trait RotaryKernel<E: Dtype>: KernelDevice<E> {
         angles: &Angles,
     ) -> Result<Rows<E, Self>, Self::Err> {
         fits(&x, heads, angles)?;
+        if angles.pairs == 0 {
+            return Ok(x);
+        }
         let factors = factors(x.device(), *x.shape(), heads, angles)?;
         with_tape!(record, plain(x, factors))
     }
@@ -45,38 +48,42 @@ impl RotaryKernel<f32> for Cpu {
 /// The angles that rows are rotated by.
 #[derive(Clone, Debug)]
 pub struct Angles {
-    /// The positions of the rows, of each item one after the other, or just of one if they are the same for all.
-    positions: Vec<usize>,
+    /// The rows of each item.
     rows: usize,
-    /// The angle between two positions, for each pair of channels.
-    frequencies: Vec<f64>,
+    /// The pairs of channels of each head.
+    pairs: usize,
+    /// The cosine and sine for each pair of each row: of each item, or just of one if they are the same for all.
+    table: Vec<[f64; 2]>,
 }
 
 impl Angles {
     /// The angles of `rows` rows of each item, whose positions are those of all items, or of each. So many `channels` of
     /// each head, an even number, are rotated: pair `i` by `position / 10000^(2i / channels)`.
     #[must_use]
-    pub fn new(positions: Vec<usize>, rows: usize, channels: usize) -> Self {
-        Self { positions, rows, frequencies: frequencies(channels) }
+    pub fn new(positions: &[usize], rows: usize, channels: usize) -> Self {
+        let frequencies = frequencies(channels);
+        let of_row = |&position: &usize| {
+            frequencies.iter().map(move |frequency| {
+                let (sin, cos) = (position as f64 * frequency).sin_cos();
+                [cos, sin]
+            })
+        };
+        Self { rows, pairs: frequencies.len(), table: positions.iter().flat_map(of_row).collect() }
     }
 
     /// Those of the last rows of each item.
     #[must_use]
     pub fn last(&self, rows: usize) -> Self {
-        let skipped = self.rows.saturating_sub(rows);
-        let items = self.positions.chunks(self.rows.max(1));
-        let positions = items.flat_map(|item| item.iter().skip(skipped).copied()).collect();
-        Self { positions, rows: rows.min(self.rows), frequencies: self.frequencies.clone() }
+        let rows = rows.min(self.rows);
+        let skipped = (self.rows - rows) * self.pairs;
+        let items = self.table.chunks((self.rows * self.pairs).max(1));
+        let table = items.flat_map(|item| item.iter().skip(skipped).copied()).collect();
+        Self { rows, pairs: self.pairs, table }
     }
 
-    /// The cosine and sine for each pair of channels of a row.
-    fn of_row(&self, item: usize, row: usize) -> impl Iterator<Item = (f64, f64)> + '_ {
-        let place = (item * self.rows + row) % self.positions.len().max(1);
-        let position = self.positions.get(place).copied().unwrap_or(0) as f64;
-        self.frequencies.iter().map(move |frequency| {
-            let (sin, cos) = (position * frequency).sin_cos();
-            (cos, sin)
-        })
+    /// The pairs of each row.
+    fn each_row(&self) -> impl Iterator<Item = &[[f64; 2]]> {
+        self.table.chunks_exact(self.pairs.max(1))
     }
 }
 
@@ -92,16 +99,12 @@ fn fits<E: Dtype, D: KernelDevice<E>>(
     angles: &Angles,
 ) -> Result<(), D::Err> {
     let (batch, rows, width) = *x.shape();
-    let positions = angles.positions.len();
-    let rows_fit = angles.rows == rows && (positions == rows || positions == batch * rows);
+    let (angle_count, of_item) = (angles.table.len(), rows * angles.pairs);
+    let rows_fit =
+        angles.rows == rows && (angle_count == of_item || angle_count == batch * of_item);
     // Pairs of the whole row are those of its heads.
     let pairs_fit = width.is_multiple_of(2) && heads.dim.is_multiple_of(2);
-    check(
-        rows_fit
-            && pairs_fit
-            && heads.width() <= width
-            && 2 * angles.frequencies.len() <= heads.dim,
-    )
+    check(rows_fit && pairs_fit && heads.width() <= width && 2 * angles.pairs <= heads.dim)
 }
 
 /// The factors of each channel and of the other one in its pair, `(batch, rows, width)`.
@@ -112,13 +115,12 @@ fn factors<E: Dtype, D: KernelDevice<E>>(
     heads: Heads,
     angles: &Angles,
 ) -> Result<[Rows<E, D>; 2], D::Err> {
-    let items = angles.positions.len() / rows.max(1);
     let (mut own, mut other) = (Vec::new(), Vec::new());
-    for row in 0..items * rows {
+    for pairs in angles.each_row() {
         let start = own.len();
         own.resize(start + width, E::ONE);
         other.resize(start + width, E::default());
-        for (pair, (cos, sin)) in angles.of_row(row / rows, row % rows).enumerate() {
+        for (pair, &[cos, sin]) in pairs.iter().enumerate() {
             for head in 0..heads.count {
                 let first = start + head * heads.dim + 2 * pair;
                 own[first..first + 2].fill(E::from_f64(cos).unwrap_or_default());
@@ -127,6 +129,7 @@ fn factors<E: Dtype, D: KernelDevice<E>>(
             }
         }
     }
+    let items = own.len() / (rows * width).max(1);
     let tensor = |numbers| -> Result<Rows<E, D>, D::Err> {
         let numbers = device.try_tensor_from_vec(numbers, (items, rows, width))?;
         if items == batch {
@@ -168,7 +171,7 @@ mod tests {
         let shape = (2, 4, HEADS.key_value_width());
         let x = tensor::<_, E>(shape, &samples(1, shape.num_elements()));
         let mut record = Record::new();
-        let angles = Angles::new(positions.to_vec(), 4, channels);
+        let angles = Angles::new(positions, 4, channels);
         let y = Cpu::try_rotate(&mut record, x.clone(), HEADS, &angles).unwrap();
         let (y, gradients) = backward(record, y);
         vec![y, numbers(&gradients.get(&x))]
@@ -207,7 +210,7 @@ mod tests {
     fn sizes_that_do_not_fit_are_an_error() {
         let rotates = |shape: (usize, usize, usize), positions, channels| {
             let x = tensor::<_, f32>(shape, &vec![0.0; shape.num_elements()]);
-            let angles = Angles::new(vec![0; positions], shape.1, channels);
+            let angles = Angles::new(&vec![0; positions], shape.1, channels);
             Cpu::try_rotate(&mut Record::new(), x, HEADS, &angles).is_ok()
         };
         assert!(rotates((2, 4, 18), 8, 6));
