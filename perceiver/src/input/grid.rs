@@ -11,7 +11,7 @@ use super::{
 use crate::nn::{
     Context, ConvPoolView, LinearView, ParameterSource, Parameters, Part, conv_pool, linear,
 };
-use crate::ops::{self, Matrix, Positioned, Record, Vector};
+use crate::ops::{self, Positioned, Record, Vector, Weight};
 use crate::position::Position;
 use crate::spec::{Mode, Spec};
 use crate::{ForwardError, WrongSize};
@@ -190,7 +190,7 @@ impl<const AXES: usize, const CHANNELS: usize> InputKind for Grid<AXES, CHANNELS
     }
 }
 
-impl<E: Dtype, D: crate::Device<E>> GridView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: crate::Device<E>> GridView<&Weight<E, D>, &Vector<E, D>> {
     /// Passes a grid through its stem and appends learned positions, but not Fourier features.
     pub(super) fn try_tokens(
         &self,

@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 use dfdx::prelude::{Dim, Dtype, HasShape, Merge, NoneTape, OwnedTape, Storage, Tape, Tensor};
 
 use crate::nn::{Context, Parameters, Part};
-use crate::ops::{self, Attend, Matrix, Positioned, Record};
+use crate::ops::{self, Attend, Positioned, Record, Weight};
 use crate::spec::{Mode, Spec};
 use crate::{Device, ForwardError};
 
@@ -50,7 +50,7 @@ pub trait InputKind: Clone + Debug + 'static {
     /// Returns the embedding of ids, if there is one.
     fn embedding<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
-    ) -> Option<&Matrix<E, D>> {
+    ) -> Option<&Weight<E, D>> {
         _ = parameters;
         None
     }

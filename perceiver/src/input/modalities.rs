@@ -10,7 +10,7 @@ use super::{
     text,
 };
 use crate::nn::{Context, ParameterSource, Parameters, Part, TokenMask};
-use crate::ops::{self, Matrix, Positioned, Record, Rows, Vector};
+use crate::ops::{self, Positioned, Record, Rows, Vector, Weight};
 use crate::position::Position;
 use crate::spec::{Mode, Spec};
 use crate::{ForwardError, WrongSize};
@@ -207,7 +207,7 @@ impl InputKind for Modalities {
     }
 }
 
-impl<E: Dtype, D: crate::Device<E>> ModalityView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: crate::Device<E>> ModalityView<&Weight<E, D>, &Vector<E, D>> {
     /// Makes tokens of one input, `(batch, tokens, dim)`, as wide as those of all others.
     fn try_tokens(
         &self,

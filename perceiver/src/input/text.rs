@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 
 use super::{Accepts, InputKind, InputMask, Prepared, Purpose, Source, Tokens, Unmasked};
 use crate::nn::{ParameterSource, Parameters, Part};
-use crate::ops::{self, Matrix, Positioned, Record, Rows, embed};
+use crate::ops::{self, Positioned, Record, Rows, Weight, embed};
 use crate::spec::Spec;
 use crate::{ForwardError, WrongSize};
 
@@ -72,7 +72,7 @@ impl<M> TextView<M> {
     }
 }
 
-impl<E: Dtype, D: crate::Device<E>> TextView<&Matrix<E, D>> {
+impl<E: Dtype, D: crate::Device<E>> TextView<&Weight<E, D>> {
     /// Makes tokens of ids, `(batch, tokens, dim)`.
     pub(super) fn try_embed(
         &self,
@@ -117,7 +117,7 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
 
     fn embedding<S: Spec, E: Dtype, D: crate::Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
-    ) -> Option<&Matrix<E, D>> {
+    ) -> Option<&Weight<E, D>> {
         Some(parameters.view().embeddings)
     }
 

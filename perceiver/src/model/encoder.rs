@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 
 use crate::Device;
 use crate::nn::{BlockView, Context, DepthResidualView, NormView, ParameterSource, Part, norm};
-use crate::ops::{self, Mask, Matrix, Positioned, Record, Rows, Vector};
+use crate::ops::{self, Mask, Positioned, Record, Rows, Vector, Weight};
 use crate::spec::{Cost, Dropout, Numbers, Softmax, Spec};
 
 /// The layers of a model, as a part of it.
@@ -101,7 +101,7 @@ pub(super) struct Contexts<E: Dtype, D: Device<E>> {
 /// Is called before each cross attention with the number of its layer, its block and the latents.
 pub(super) type Observe<'a, E, D> = dyn FnMut(
         usize,
-        &BlockView<&Matrix<E, D>, &Vector<E, D>>,
+        &BlockView<&Weight<E, D>, &Vector<E, D>>,
         &Rows<E, D>,
     ) -> Result<(), <D as HasErr>::Err>
     + 'a;
@@ -112,7 +112,7 @@ pub(super) fn run<E: Dtype, D: Device<E>>(
     record: &mut Record<E, D>,
     numbers: &Numbers,
     latents: Tensor<(usize, usize), E, D>,
-    layers: &[LayerView<&Matrix<E, D>, &Vector<E, D>>],
+    layers: &[LayerView<&Weight<E, D>, &Vector<E, D>>],
     contexts: &Contexts<E, D>,
     dropout: Dropout,
     observe: &mut Observe<'_, E, D>,

@@ -9,7 +9,7 @@ use super::queries::{QueryGrid, decode_in_chunks};
 use crate::nn::{
     BlockView, Decoder, Last, LinearView, ParameterSource, Parameters, Part, block, linear,
 };
-use crate::ops::{self, Attend, Matrix, Record, Rows, Selection, Vector};
+use crate::ops::{self, Attend, Record, Rows, Selection, Vector, Weight};
 use crate::spec::{Dropout, Numbers, Spec};
 use crate::{Device, WrongSize};
 
@@ -227,7 +227,7 @@ impl Output for Modalities {
     }
 }
 
-impl<E: Dtype, D: Device<E>> OutputModalityView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: Device<E>> OutputModalityView<&Weight<E, D>, &Vector<E, D>> {
     /// Some of the queries, `(batch, queries, dim)`, as wide as those of all outputs.
     fn try_queries(
         &self,

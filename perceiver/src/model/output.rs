@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 
 use super::queries::{Learned, Project, Queries};
 use crate::nn::{LinearView, NormView, ParameterSource, Parameters, Part, linear, norm};
-use crate::ops::{self, Matrix, Positioned, Record, Rows};
+use crate::ops::{self, Positioned, Record, Rows, Weight};
 use crate::spec::{Dropout, Spec};
 use crate::{Device, WrongSize};
 
@@ -55,7 +55,7 @@ pub struct Encoded<'a, E: Dtype, D: Device<E>> {
     /// The queries that come with the input or are its tokens.
     pub queries: Option<Positioned<E, D>>,
     /// The embedding of the input's ids, `(vocab, dim)`.
-    pub embedding: Option<&'a Matrix<E, D>>,
+    pub embedding: Option<&'a Weight<E, D>>,
     /// For each of the outputs, the rows to compute; `None` for all.
     pub points: Option<&'a [Vec<usize>]>,
 }

@@ -7,8 +7,8 @@ use super::linear::{self, LinearView};
 use super::norm::NormView;
 use super::{ParameterSource, Parameters, Part, rows_of};
 use crate::ops::{
-    self, Attend, AttentionKernel, AttentionWeights, CrossParameters, LinearKernel, Mask, Matrix,
-    Record, Rows, Vector,
+    self, Attend, AttentionKernel, AttentionWeights, CrossParameters, LinearKernel, Mask, Record,
+    Rows, Vector, Weight,
 };
 use crate::spec::{AttentionBias, Heads, Softmax};
 
@@ -129,7 +129,7 @@ pub(crate) const fn parameters(
 }
 
 impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
-    AttentionView<&Matrix<E, D>, &Vector<E, D>>
+    AttentionView<&Weight<E, D>, &Vector<E, D>>
 {
     /// Attends from `queries`, `(batch, queries, query)`, to `context`, `(batch, tokens, context)`; the result has the
     /// shape of the queries.

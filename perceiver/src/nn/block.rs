@@ -8,7 +8,7 @@ use super::context::Context;
 use super::feed_forward::{self, FeedForwardView};
 use super::norm::{self, NormView};
 use crate::WrongSize;
-use crate::ops::{self, Attend, AttentionWeights, Mask, Matrix, Record, Rows, Vector};
+use crate::ops::{self, Attend, AttentionWeights, Mask, Record, Rows, Vector, Weight};
 use crate::spec::{BlockShape, Dropout, Softmax};
 
 /// `x + attention(norm(x), ..)`, then `x + feed_forward(norm(x))`: the block used for cross attention, self attention
@@ -78,7 +78,7 @@ pub(crate) const fn parameters(shape: BlockShape) -> usize {
     }
 }
 
-impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
     /// Updates `x`, `(batch, rows, dim)`, by attention to a context, which determines the softmax and the attention
     /// dropout.
     ///

@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 
 use super::block::BlockView;
 use crate::WrongSize;
-use crate::ops::{self, Angles, Attend, Mask, Matrix, Record, Rows, Vector};
+use crate::ops::{self, Angles, Attend, Mask, Record, Rows, Vector, Weight};
 use crate::spec::Dropout;
 
 /// What rows attend to, other than to themselves and the rows before them, and how.
@@ -20,7 +20,7 @@ pub(crate) struct Before<'a, E: Dtype, D: crate::Device<E>> {
     pub keys: Option<&'a Tensor<(usize, usize), bool, D>>,
 }
 
-impl<E: Dtype, D: crate::Device<E>> BlockView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
     /// Updates `x`, `(batch, rows, dim)`, by attention from each row to those before it and itself. Also returns the keys
     /// and values of all tokens, not rotated.
     ///

@@ -5,7 +5,7 @@ use dfdx::prelude::*;
 use super::{Init, ParameterSource, context::TokenMask};
 use crate::WrongSize;
 use crate::ops::{
-    self, BatchNormParameters, LinearKernel, Matrix, Record, Rows, Vector, Window, largest, windows,
+    self, BatchNormParameters, LinearKernel, Record, Rows, Vector, Weight, Window, largest, windows,
 };
 use crate::spec::Mode;
 
@@ -71,7 +71,7 @@ pub(crate) const fn size_after(axis: usize) -> usize {
     POOL.count(CONVOLUTION.count(axis))
 }
 
-impl<E: Dtype, D: LinearKernel<E>> ConvPoolView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: LinearKernel<E>> ConvPoolView<&Weight<E, D>, &Vector<E, D>> {
     /// Passes an image with these `axes` through the stem, `(batch, positions, inputs)` to
     /// `(batch, fewer positions, outputs)`, with its mask: a position may be attended to if one that it is made from may be.
     ///

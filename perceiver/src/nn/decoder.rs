@@ -9,16 +9,16 @@ use dfdx::prelude::*;
 
 use super::{BlockView, Context, LinearView};
 use crate::ops::{
-    self, Attend, FeedForwardParameters, Mask, Matrix, Record, Rows, Vector, matrix, untyped,
+    self, Attend, FeedForwardParameters, Mask, Record, Rows, Vector, Weight, matrix, untyped,
 };
 use crate::spec::Heads;
 use crate::{Device, WrongSize};
 
-type Linear<'a, E, D> = LinearView<&'a Matrix<E, D>, &'a Vector<E, D>>;
+type Linear<'a, E, D> = LinearView<&'a Weight<E, D>, &'a Vector<E, D>>;
 
 /// A block in which queries attend to rows that are prepared once.
 pub(crate) struct Decoder<'a, E: Dtype, D: Device<E>> {
-    block: &'a BlockView<&'a Matrix<E, D>, &'a Vector<E, D>>,
+    block: &'a BlockView<&'a Weight<E, D>, &'a Vector<E, D>>,
     context: Context<E, D>,
     /// Keys and values for queries that are not projected, `(batch, rows, width + 1 + width)`.
     absorbed: Option<Rows<E, D>>,
@@ -32,7 +32,7 @@ impl<'a, E: Dtype, D: Device<E>> Decoder<'a, E, D> {
     /// If the sizes do not match, or the device runs out of memory.
     pub fn new(
         record: &mut Record<E, D>,
-        block: &'a BlockView<&'a Matrix<E, D>, &'a Vector<E, D>>,
+        block: &'a BlockView<&'a Weight<E, D>, &'a Vector<E, D>>,
         rows: Rows<E, D>,
         queries: usize,
         attend: Attend,
@@ -99,7 +99,7 @@ impl<'a, E: Dtype, D: Device<E>> Decoder<'a, E, D> {
 
 /// Whether it takes fewer operations to project the rows than the queries.
 fn absorbs<E: Dtype, D: Device<E>>(
-    block: &BlockView<&Matrix<E, D>, &Vector<E, D>>,
+    block: &BlockView<&Weight<E, D>, &Vector<E, D>>,
     rows: usize,
     queries: usize,
 ) -> bool {
@@ -113,7 +113,7 @@ fn absorbs<E: Dtype, D: Device<E>>(
 
 /// The keys and values of rows for queries that are not projected.
 fn absorb<E: Dtype, D: Device<E>>(
-    block: &BlockView<&Matrix<E, D>, &Vector<E, D>>,
+    block: &BlockView<&Weight<E, D>, &Vector<E, D>>,
     rows: Rows<E, D>,
 ) -> Result<Rows<E, D>, D::Err> {
     let Some(norm) = &block.norm_context else {
@@ -162,7 +162,7 @@ impl<'a, E: Dtype, D: Device<E>> Last<'a, E, D> {
     /// If the sizes do not match, or the device runs out of memory.
     pub fn new(
         record: &Record<E, D>,
-        block: &BlockView<&Matrix<E, D>, &Vector<E, D>>,
+        block: &BlockView<&Weight<E, D>, &Vector<E, D>>,
         layers: Vec<Linear<'a, E, D>>,
         queries: usize,
     ) -> Result<Self, D::Err> {
@@ -191,8 +191,8 @@ impl<'a, E: Dtype, D: Device<E>> Last<'a, E, D> {
 
 /// `layers(contract(h) + x)` as `h · hiddenᵀ + x · directᵀ + bias`.
 pub(crate) struct Folded<E: Dtype, D: Device<E>> {
-    hidden: Matrix<E, D>,
-    direct: Matrix<E, D>,
+    hidden: Weight<E, D>,
+    direct: Weight<E, D>,
     bias: Vector<E, D>,
 }
 
@@ -217,15 +217,16 @@ impl<E: Dtype, D: Device<E>> Folded<E, D> {
             });
         }
         let direct = direct.ok_or_else(D::Err::wrong_size)?;
+        let folded = |weight| Weight::from(untyped(weight));
         let hidden = direct.clone().try_matmul(matrix(contract.weight))?;
-        Ok(Self { hidden: untyped(hidden), direct: untyped(direct), bias: untyped(bias) })
+        Ok(Self { hidden: folded(hidden), direct: folded(direct), bias: untyped(bias) })
     }
 
     fn try_forward(
         &self,
         record: &mut Record<E, D>,
         x: Rows<E, D>,
-        block: &BlockView<&Matrix<E, D>, &Vector<E, D>>,
+        block: &BlockView<&Weight<E, D>, &Vector<E, D>>,
     ) -> Result<Rows<E, D>, D::Err> {
         let (Some(norm), Some(feed_forward)) = (&block.feed_forward_norm, &block.feed_forward)
         else {

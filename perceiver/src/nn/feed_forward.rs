@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 
 use super::linear::{self, LinearView};
 use super::{ParameterSource, Parameters, Part, layer};
-use crate::ops::{FeedForwardKernel, FeedForwardParameters, Matrix, Record, Rows, Vector};
+use crate::ops::{FeedForwardKernel, FeedForwardParameters, Record, Rows, Vector, Weight};
 use crate::spec::{Activation, Mlp};
 
 /// A feed-forward layer with a gated hidden layer: `contract(value · gelu(gate))`, where `(value, gate)` are the halves
@@ -75,7 +75,7 @@ pub(crate) const fn parameters(dim: usize, mlp: Mlp) -> usize {
     expand.saturating_add(linear::parameters(hidden, dim, bias))
 }
 
-impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Weight<E, D>, &Vector<E, D>> {
     /// Maps `(batch, rows, dim)` to the same shape.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use dfdx::prelude::Dtype;
 
 use super::{Init, ParameterSource};
-use crate::ops::{LinearKernel, Matrix, Record, Rows, Vector};
+use crate::ops::{LinearKernel, Record, Rows, Vector, Weight};
 
 /// `x · weightᵀ + bias` over the last axis.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub(crate) const fn parameters(inputs: usize, outputs: usize, bias: bool) -> usi
     inputs.saturating_mul(outputs).saturating_add(biases)
 }
 
-impl<E: Dtype, D: LinearKernel<E>> LinearView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: LinearKernel<E>> LinearView<&Weight<E, D>, &Vector<E, D>> {
     /// Maps `(batch, rows, inputs)` to `(batch, rows, outputs)`.
     ///
     /// # Errors

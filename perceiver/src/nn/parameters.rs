@@ -13,7 +13,7 @@ use dfdx::nn::tensor_collection::{ModuleFields, ModuleVisitor, TensorCollection,
 use dfdx::prelude::*;
 
 use super::init;
-use crate::ops::{Matrix, Updates, Vector};
+use crate::ops::{Matrix, Updates, Vector, Weight};
 use crate::spec::{Family, Width};
 
 /// A part of a model, as a type: the parameters of a layer, an output or a single operation.
@@ -95,7 +95,7 @@ pub enum Init {
 #[derive(Clone, Debug)]
 pub(crate) enum Parameter<E: Dtype, D: Storage<E>> {
     /// `(rows, columns)`.
-    Matrix(Matrix<E, D>),
+    Matrix(Weight<E, D>),
     /// `(size,)`.
     Vector(Vector<E, D>),
 }
@@ -111,7 +111,7 @@ impl<P: Part, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
     pub const PARAMETERS: usize = P::PARAMETERS;
 
     /// Returns the part with a reference to each parameter.
-    pub fn view(&self) -> P::View<&Matrix<E, D>, &Vector<E, D>> {
+    pub fn view(&self) -> P::View<&Weight<E, D>, &Vector<E, D>> {
         P::read(&mut Refs(self.list.iter()))
     }
 
@@ -266,7 +266,7 @@ const ORDER: &str = "a part always reads the same parameters";
 struct Refs<'a, E: Dtype, D: Storage<E>>(slice::Iter<'a, Parameter<E, D>>);
 
 impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Refs<'a, E, D> {
-    type Matrix = &'a Matrix<E, D>;
+    type Matrix = &'a Weight<E, D>;
     type Vector = &'a Vector<E, D>;
 
     fn matrix(&mut self, _: &str, _: usize, _: usize) -> Self::Matrix {
@@ -300,7 +300,7 @@ impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Muts<'a, E, D> {
 
     fn matrix(&mut self, _: &str, _: usize, _: usize) -> Self::Matrix {
         match self.0.next() {
-            Some(Parameter::Matrix(matrix)) => matrix,
+            Some(Parameter::Matrix(matrix)) => matrix.tensor_mut(),
             _ => unreachable!("{ORDER}"),
         }
     }
@@ -351,7 +351,7 @@ impl<P: Part, E: Dtype, D: Device<E>> ModuleFields<Parameters<P, E, D>, E, D> fo
                     |module| module.list[index].matrix_mut(),
                     options,
                 )?;
-                Ok(made.map(Parameter::Matrix))
+                Ok(made.map(|made| Parameter::Matrix(Weight::of_model(made))))
             }
             Kind::Vector { size, start, is_buffer } => {
                 let (reset, fan_in): (fn(&mut _) -> _, _) = match start {
@@ -392,7 +392,7 @@ impl<E: Dtype, D: Storage<E>> Parameter<E, D> {
 
     fn matrix_mut(&mut self) -> &mut Matrix<E, D> {
         match self {
-            Self::Matrix(matrix) => matrix,
+            Self::Matrix(matrix) => matrix.tensor_mut(),
             Self::Vector(_) => unreachable!("{ORDER}"),
         }
     }

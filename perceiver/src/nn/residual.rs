@@ -4,7 +4,7 @@ use dfdx::prelude::Dtype;
 
 use super::{Init, LinearView, ParameterSource, linear};
 use crate::Device;
-use crate::ops::{self, Matrix, Record, Rows, Vector};
+use crate::ops::{self, Record, Rows, Vector, Weight};
 
 /// The parameters with which the result of a layer becomes a mean of all states so far, with weights of their own for each
 /// number: the softmax of `up(down(norm(state)))` over the states (perceiver-pytorch's `EnformerAttentionResidual`).
@@ -41,7 +41,7 @@ pub(crate) const fn parameters(dim: usize, rank: usize) -> usize {
     maps.saturating_add(dim)
 }
 
-impl<E: Dtype, D: Device<E>> DepthResidualView<&Matrix<E, D>, &Vector<E, D>> {
+impl<E: Dtype, D: Device<E>> DepthResidualView<&Weight<E, D>, &Vector<E, D>> {
     /// Returns the mean of states, each `(batch, rows, dim)`, that lie one after another: `(batch, depth · rows, dim)`.
     ///
     /// # Errors

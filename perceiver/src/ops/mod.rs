@@ -42,6 +42,7 @@ mod replace;
 mod residual;
 mod rotary;
 mod select;
+mod weight;
 
 pub use attention::{Attend, AttentionKernel};
 pub(crate) use attention::{AttentionWeights, weights as attention_weights};
@@ -71,6 +72,7 @@ pub use residual::ResidualKernel;
 pub(crate) use rotary::frequencies;
 pub use rotary::{Angles, RotaryKernel};
 pub(crate) use select::{Selection, select};
+pub use weight::Weight;
 
 use dfdx::prelude::*;
 

@@ -6,7 +6,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::ops::cpu::Scratch;
 use crate::ops::cpu::math::{exp2, sum, update, update_all};
-use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
+use crate::ops::cpu::matrix::{MatMut, MatRef};
+use crate::ops::cpu::product::{Addend, Threads, product};
 
 /// The number of queries and tokens in a tile: 128 KiB of scores, which fit twice into an L2 cache.
 pub(in crate::ops) const QUERIES: usize = 128;
@@ -149,7 +150,7 @@ impl Head<'_> {
             });
             product(
                 MatMut::new(out, queries, width),
-                Destination::Add,
+                Addend::Existing,
                 1.0,
                 MatRef::new(&weights, queries, range.len()),
                 self.value.rows(range),
@@ -192,7 +193,7 @@ impl Head<'_> {
                 let mut d_scores = Scratch::new(tile.0 * tile.1);
                 product(
                     MatMut::new(&mut d_scores, tile.0, tile.1),
-                    Destination::Overwrite,
+                    Addend::Nothing,
                     1.0,
                     d_out.rows(queries.clone()),
                     self.value.rows(range.clone()).t(),
@@ -211,7 +212,7 @@ impl Head<'_> {
                 let first = start - tokens.start;
                 let add = |out: &mut [f32], rows, cols, scale, lhs, rhs| {
                     let out = MatMut::new(out, rows, cols);
-                    product(out, Destination::Add, scale, lhs, rhs, Threads::One);
+                    product(out, Addend::Existing, scale, lhs, rhs, Threads::One);
                 };
                 let d_value = &mut d_value[first * e..];
                 add(d_value, tile.1, e, 1.0, weights.t(), d_out.rows(queries.clone()));
@@ -229,7 +230,7 @@ impl Head<'_> {
         let mut scores = Scratch::new(queries.len() * tokens.len());
         product(
             MatMut::new(&mut scores, queries.len(), tokens.len()),
-            Destination::Overwrite,
+            Addend::Nothing,
             self.scale * LOG2_E,
             self.query.rows(queries),
             self.key.rows(tokens).t(),

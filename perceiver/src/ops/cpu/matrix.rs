@@ -1,15 +1,6 @@
-//! Matrix views and their product: the only file with unsafe code. Its tests also run under Miri (`tests/miri`).
-#![allow(unsafe_code)]
+//! Matrix views.
 
 use std::ops::Range;
-
-use gemm::Parallelism;
-
-use super::threads::take_part;
-
-/// Below this many multiplications, a second thread costs more than it saves. Lower in tests, whose matrices are small
-/// enough for Miri.
-const PARALLEL: usize = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
 /// A matrix view into a slice: row-major, with any stride, or transposed.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +10,11 @@ pub(in crate::ops) struct MatRef<'a> {
     shape: Shape,
 }
 
-/// A mutable matrix view, whose rows do not overlap.
+/// A mutable matrix view: its rows.
 #[derive(Debug)]
 pub(in crate::ops) struct MatMut<'a> {
-    /// Starts at the first element and contains all others, as checked by `Shape::fits`.
-    data: &'a mut [f32],
-    /// Columns are contiguous, and rows at least the width apart.
-    shape: Shape,
+    rows: Vec<&'a mut [f32]>,
+    width: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +84,25 @@ impl<'a> MatRef<'a> {
         &self.data[row * self.shape.row_stride..][..self.shape.cols]
     }
 
+    /// Returns some of the columns.
+    ///
+    /// # Panics
+    /// If there are not that many columns.
+    pub(in crate::ops) fn columns(self, columns: Range<usize>) -> Self {
+        self.t().rows(columns).t()
+    }
+
+    /// Whether the elements of a row are next to each other.
+    pub(super) fn is_row_contiguous(self) -> bool {
+        self.shape.col_stride == 1
+    }
+
+    /// Returns an element.
+    #[cfg(test)]
+    pub(super) fn at(self, row: usize, col: usize) -> f32 {
+        self.data[row * self.shape.row_stride + col * self.shape.col_stride]
+    }
+
     pub(in crate::ops) fn height(self) -> usize {
         self.shape.rows
     }
@@ -134,86 +142,38 @@ impl<'a> MatMut<'a> {
         let shape = Shape { rows, cols, row_stride: stride, col_stride: 1 };
         assert!(shape.fits(data.len()), "{shape:?} exceeds {} elements", data.len());
         assert!(stride >= cols || rows <= 1, "rows of {shape:?} overlap");
-        Self { data, shape }
+        let rows = match cols {
+            0 => (0..rows).map(|_| Default::default()).collect(),
+            _ => data.chunks_mut(stride.max(cols)).take(rows).map(|row| &mut row[..cols]).collect(),
+        };
+        Self { rows, width: cols }
     }
-}
 
-/// What a product does with the existing elements of its destination.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::ops) enum Destination {
-    /// Replaces them.
-    Overwrite,
-    /// Adds the product to them.
-    Add,
-}
-
-/// Whether a product may use all threads, or is itself a part of the work of one thread.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::ops) enum Threads {
-    One,
-    All,
-}
-
-/// Computes `scale · lhs · rhs` into `out`.
-///
-/// # Panics
-/// If the shapes do not match.
-pub(in crate::ops) fn product(
-    out: MatMut<'_>,
-    destination: Destination,
-    scale: f32,
-    lhs: MatRef<'_>,
-    rhs: MatRef<'_>,
-    threads: Threads,
-) {
-    let (m, n, k) = (out.shape.rows, out.shape.cols, lhs.shape.cols);
-    assert_eq!(lhs.shape.rows, m);
-    assert_eq!(rhs.shape.cols, n);
-    assert_eq!(rhs.shape.rows, k);
-    if m == 0 || n == 0 {
-        return;
+    pub(super) fn height(&self) -> usize {
+        self.rows.len()
     }
-    let parallelism = match threads {
-        Threads::One => Parallelism::None,
-        Threads::All if m * n * k < PARALLEL => Parallelism::None,
-        Threads::All => {
-            take_part();
-            Parallelism::Rayon(0)
+
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(super) fn rows_mut(&mut self) -> &mut [&'a mut [f32]] {
+        &mut self.rows
+    }
+
+    /// Splits the matrix into parts of `width` columns, of which the last may have fewer.
+    pub(super) fn split_columns(self, width: usize) -> Vec<Self> {
+        let mut parts = Vec::new();
+        for first in (0..self.width).step_by(width) {
+            let width = width.min(self.width - first);
+            parts.push(Self { rows: Vec::with_capacity(self.rows.len()), width });
         }
-    };
-    // A slice has at most `isize::MAX` bytes, and a stride between two elements is no longer than its slice.
-    let strides = |shape: Shape| (shape.col_stride as isize, shape.row_stride as isize);
-    let (out_cs, out_rs) = strides(out.shape);
-    let (lhs_cs, lhs_rs) = strides(lhs.shape);
-    let (rhs_cs, rhs_rs) = strides(rhs.shape);
-    // SAFETY: `gemm` reads the elements of `lhs` (m × k) and `rhs` (k × n) and writes those of `out` (m × n), each at
-    // `row · row_stride + col · col_stride` from the pointer it is given. All of them lie in the slices that the
-    // pointers come from: `Shape::fits` was checked when the views were made, and a transposed view has the same
-    // elements. The elements of `out` do not overlap each other, which was checked too, and it is borrowed mutably, so
-    // they overlap no other slice, and no other thread sees them. The slices outlive the call, and every bit pattern is
-    // an `f32`.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.data.as_mut_ptr(),
-            out_cs,
-            out_rs,
-            destination == Destination::Add,
-            lhs.data.as_ptr(),
-            lhs_cs,
-            lhs_rs,
-            rhs.data.as_ptr(),
-            rhs_cs,
-            rhs_rs,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+        for row in self.rows {
+            for (part, row) in parts.iter_mut().zip(row.chunks_mut(width)) {
+                part.rows.push(row);
+            }
+        }
+        parts
     }
 }
 
@@ -221,59 +181,23 @@ pub(in crate::ops) fn product(
 mod tests {
     use super::*;
 
-    /// Element by element, in f64.
-    fn naive(lhs: MatRef<'_>, rhs: MatRef<'_>, row: usize, col: usize) -> f64 {
-        let at = |m: MatRef<'_>, r, c| {
-            f64::from(m.data[r * m.shape.row_stride + c * m.shape.col_stride])
-        };
-        (0..lhs.shape.cols).map(|k| at(lhs, row, k) * at(rhs, k, col)).sum()
-    }
-
-    fn numbers(len: usize, seed: usize) -> Vec<f32> {
-        (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
-    }
-
     #[test]
-    fn products_of_all_layouts_are_right_and_leave_the_gaps_alone() {
-        let sizes = [(1, 1, 1), (3, 5, 2), (17, 9, 33), (8, 16, 4)];
-        for (m, n, k) in sizes {
-            for threads in [Threads::One, Threads::All] {
-                let (a, b) = (numbers(m * (k + 3), 1), numbers(n * k, 2));
-                let lhs = MatRef::strided(&a[2..], m, k, k + 3);
-                let rhs = MatRef::new(&b, n, k).t();
-                let stride = n + 2;
-                let start = numbers((m - 1) * stride + n, 3);
-                for destination in [Destination::Overwrite, Destination::Add] {
-                    let mut out = start.clone();
-                    let view = MatMut::strided(&mut out, m, n, stride);
-                    product(view, destination, 0.5, lhs, rhs, threads);
-                    for (i, (&found, &before)) in out.iter().zip(&start).enumerate() {
-                        let (row, col) = (i / stride, i % stride);
-                        let expected = match (col < n, destination) {
-                            (false, _) => f64::from(before),
-                            (true, Destination::Overwrite) => 0.5 * naive(lhs, rhs, row, col),
-                            (true, Destination::Add) => {
-                                f64::from(before) + 0.5 * naive(lhs, rhs, row, col)
-                            }
-                        };
-                        assert!((f64::from(found) - expected).abs() < 1e-5);
-                    }
-                }
-            }
-        }
-    }
+    fn parts_of_a_matrix_are_where_they_are_meant() {
+        let numbers: Vec<f32> = (0..20_u8).map(f32::from).collect();
+        let matrix = MatRef::strided(&numbers, 4, 3, 5);
+        assert_eq!(matrix.row(2), [10.0, 11.0, 12.0]);
+        assert_eq!(matrix.rows(1..3).columns(1..3).row(1), [11.0, 12.0]);
+        assert_eq!(matrix.t().rows(1..3).at(1, 3), 17.0);
+        assert_eq!(matrix.rows(2..2).height(), 0);
+        assert_eq!(matrix.columns(3..3).t().height(), 0);
 
-    #[test]
-    fn empty_products_write_nothing_and_sums_of_nothing_are_zero() {
-        let mut out = [];
-        let view = MatMut::new(&mut out, 0, 3);
-        let (lhs, rhs) = (MatRef::new(&[], 0, 2), MatRef::new(&[0.0; 6], 2, 3));
-        product(view, Destination::Overwrite, 1.0, lhs, rhs, Threads::One);
-        let mut out = [5.0; 4];
-        let view = MatMut::new(&mut out, 2, 2);
-        let (lhs, rhs) = (MatRef::new(&[], 2, 0), MatRef::new(&[], 0, 2));
-        product(view, Destination::Overwrite, 1.0, lhs, rhs, Threads::One);
-        assert_eq!(out, [0.0; 4]);
+        let mut out = [0.0; 11];
+        let mut matrix = MatMut::strided(&mut out, 3, 3, 4);
+        matrix.rows_mut()[1].fill(1.0);
+        let mut parts = matrix.split_columns(2);
+        parts[1].rows_mut()[2][0] = 2.0;
+        assert_eq!((parts.len(), parts[0].width(), parts[1].width()), (2, 2, 1));
+        assert_eq!(out, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 2.0]);
     }
 
     #[test]

@@ -11,13 +11,16 @@ pub(crate) mod compare;
 pub(super) mod flash;
 pub(super) mod math;
 pub(super) mod matrix;
+pub(super) mod product;
 mod scratch;
 mod threads;
 
 use dfdx::prelude::*;
 
-use super::Record;
 use super::record::with_tape;
+use super::{Matrix, Record};
+use matrix::MatRef;
+pub(super) use product::Panels;
 pub(super) use scratch::Scratch;
 pub(super) use threads::parts;
 
@@ -29,6 +32,17 @@ pub(super) fn read<S: Shape, T>(tensor: &Array<S, T>) -> Scratch {
     let mut numbers = Scratch::new(tensor.shape().num_elements());
     tensor.copy_into(&mut numbers);
     numbers
+}
+
+/// Lays out the transposed of a weight.
+pub(super) fn panels_of(weight: &Matrix<f32, Cpu>) -> Panels {
+    let (outputs, inputs) = *weight.shape();
+    // `copy_into` takes contiguous tensors only.
+    let weight: Scratch = match weight.clone().try_contiguous() {
+        Ok(weight) => read(&weight),
+        Err(_) => unreachable!("the CPU does not return an error when it runs out of memory"),
+    };
+    Panels::new(MatRef::new(&weight, outputs.size(), inputs.size()).t())
 }
 
 /// Copies the elements of two contiguous tensors, in parallel if that is worth a second thread.

@@ -9,9 +9,11 @@ const PARALLEL: usize = 1 << 17;
 
 /// The number of parts, each for one thread, that work of `operations` should be split into.
 pub(in crate::ops) fn parts(operations: usize) -> usize {
-    if operations < PARALLEL {
-        return 1;
-    }
+    if operations < PARALLEL { 1 } else { all() }
+}
+
+/// The number of threads that work can be split among.
+pub(super) fn all() -> usize {
     take_part();
     rayon::current_num_threads()
 }
@@ -22,7 +24,7 @@ pub(in crate::ops) fn parts(operations: usize) -> usize {
 /// several hundred operations, and leaves the system with one thread more than there are cores. So the first thread
 /// that computes something joins a pool of its own. Other threads, and threads that are already in a pool, are left
 /// alone.
-pub(super) fn take_part() {
+fn take_part() {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     if rayon::current_thread_index().is_some() {
         return;

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::FeedForwardParameters;
 use crate::ops::cpu::math::{normal, sigmoid, update, update_all};
-use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
+use crate::ops::cpu::matrix::{MatMut, MatRef};
+use crate::ops::cpu::product::{Addend, Factor, Threads, add_column_sums, product};
 use crate::ops::cpu::{Scratch, contiguous, gradient, parts, read, read_both, with_gradient_of};
-use crate::ops::linear::add_column_sums;
 use crate::ops::{Record, Rows, Vector};
 use crate::spec::Activation;
 
@@ -21,8 +21,6 @@ pub(super) fn forward(
     parameters: &FeedForwardParameters<'_, f32, Cpu>,
 ) -> Result<Rows<f32, Cpu>, CpuError> {
     let x = contiguous(record, &x)?;
-    let expand = contiguous(record, parameters.expand)?;
-    let contract = contiguous(record, parameters.contract)?;
     let mut bias =
         |bias: Option<&Vector<f32, Cpu>>| bias.map(|bias| contiguous(record, bias)).transpose();
     let (expand_bias, contract_bias) =
@@ -30,7 +28,8 @@ pub(super) fn forward(
     let activation = parameters.activation;
 
     let (batch, tokens, width) = *x.shape();
-    let (outputs, hidden) = (contract.shape().0.size(), contract.shape().1.size());
+    let (outputs, hidden) = *parameters.contract.shape();
+    let (outputs, hidden) = (outputs.size(), hidden.size());
     let all_rows = batch * tokens;
     let expanded = activation.inputs() * hidden;
     let numbers = |bias: &Option<Vector<f32, Cpu>>, size: usize| match bias {
@@ -38,36 +37,39 @@ pub(super) fn forward(
         None => vec![0.0; size],
     };
 
-    let mut y = numbers(&contract_bias, outputs).repeat(all_rows);
+    let mut y = vec![0.0; all_rows * outputs];
+    let contract_row = contract_bias.as_ref().map(read);
+    let contract_row = contract_row.as_deref().map_or(Addend::Nothing, Addend::Row);
     // The result of the first product for each block, without the bias: kept for the backward pass, since recomputing
     // it would take a third of that pass.
     let mut kept = Vec::new();
+    let panels = parameters.expand.panels(record).zip(parameters.contract.panels(record));
+    let expand = contiguous(record, parameters.expand)?;
+    let contract = contiguous(record, parameters.contract)?;
     {
         let x = read(&x);
         let bias = numbers(&expand_bias, expanded);
-        let (expand, contract) = read_both(&expand, &contract);
+        let copies;
+        let (expand, contract): (Factor<'_>, Factor<'_>) = match panels {
+            Some((expand, contract)) => (expand.into(), contract.into()),
+            None => {
+                copies = read_both(&expand, &contract);
+                let expand = MatRef::new(&copies.0, expanded, width).t();
+                (expand.into(), MatRef::new(&copies.1, outputs, hidden).t().into())
+            }
+        };
         let blocks = x.chunks(BLOCK * width).zip(y.chunks_mut(BLOCK * outputs));
         for (x, y) in blocks {
             let rows = x.len() / width;
             let mut before = Scratch::new(rows * expanded);
-            product(
-                MatMut::new(&mut before, rows, expanded),
-                Destination::Overwrite,
-                1.0,
-                MatRef::new(x, rows, width),
-                MatRef::new(&expand, expanded, width).t(),
-                Threads::All,
-            );
+            let out = MatMut::new(&mut before, rows, expanded);
+            let x = MatRef::new(x, rows, width);
+            product(out, Addend::Nothing, 1.0, x, expand, Threads::All);
             let mut after = Scratch::new(rows * hidden);
             activate_rows(&mut after, &before, &bias, activation);
-            product(
-                MatMut::new(y, rows, outputs),
-                Destination::Add,
-                1.0,
-                MatRef::new(&after, rows, hidden),
-                MatRef::new(&contract, outputs, hidden).t(),
-                Threads::All,
-            );
+            let out = MatMut::new(y, rows, outputs);
+            let after = MatRef::new(&after, rows, hidden);
+            product(out, contract_row, 1.0, after, contract, Threads::All);
             if record.is_on() {
                 kept.push(before);
             }
@@ -82,7 +84,7 @@ pub(super) fn forward(
             let (expand_numbers, contract_numbers) = read_both(&expand, &contract);
             if let Some(bias) = &contract_bias {
                 let dy = MatRef::new(dy, all_rows, outputs);
-                add_column_sums(gradient(gradients, bias)?, dy, all_rows);
+                add_column_sums(gradient(gradients, bias)?, dy);
             }
             for (block, mut before) in kept.into_iter().enumerate() {
                 let (first, last) = (block * BLOCK, ((block + 1) * BLOCK).min(all_rows));
@@ -94,7 +96,7 @@ pub(super) fn forward(
                 let mut d_hidden = Scratch::new(rows * hidden);
                 product(
                     MatMut::new(&mut d_hidden, rows, hidden),
-                    Destination::Overwrite,
+                    Addend::Nothing,
                     1.0,
                     dy,
                     MatRef::new(&contract_numbers, outputs, hidden),
@@ -104,7 +106,7 @@ pub(super) fn forward(
                 backward_rows(&mut before, &mut d_hidden, &bias, activation);
                 product(
                     MatMut::new(gradient(gradients, &contract)?, outputs, hidden),
-                    Destination::Add,
+                    Addend::Existing,
                     1.0,
                     dy.t(),
                     MatRef::new(&d_hidden, rows, hidden),
@@ -113,18 +115,18 @@ pub(super) fn forward(
                 let d_before = MatRef::new(&before, rows, expanded);
                 product(
                     MatMut::new(gradient(gradients, &expand)?, expanded, width),
-                    Destination::Add,
+                    Addend::Existing,
                     1.0,
                     d_before.t(),
                     MatRef::new(x_block, rows, width),
                     Threads::All,
                 );
                 if let Some(bias) = &expand_bias {
-                    add_column_sums(gradient(gradients, bias)?, d_before, rows);
+                    add_column_sums(gradient(gradients, bias)?, d_before);
                 }
                 product(
                     MatMut::new(&mut gradient(gradients, &x)?[start..end], rows, width),
-                    Destination::Add,
+                    Addend::Existing,
                     1.0,
                     d_before,
                     MatRef::new(&expand_numbers, expanded, width),

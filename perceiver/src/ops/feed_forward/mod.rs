@@ -6,7 +6,7 @@ mod gelu;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Matrix, Record, Rows, Vector, check, linear, plain_on_dfdx_devices};
+use super::{KernelDevice, Record, Rows, Vector, Weight, check, linear, plain_on_dfdx_devices};
 use crate::spec::Activation;
 
 /// A feed-forward layer.
@@ -43,11 +43,11 @@ impl FeedForwardKernel<f32> for Cpu {
 #[derive(Debug)]
 pub struct FeedForwardParameters<'a, E: Dtype, D: Storage<E>> {
     /// `(hidden, width)`; with a gate, `(2 · hidden, width)`: rows for values, then for gates.
-    pub expand: &'a Matrix<E, D>,
+    pub expand: &'a Weight<E, D>,
     /// One number for each row of `expand`.
     pub expand_bias: Option<&'a Vector<E, D>>,
     /// `(outputs, hidden)`; in a layer there are as many outputs as inputs.
-    pub contract: &'a Matrix<E, D>,
+    pub contract: &'a Weight<E, D>,
     /// `(outputs,)`.
     pub contract_bias: Option<&'a Vector<E, D>>,
     /// The activation between the two maps.
@@ -108,9 +108,9 @@ mod tests {
         {
             let zeros = |count| vec![0.0; count];
             let parameters = FeedForwardParameters {
-                expand: &matrix(gated, 3, &zeros(3 * gated)),
+                expand: &matrix(gated, 3, &zeros(3 * gated)).into(),
                 expand_bias: Some(&vector(&zeros(gated))),
-                contract: &matrix(3, hidden, &zeros(3 * hidden)),
+                contract: &matrix(3, hidden, &zeros(3 * hidden)).into(),
                 contract_bias: Some(&vector(&zeros(bias))),
                 activation: Activation::Geglu,
             };
@@ -153,9 +153,9 @@ mod tests {
         let contract = matrix(i, h, &samples(seed + 3, i * h));
         let contract_bias = vector(&samples(seed + 4, i));
         let parameters = FeedForwardParameters {
-            expand: &expand,
+            expand: &expand.clone().into(),
             expand_bias: has_bias.then_some(&expand_bias),
-            contract: &contract,
+            contract: &contract.clone().into(),
             contract_bias: has_bias.then_some(&contract_bias),
             activation,
         };

@@ -1,19 +1,19 @@
-//! The kernel: one product with the bias already in place.
+//! The kernel: one product.
 
 use dfdx::prelude::*;
 
-use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
+use crate::ops::cpu::matrix::{MatMut, MatRef};
+use crate::ops::cpu::product::{Addend, Threads, add_column_sums, product};
 use crate::ops::cpu::{contiguous, gradient, read, with_gradient_of};
-use crate::ops::{Matrix, Record, Rows, Vector};
+use crate::ops::{Record, Rows, Vector, Weight};
 
 pub(super) fn forward(
     record: &mut Record<f32, Cpu>,
     x: Rows<f32, Cpu>,
-    weight: &Matrix<f32, Cpu>,
+    weight: &Weight<f32, Cpu>,
     bias: Option<&Vector<f32, Cpu>>,
 ) -> Result<Rows<f32, Cpu>, CpuError> {
     let x = contiguous(record, &x)?;
-    let weight = contiguous(record, weight)?;
     let bias = match bias {
         None => None,
         Some(bias) => Some(contiguous(record, bias)?),
@@ -22,25 +22,21 @@ pub(super) fn forward(
     let (batch, tokens, i) = *x.shape();
     let o = weight.shape().0.size();
     let rows = batch * tokens;
-    let mut y = Vec::new();
-    let destination = match &bias {
-        None => {
-            y.resize(rows * o, 0.0);
-            Destination::Overwrite
+    let mut y = vec![0.0; rows * o];
+    let row = bias.as_ref().map(read);
+    let addend = row.as_deref().map_or(Addend::Nothing, Addend::Row);
+    let out = MatMut::new(&mut y, rows, o);
+    let x_numbers = read(&x);
+    let lhs = MatRef::new(&x_numbers, rows, i);
+    let weight = match weight.panels(record) {
+        Some(panels) => {
+            product(out, addend, 1.0, lhs, panels, Threads::All);
+            return Ok(x.device().try_tensor_from_vec(y, (batch, tokens, o))?);
         }
-        Some(bias) => {
-            y = read(bias).repeat(rows);
-            Destination::Add
-        }
+        None => contiguous(record, weight)?,
     };
-    product(
-        MatMut::new(&mut y, rows, o),
-        destination,
-        1.0,
-        MatRef::new(&read(&x), rows, i),
-        MatRef::new(&read(&weight), o, i).t(),
-        Threads::All,
-    );
+    product(out, addend, 1.0, lhs, MatRef::new(&read(&weight), o, i).t(), Threads::All);
+    drop(x_numbers);
     let y = x.device().try_tensor_from_vec(y, (batch, tokens, o))?;
 
     let result = y.clone();
@@ -49,7 +45,7 @@ pub(super) fn forward(
             let dy = MatRef::new(dy, rows, o);
             product(
                 MatMut::new(gradient(gradients, &x)?, rows, i),
-                Destination::Add,
+                Addend::Existing,
                 1.0,
                 dy,
                 MatRef::new(&read(&weight), o, i),
@@ -57,31 +53,17 @@ pub(super) fn forward(
             );
             product(
                 MatMut::new(gradient(gradients, &weight)?, o, i),
-                Destination::Add,
+                Addend::Existing,
                 1.0,
                 dy.t(),
                 MatRef::new(&read(&x), rows, i),
                 Threads::All,
             );
             if let Some(bias) = &bias {
-                add_column_sums(gradient(gradients, bias)?, dy, rows);
+                add_column_sums(gradient(gradients, bias)?, dy);
             }
             Ok(())
         })
     });
     Ok(result)
-}
-
-/// Adds the sum of each column of `matrix` to `sums`.
-pub(in crate::ops) fn add_column_sums(sums: &mut [f32], matrix: MatRef<'_>, rows: usize) {
-    let ones = vec![1.0; rows];
-    let cols = sums.len();
-    product(
-        MatMut::new(sums, 1, cols),
-        Destination::Add,
-        1.0,
-        MatRef::new(&ones, 1, rows),
-        matrix,
-        Threads::All,
-    );
 }

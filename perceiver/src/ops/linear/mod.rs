@@ -6,9 +6,9 @@ use dfdx::prelude::*;
 
 use super::record::with_tape;
 use super::{
-    KernelDevice, Matrix, Record, Rows, Vector, check, matrix, plain_on_dfdx_devices, vector,
+    KernelDevice, Matrix, Record, Rows, Vector, Weight, check, matrix, plain_on_dfdx_devices,
+    vector,
 };
-pub(super) use cpu::add_column_sums;
 
 /// A linear map of rows.
 pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
@@ -20,7 +20,7 @@ pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
     fn try_linear(
         record: &mut Record<E, Self>,
         x: Rows<E, Self>,
-        weight: &Matrix<E, Self>,
+        weight: &Weight<E, Self>,
         bias: Option<&Vector<E, Self>>,
     ) -> Result<Rows<E, Self>, Self::Err> {
         fits(&x, weight, bias)?;
@@ -34,7 +34,7 @@ impl LinearKernel<f32> for Cpu {
     fn try_linear(
         record: &mut Record<f32, Self>,
         x: Rows<f32, Self>,
-        weight: &Matrix<f32, Self>,
+        weight: &Weight<f32, Self>,
         bias: Option<&Vector<f32, Self>>,
     ) -> Result<Rows<f32, Self>, CpuError> {
         fits(&x, weight, bias)?;
@@ -90,7 +90,8 @@ mod tests {
         let weight = matrix(o, i, &samples(seed + 1, o * i));
         let bias = bias.then(|| vector(&samples(seed + 2, o)));
         let mut record = Record::new();
-        let y = Cpu::try_linear(&mut record, x.clone(), &weight, bias.as_ref()).unwrap();
+        let y =
+            Cpu::try_linear(&mut record, x.clone(), &weight.clone().into(), bias.as_ref()).unwrap();
         let (y, gradients) = backward(record, y);
         let mut outcome = vec![y, numbers(&gradients.get(&x)), numbers(&gradients.get(&weight))];
         outcome.extend(bias.map(|bias| numbers(&gradients.get(&bias))));
@@ -117,7 +118,7 @@ mod tests {
             let mut record = Record::new();
             let permuted = with_tape!(record, turn(x.clone())).unwrap();
             let permuted_weight = weight.clone().permute::<_, Axes2<1, 0>>();
-            let y = Cpu::try_linear(&mut record, permuted, &permuted_weight, None).unwrap();
+            let y = Cpu::try_linear(&mut record, permuted, &permuted_weight.into(), None).unwrap();
             let (y, gradients) = backward(record, y);
             vec![y, numbers(&gradients.get(&x)), numbers(&gradients.get(&weight))]
         }
@@ -136,10 +137,11 @@ mod tests {
         let weight = matrix(4, 3, &[0.0; 12]);
         let fits = |weight, bias: usize| {
             let bias = vector(&vec![0.0; bias]);
-            Cpu::try_linear(&mut Record::new(), x.clone(), weight, Some(&bias)).is_ok()
+            Cpu::try_linear(&mut Record::new(), x.clone(), &Weight::from(weight), Some(&bias))
+                .is_ok()
         };
-        assert!(fits(&weight, 4));
-        assert!(!fits(&weight, 3));
-        assert!(!fits(&matrix(3, 4, &[0.0; 12]), 3));
+        assert!(fits(weight.clone(), 4));
+        assert!(!fits(weight.clone(), 3));
+        assert!(!fits(matrix(3, 4, &[0.0; 12]), 3));
     }
 }

@@ -21,7 +21,8 @@ mod planes;
 use dfdx::prelude::*;
 
 use super::Positioned;
-use crate::ops::cpu::matrix::{Destination, MatMut, MatRef, Threads, product};
+use crate::ops::cpu::matrix::{MatMut, MatRef};
+use crate::ops::cpu::product::{Addend, Threads, product};
 use crate::ops::cpu::{Scratch, contiguous, gradient, read, with_gradient_of};
 use crate::ops::{Record, Rows};
 use planes::Planes;
@@ -162,7 +163,7 @@ impl Tables {
             let mut table = Scratch::zeros(count * stride);
             product(
                 MatMut::strided(&mut table, count, axis.size, stride),
-                Destination::Overwrite,
+                Addend::Nothing,
                 scale,
                 MatRef::strided(&rows[axis.column..], count, axis.width, width),
                 axis.features().t(),
@@ -224,7 +225,7 @@ impl Sums {
             let stride = sums.len() / count.max(1);
             product(
                 MatMut::strided(&mut rows[axis.column..], count, axis.width, width),
-                Destination::Overwrite,
+                Addend::Nothing,
                 1.0,
                 MatRef::strided(sums, count, axis.size, stride),
                 axis.features(),

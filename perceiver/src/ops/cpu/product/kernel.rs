@@ -1,0 +1,298 @@
+//! The innermost loops, for any instruction set.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::Addend;
+use super::panels::PanelsRef;
+use super::transpose::interleave;
+use crate::ops::cpu::Scratch;
+use crate::ops::cpu::matrix::MatRef;
+
+/// The number of rows that are computed at once with 32 vector registers: 24 hold sums. With 16 registers, it is half of
+/// it.
+const HEIGHT: usize = 12;
+const HALF: usize = HEIGHT / 2;
+
+/// The number of vectors of columns that are computed at once.
+const VECTORS: usize = 2;
+
+/// The rows and columns of the left-hand side that are multiplied with one panel after another: 576 KiB, which stay in an
+/// L2 cache.
+pub(super) const ROWS: usize = 24 * HEIGHT;
+const DEPTH: usize = 512;
+
+/// Numbers in a cache line.
+pub(super) const LINE: usize = 16;
+
+/// For so many steps, one cache line of what comes next is prefetched.
+const STEPS: usize = 8;
+
+/// The right-hand side of a product.
+#[derive(Clone, Copy)]
+pub(super) enum Rhs<'a> {
+    /// Laid out.
+    Panels(PanelsRef<'a>),
+    /// Laid out panel by panel, for each block of rows.
+    Matrix(MatRef<'a>),
+}
+
+/// A product of all rows of `lhs` and some of the columns of `rhs`.
+pub(super) struct Multiply<'a, 'o> {
+    /// Its rows have these columns only.
+    pub out: &'a mut [&'o mut [f32]],
+    pub addend: Addend<'a>,
+    pub scale: f32,
+    pub lhs: MatRef<'a>,
+    pub rhs: Rhs<'a>,
+    /// They start with a panel.
+    pub columns: Range<usize>,
+}
+
+/// The number of columns of a panel for the instructions of this machine.
+pub(super) fn panel_width() -> usize {
+    struct Width;
+    impl WithSimd for Width {
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            VECTORS * S::F32_LANES
+        }
+    }
+    Arch::new().dispatch(Width)
+}
+
+pub(super) fn multiply(multiply: Multiply<'_, '_>) {
+    Arch::new().dispatch(multiply);
+}
+
+impl WithSimd for Multiply<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::REGISTER_COUNT >= 32 {
+            self.run::<S, HEIGHT>(simd)
+        } else {
+            self.run::<S, HALF>(simd)
+        }
+    }
+}
+
+impl Multiply<'_, '_> {
+    #[inline(always)]
+    fn run<S: Simd, const H: usize>(self, simd: S) {
+        let (depth, rows) = (self.lhs.width(), self.out.len());
+        let block_rows = rows.div_ceil(rows.div_ceil(ROWS)).next_multiple_of(H).min(rows);
+        let panel_width = VECTORS * S::F32_LANES;
+        let mut packed = Scratch::new(block_rows * DEPTH.min(depth));
+        let mut panel = match self.rhs {
+            Rhs::Matrix(_) => Scratch::new(panel_width * DEPTH.min(depth)),
+            Rhs::Panels(_) => Scratch::new(0),
+        };
+        // With a depth of 0, there is one empty block, so that the sums of nothing are written.
+        for first in (0..depth.max(1)).step_by(DEPTH) {
+            let depths = first..(first + DEPTH).min(depth);
+            let addend = if first == 0 { self.addend } else { Addend::Existing };
+            for (i, out) in self.out.chunks_mut(block_rows).enumerate() {
+                let rows = i * block_rows..i * block_rows + out.len();
+                let packed = &mut packed[..rows.len() * depths.len()];
+                pack::<H>(packed, self.lhs.rows(rows).columns(depths.clone()));
+                for first in self.columns.clone().step_by(panel_width) {
+                    let columns = first..(first + panel_width).min(self.columns.end);
+                    let (panel, next) = match self.rhs {
+                        Rhs::Matrix(rhs) => {
+                            let panel = &mut panel[..depths.len() * panel_width];
+                            let columns = rhs.columns(columns.clone()).rows(depths.clone());
+                            interleave(panel, panel_width, columns.t());
+                            (&*panel, &[][..])
+                        }
+                        Rhs::Panels(rhs) => {
+                            let index = first / panel_width;
+                            let next = match columns.end < self.columns.end {
+                                true => rhs.panel(index + 1, depths.clone()),
+                                false => &[],
+                            };
+                            (rhs.panel(index, depths.clone()), next)
+                        }
+                    };
+                    let block = Block {
+                        first: first - self.columns.start,
+                        width: columns.len(),
+                        addend: match addend {
+                            Addend::Row(row) => Addend::Row(&row[columns]),
+                            addend => addend,
+                        },
+                        scale: self.scale,
+                        depth: depths.len(),
+                        lhs: packed,
+                        panel,
+                    };
+                    block.run::<S, H>(simd, out, next);
+                }
+            }
+        }
+    }
+}
+
+/// The number of rows of the next tile, when this many are left.
+#[inline(always)]
+const fn height<const H: usize>(rows: usize) -> usize {
+    match rows {
+        _ if rows >= H => H,
+        8.. => 8,
+        4.. => 4,
+        2.. => 2,
+        _ => 1,
+    }
+}
+
+/// Packs tile after tile, each with the numbers of one step next to each other.
+#[inline(always)]
+fn pack<const H: usize>(mut out: &mut [f32], lhs: MatRef<'_>) {
+    let mut first = 0;
+    while first < lhs.height() {
+        let height = height::<H>(lhs.height() - first);
+        let (tile, rest) = out.split_at_mut(height * lhs.width());
+        interleave(tile, height, lhs.rows(first..first + height));
+        (out, first) = (rest, first + height);
+    }
+}
+
+/// A packed block of rows of the left-hand side, and a panel.
+struct Block<'a> {
+    /// The first column in the destination.
+    first: usize,
+    /// The number of columns that are not padding.
+    width: usize,
+    addend: Addend<'a>,
+    scale: f32,
+    depth: usize,
+    lhs: &'a [f32],
+    panel: &'a [f32],
+}
+
+impl Block<'_> {
+    /// Computes the product, and prefetches what is read `next`.
+    #[inline(always)]
+    fn run<S: Simd, const H: usize>(self, simd: S, out: &mut [&mut [f32]], next: &[f32]) {
+        let share = next.len().div_ceil(out.len().div_ceil(H)).max(1);
+        let mut next = next.chunks(share.next_multiple_of(LINE));
+        let mut first = 0;
+        while first < out.len() {
+            let next = next.next().unwrap_or(&[]);
+            let height = height::<H>(out.len() - first);
+            match height {
+                _ if height == H => self.tile::<S, H>(simd, out, first, next),
+                8 => self.tile::<S, 8>(simd, out, first, next),
+                4 => self.tile::<S, 4>(simd, out, first, next),
+                2 => self.tile::<S, 2>(simd, out, first, next),
+                _ => self.tile::<S, 1>(simd, out, first, next),
+            }
+            first += height;
+        }
+    }
+
+    /// Computes the `H` rows from `first` on.
+    #[inline(always)]
+    fn tile<S: Simd, const H: usize>(
+        &self,
+        simd: S,
+        out: &mut [&mut [f32]],
+        first: usize,
+        next: &[f32],
+    ) {
+        let columns = self.first..self.first + self.width;
+        let out = &mut out[first..first + H];
+        for row in &*out {
+            let row = &row[columns.clone()];
+            prefetch(row);
+            prefetch(&row[row.len() / 2..]);
+        }
+        let lhs = &self.lhs[first * self.depth..][..H * self.depth];
+        let sums = sums::<S, H>(simd, lhs, self.panel, next);
+
+        let scale = simd.splat_f32s(self.scale);
+        for (sums, row) in sums.into_iter().zip(out) {
+            let row = &mut row[columns.clone()];
+            let (vectors, _) = S::as_mut_simd_f32s(row);
+            if let (Ok(vectors), Addend::Nothing) =
+                (<&mut [_; VECTORS]>::try_from(vectors), self.addend)
+            {
+                *vectors = sums.map(|sum| simd.mul_f32s(sum, scale));
+                continue;
+            }
+            for (vector, sum) in sums.into_iter().enumerate() {
+                let start = (vector * S::F32_LANES).min(row.len());
+                let end = (start + S::F32_LANES).min(row.len());
+                let part = &mut row[start..end];
+                let sum = match self.addend {
+                    Addend::Nothing => simd.mul_f32s(sum, scale),
+                    Addend::Existing => simd.mul_add_f32s(sum, scale, simd.partial_load_f32s(part)),
+                    Addend::Row(row) => {
+                        simd.mul_add_f32s(sum, scale, simd.partial_load_f32s(&row[start..end]))
+                    }
+                };
+                simd.partial_store_f32s(part, sum);
+            }
+        }
+    }
+}
+
+/// The products of `H` packed rows with a panel.
+#[inline(always)]
+fn sums<S: Simd, const H: usize>(
+    simd: S,
+    lhs: &[f32],
+    panel: &[f32],
+    next: &[f32],
+) -> [[S::f32s; VECTORS]; H] {
+    let (lhs, _) = lhs.as_chunks::<H>();
+    let (panel, _) = S::as_simd_f32s(panel);
+    let (panel, _) = panel.as_chunks::<VECTORS>();
+    let (next, _) = next.as_chunks::<LINE>();
+    let mut next = next.iter();
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; H];
+    for (lhs, panel) in lhs.chunks(STEPS).zip(panel.chunks(STEPS)) {
+        if let Some(line) = next.next() {
+            prefetch(line);
+        }
+        sums = add_products(simd, lhs, panel, sums);
+    }
+    sums
+}
+
+/// Takes and returns the sums by value, so that they stay in registers.
+#[inline(always)]
+fn add_products<S: Simd, const H: usize>(
+    simd: S,
+    lhs: &[[f32; H]],
+    panel: &[[S::f32s; VECTORS]],
+    mut sums: [[S::f32s; VECTORS]; H],
+) -> [[S::f32s; VECTORS]; H] {
+    for (lhs, panel) in lhs.iter().zip(panel) {
+        for (sums, number) in sums.iter_mut().zip(lhs) {
+            let number = simd.splat_f32s(*number);
+            for (sum, vector) in sums.iter_mut().zip(panel) {
+                *sum = simd.mul_add_e_f32s(number, *vector, *sum);
+            }
+        }
+    }
+    sums
+}
+
+/// Moves the cache line of the first number, if there is one, closer.
+#[inline(always)]
+#[allow(unsafe_code)]
+fn prefetch(numbers: &[f32]) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: the instruction is part of all x86-64 processors, reads nothing, and is allowed for any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(numbers.as_ptr().cast()) }
+    }
+    #[cfg(any(not(target_arch = "x86_64"), miri))]
+    let _ = numbers;
+}
