@@ -121,26 +121,37 @@ pub fn load(name: &str, folder: Option<&Path>) -> Result<Workload> {
             model
         }};
     }
+    macro_rules! inference {
+        ($Model:ident) => {{
+            let mut model = model!($Model);
+            model.prepare_for_inference();
+            model
+        }};
+    }
     let data = Data::read(name, folder, dev.clone())?;
     Ok(match name {
-        "readme-forward" => forward(model!(ReadMe), data.input(images::<3>(1, 224)), data),
-        "readme-forward-8" => forward(model!(ReadMe), data.input(images::<3>(8, 224)), data),
-        "readme-forward-32" => forward(model!(ReadMe), data.input(images::<3>(32, 224)), data),
+        "readme-forward" => forward(inference!(ReadMe), data.input(images::<3>(1, 224)), data),
+        "readme-forward-8" => forward(inference!(ReadMe), data.input(images::<3>(8, 224)), data),
+        "readme-forward-32" => forward(inference!(ReadMe), data.input(images::<3>(32, 224)), data),
         "readme-training" => training(model!(ReadMe), data, images::<3>(1, 224)),
         "readme-training-8" => training(model!(ReadMe), data, images::<3>(8, 224)),
         "readme-training-32" => training(model!(ReadMe), data, images::<3>(32, 224)),
-        "paper-forward" => forward(model!(Paper), data.input(images::<3>(1, 224)), data),
-        "small-forward" => forward(model!(Small), data.input(images::<1>(1, 28)), data),
+        "paper-forward" => forward(inference!(Paper), data.input(images::<3>(1, 224)), data),
+        "small-forward" => forward(inference!(Small), data.input(images::<1>(1, 28)), data),
         "small-training" => training(model!(Small), data, images::<1>(32, 28)),
-        "million-forward" => forward(model!(ReadMe), data.input(images::<3>(1, 1024)), data),
-        "vision" => forward(model!(VisionFourier), data.input(Vision::default()), data),
-        "vision-learned" => forward(model!(VisionLearned), data.input(Vision::default()), data),
-        "vision-conv" => forward(model!(VisionConv), data.input(Vision::default()), data),
-        "language" => forward(model!(Language), data.ids(Rank2::<1, 2048>::default(), 262), data),
-        "ar-prompt" => forward(model!(Bytes), data.ids(Rank2::<1, 4096>::default(), 262), data),
-        "ar-generate" => generate(model!(Bytes), data),
-        "flow" => forward(model!(Flow), data.input(Rank5::<1, 2, 368, 496, 27>::default()), data),
-        "video" => video(model!(Video), data),
+        "million-forward" => forward(inference!(ReadMe), data.input(images::<3>(1, 1024)), data),
+        "vision" => forward(inference!(VisionFourier), data.input(Vision::default()), data),
+        "vision-learned" => forward(inference!(VisionLearned), data.input(Vision::default()), data),
+        "vision-conv" => forward(inference!(VisionConv), data.input(Vision::default()), data),
+        "language" => {
+            forward(inference!(Language), data.ids(Rank2::<1, 2048>::default(), 262), data)
+        }
+        "ar-prompt" => forward(inference!(Bytes), data.ids(Rank2::<1, 4096>::default(), 262), data),
+        "ar-generate" => generate(inference!(Bytes), data),
+        "flow" => {
+            forward(inference!(Flow), data.input(Rank5::<1, 2, 368, 496, 27>::default()), data)
+        }
+        "video" => video(inference!(Video), data),
         _ => bail!("there is no workload `{name}`"),
     })
 }

@@ -144,6 +144,30 @@ impl<P, E: Dtype, D: Storage<E>> Clone for Parameters<P, E, D> {
     }
 }
 
+impl<P: Part, E: Dtype, D: crate::Device<E>> Parameters<P, E, D> {
+    /// From their next use on, also stores weights as the device multiplies with them fastest.
+    pub(crate) fn keep_prepared(&self) {
+        for parameter in &self.list {
+            if let Parameter::Matrix(weight) = parameter {
+                D::keep(weight);
+            }
+        }
+    }
+
+    /// Stores weights as the device multiplies with them fastest: those whose rows are looked up too, others only so.
+    pub(crate) fn prepare(&mut self) {
+        for (entry, parameter) in entries::<P>().iter().zip(&mut self.list) {
+            match (&entry.kind, parameter) {
+                (Kind::Matrix { is_embedding: true, .. }, Parameter::Matrix(weight)) => {
+                    D::keep(weight);
+                }
+                (Kind::Matrix { .. }, Parameter::Matrix(weight)) => D::prepare(weight),
+                _ => {}
+            }
+        }
+    }
+}
+
 impl<P: Part, E: Dtype, D: Storage<E>> fmt::Debug for Parameters<P, E, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -193,7 +217,7 @@ enum MatrixInit {
 }
 
 enum Kind {
-    Matrix { rows: usize, columns: usize, start: MatrixInit },
+    Matrix { rows: usize, columns: usize, start: MatrixInit, is_embedding: bool },
     Vector { size: usize, start: Init, is_buffer: bool },
 }
 
@@ -225,12 +249,12 @@ impl ParameterSource for Entries {
 
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) {
         let start = if self.is_small { MatrixInit::SmallNormal } else { MatrixInit::Uniform };
-        self.push(name, Kind::Matrix { rows, columns, start });
+        self.push(name, Kind::Matrix { rows, columns, start, is_embedding: false });
     }
 
     fn embedding(&mut self, name: &str, rows: usize, columns: usize) {
         let start = if self.is_small { MatrixInit::SmallNormal } else { MatrixInit::Normal };
-        self.push(name, Kind::Matrix { rows, columns, start });
+        self.push(name, Kind::Matrix { rows, columns, start, is_embedding: true });
     }
 
     fn vector(&mut self, name: &str, size: usize, start: Init) {
@@ -337,7 +361,7 @@ impl<P: Part, E: Dtype, D: Device<E>> ModuleFields<Parameters<P, E, D>, E, D> fo
     ) -> Result<Option<Parameter<V::E2, V::D2>>, V::Err> {
         let Self { index, entry } = self;
         match entry.kind {
-            Kind::Matrix { rows, columns, start } => {
+            Kind::Matrix { rows, columns, start, .. } => {
                 let reset: fn(&mut _) -> _ = match start {
                     MatrixInit::Uniform => init::uniform_matrix,
                     MatrixInit::Normal => init::normal,
@@ -351,7 +375,7 @@ impl<P: Part, E: Dtype, D: Device<E>> ModuleFields<Parameters<P, E, D>, E, D> fo
                     |module| module.list[index].matrix_mut(),
                     options,
                 )?;
-                Ok(made.map(|made| Parameter::Matrix(Weight::of_model(made))))
+                Ok(made.map(|made| Parameter::Matrix(made.into())))
             }
             Kind::Vector { size, start, is_buffer } => {
                 let (reset, fan_in): (fn(&mut _) -> _, _) = match start {

@@ -1,56 +1,105 @@
-//! Weights that are multiplied with again and again.
+//! Weights that rows are multiplied with.
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use dfdx::prelude::{Cpu, Dtype, Storage};
+use dfdx::prelude::{Cache, Cpu, Dtype, HasShape, Storage};
 
-use super::cpu::{Panels, panels_of};
+use super::cpu::{Panels, panels_of, tensor_of};
 use super::{Matrix, Record};
+use crate::spec::Width;
 
 /// A matrix that rows are multiplied with: a parameter of a model, which dereferences to its tensor.
 ///
-/// On the `Cpu` in `f32`, the first forward pass without a tape keeps a second copy of it, laid out as the kernels read
-/// it, for those that follow. A parameter that changes loses it.
+/// In a model that was prepared for inference, on the `Cpu` in `f32`, it is stored as the kernels read it. What needs the
+/// tensor, such as a save or a forward pass with a tape, makes it again, and it stays until the model is prepared again.
+/// Generation stores both.
 pub struct Weight<E: Dtype, D: Storage<E>> {
-    tensor: Matrix<E, D>,
-    /// `None` if it is used once.
-    panels: Option<OnceLock<Arc<Panels>>>,
+    tensor: OnceLock<Matrix<E, D>>,
+    panels: OnceLock<Arc<Panels>>,
+    /// Whether panels are kept once they are made.
+    keeps_panels: AtomicBool,
+    /// The shape of a tensor that was dropped, and what makes it again.
+    dropped: Option<((Width, Width), Restore<E, D>)>,
 }
 
+type Restore<E, D> = Arc<dyn Fn(&Panels) -> Matrix<E, D> + Send + Sync>;
+
+const STORED: &str = "a tensor is dropped when there are panels";
+
 impl<E: Dtype, D: Storage<E>> Weight<E, D> {
-    /// A parameter.
-    pub(crate) fn of_model(tensor: Matrix<E, D>) -> Self {
-        Self { tensor, panels: Some(OnceLock::new()) }
+    /// The size, `(outputs, inputs)`.
+    #[must_use]
+    pub fn shape(&self) -> &(Width, Width) {
+        match (self.tensor.get(), &self.dropped) {
+            (Some(tensor), _) => tensor.shape(),
+            (None, Some((shape, _))) => shape,
+            (None, None) => unreachable!("{STORED}"),
+        }
     }
 
-    /// Returns the tensor, to be changed.
+    /// Returns the tensor, to be changed. What else is stored is forgotten.
     pub(crate) fn tensor_mut(&mut self) -> &mut Matrix<E, D> {
-        if let Some(panels) = &mut self.panels {
-            panels.take();
+        let tensor = self.tensor.take().unwrap_or_else(|| self.restored());
+        *self = tensor.into();
+        match self.tensor.get_mut() {
+            Some(tensor) => tensor,
+            None => unreachable!("it was just stored"),
         }
-        &mut self.tensor
+    }
+
+    fn restored(&self) -> Matrix<E, D> {
+        match (self.panels.get(), &self.dropped) {
+            (Some(panels), Some((_, restore))) => restore(panels),
+            _ => unreachable!("{STORED}"),
+        }
     }
 }
 
 impl Weight<f32, Cpu> {
-    /// Its transposed as panels, if they are kept: those of a weight of a model in a forward pass without gradients.
+    /// Its transposed as panels, if they are kept, for a forward pass without gradients.
     pub(super) fn panels(&self, record: &Record<f32, Cpu>) -> Option<&Panels> {
-        let panels = self.panels.as_ref().filter(|_| !record.is_on())?;
-        if panels.get().is_none() {
+        if record.is_on() || !self.keeps_panels.load(Ordering::Relaxed) {
+            return None;
+        }
+        if self.panels.get().is_none() {
             // Not `get_or_init`: the work is split among threads, and one that waits for its part may begin another forward
             // pass, which would wait here for itself.
-            let _ = panels.set(Arc::new(panels_of(&self.tensor)));
+            let _ = self.panels.set(Arc::new(panels_of(self)));
         }
-        panels.get().map(Arc::as_ref)
+        self.panels.get().map(Arc::as_ref)
+    }
+
+    /// Keeps panels from their first use on.
+    pub(super) fn keep_panels(&self) {
+        self.keeps_panels.store(true, Ordering::Relaxed);
+    }
+
+    /// Stores panels instead of the tensor.
+    pub(super) fn store_as_panels(&mut self) {
+        self.keep_panels();
+        let Some(tensor) = self.tensor.take() else { return };
+        if self.panels.get().is_none() {
+            self.panels = Arc::new(panels_of(&tensor)).into();
+        }
+        let (shape, device) = (*tensor.shape(), tensor.device().clone());
+        drop(tensor);
+        // dfdx would keep its memory for another tensor of this size.
+        device.empty_cache();
+        self.dropped = Some((shape, Arc::new(move |panels| tensor_of(panels, shape, &device))));
     }
 }
 
-/// A weight that is used once.
 impl<E: Dtype, D: Storage<E>> From<Matrix<E, D>> for Weight<E, D> {
     fn from(tensor: Matrix<E, D>) -> Self {
-        Self { tensor, panels: None }
+        Self {
+            tensor: tensor.into(),
+            panels: OnceLock::new(),
+            keeps_panels: AtomicBool::new(false),
+            dropped: None,
+        }
     }
 }
 
@@ -58,18 +107,26 @@ impl<E: Dtype, D: Storage<E>> Deref for Weight<E, D> {
     type Target = Matrix<E, D>;
 
     fn deref(&self) -> &Matrix<E, D> {
-        &self.tensor
+        self.tensor.get_or_init(|| self.restored())
     }
 }
 
 impl<E: Dtype, D: Storage<E>> Clone for Weight<E, D> {
     fn clone(&self) -> Self {
-        Self { tensor: self.tensor.clone(), panels: self.panels.clone() }
+        Self {
+            tensor: self.tensor.clone(),
+            panels: self.panels.clone(),
+            keeps_panels: self.keeps_panels.load(Ordering::Relaxed).into(),
+            dropped: self.dropped.clone(),
+        }
     }
 }
 
 impl<E: Dtype, D: Storage<E>> fmt::Debug for Weight<E, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.tensor.fmt(f)
+        match self.tensor.get() {
+            Some(tensor) => tensor.fmt(f),
+            None => f.debug_tuple("Weight").field(self.shape()).finish(),
+        }
     }
 }

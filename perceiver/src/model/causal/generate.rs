@@ -23,6 +23,9 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     /// From then on, learned positions no longer fit: those of cached tokens stay what they were. A model that is to go on
     /// beyond `MAX_LEN` should have rotary positions alone, `position: [Rotary(1.0)]`.
     ///
+    /// On the `Cpu` in `f32`, the weights are laid out for the kernels once, until the model changes, which takes as much
+    /// memory as they do, unless the model was [prepared](Self::prepare_for_inference) for inference.
+    ///
     /// The cache has `2 · DIM` numbers for each token, of which there are up to `MAX_LEN`, and for each latent in each self
     /// attention.
     ///
@@ -64,6 +67,8 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         window.prefix = Some(prefix.min(max_len.saturating_sub(max)));
         let window = window.check(&numbers)?;
         let sampler = Sampler::new(options)?;
+        self.input.keep_prepared();
+        self.layers.keep_prepared();
         let seen = window.ids.chunks(window.len).zip(&window.padding);
         let seen = seen.map(|(ids, padding)| ids[*padding..].to_vec()).collect();
         Ok(Generation {

@@ -19,6 +19,7 @@ use dfdx::prelude::*;
 
 use super::record::with_tape;
 use super::{Matrix, Record};
+use crate::spec::Width;
 use matrix::MatRef;
 pub(super) use product::Panels;
 pub(super) use scratch::Scratch;
@@ -37,12 +38,13 @@ pub(super) fn read<S: Shape, T>(tensor: &Array<S, T>) -> Scratch {
 /// Lays out the transposed of a weight.
 pub(super) fn panels_of(weight: &Matrix<f32, Cpu>) -> Panels {
     let (outputs, inputs) = *weight.shape();
-    // `copy_into` takes contiguous tensors only.
-    let weight: Scratch = match weight.clone().try_contiguous() {
-        Ok(weight) => read(&weight),
-        Err(_) => unreachable!("the CPU does not return an error when it runs out of memory"),
-    };
-    Panels::new(MatRef::new(&weight, outputs.size(), inputs.size()).t())
+    let weight = weight.clone().contiguous();
+    Panels::new(MatRef::new(&read(&weight), outputs.size(), inputs.size()).t())
+}
+
+/// Returns the weight that was laid out.
+pub(super) fn tensor_of(panels: &Panels, shape: (Width, Width), device: &Cpu) -> Matrix<f32, Cpu> {
+    device.tensor_from_vec(panels.transposed(), shape)
 }
 
 /// Copies the elements of two contiguous tensors, in parallel if that is worth a second thread.

@@ -44,16 +44,21 @@ pub(super) fn forward(
     // it would take a third of that pass.
     let mut kept = Vec::new();
     let panels = parameters.expand.panels(record).zip(parameters.contract.panels(record));
-    let expand = contiguous(record, parameters.expand)?;
-    let contract = contiguous(record, parameters.contract)?;
+    let tensors = match panels {
+        Some(_) => None,
+        None => {
+            Some((contiguous(record, parameters.expand)?, contiguous(record, parameters.contract)?))
+        }
+    };
     {
         let x = read(&x);
         let bias = numbers(&expand_bias, expanded);
         let copies;
-        let (expand, contract): (Factor<'_>, Factor<'_>) = match panels {
-            Some((expand, contract)) => (expand.into(), contract.into()),
-            None => {
-                copies = read_both(&expand, &contract);
+        let (expand, contract): (Factor<'_>, Factor<'_>) = match (panels, &tensors) {
+            (Some((expand, contract)), _) => (expand.into(), contract.into()),
+            (None, None) => unreachable!("there are tensors unless there are panels"),
+            (None, Some((expand, contract))) => {
+                copies = read_both(expand, contract);
                 let expand = MatRef::new(&copies.0, expanded, width).t();
                 (expand.into(), MatRef::new(&copies.1, outputs, hidden).t().into())
             }
@@ -76,6 +81,7 @@ pub(super) fn forward(
         }
     }
     let y = x.device().try_tensor_from_vec(y, (batch, tokens, outputs))?;
+    let Some((expand, contract)) = tensors else { return Ok(y) };
 
     let result = y.clone();
     record.add(move |gradients| {

@@ -26,6 +26,12 @@ pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
         fits(&x, weight, bias)?;
         with_tape!(record, plain(x, weight, bias))
     }
+
+    /// From its next use on, also stores a weight as this device multiplies with it fastest.
+    fn keep(_weight: &Weight<E, Self>) {}
+
+    /// Stores a weight only as this device multiplies with it fastest.
+    fn prepare(_weight: &mut Weight<E, Self>) {}
 }
 
 plain_on_dfdx_devices!(LinearKernel);
@@ -39,6 +45,14 @@ impl LinearKernel<f32> for Cpu {
     ) -> Result<Rows<f32, Self>, CpuError> {
         fits(&x, weight, bias)?;
         cpu::forward(record, x, weight, bias)
+    }
+
+    fn keep(weight: &Weight<f32, Self>) {
+        weight.keep_panels();
+    }
+
+    fn prepare(weight: &mut Weight<f32, Self>) {
+        weight.store_as_panels();
     }
 }
 

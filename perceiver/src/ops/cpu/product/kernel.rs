@@ -106,7 +106,7 @@ impl Multiply<'_, '_> {
                         Rhs::Matrix(rhs) => {
                             let panel = &mut panel[..depths.len() * panel_width];
                             let columns = rhs.columns(columns.clone()).rows(depths.clone());
-                            interleave(panel, panel_width, columns.t());
+                            lay_out(panel, panel_width, columns);
                             (&*panel, &[][..])
                         }
                         Rhs::Panels(rhs) => {
@@ -152,12 +152,46 @@ const fn height<const H: usize>(rows: usize) -> usize {
 /// Packs tile after tile, each with the numbers of one step next to each other.
 #[inline(always)]
 fn pack<const H: usize>(mut out: &mut [f32], lhs: MatRef<'_>) {
+    let (rows, depth) = (lhs.height(), lhs.width());
     let mut first = 0;
-    while first < lhs.height() {
-        let height = height::<H>(lhs.height() - first);
-        let (tile, rest) = out.split_at_mut(height * lhs.width());
-        interleave(tile, height, lhs.rows(first..first + height));
+    if !lhs.is_row_contiguous() {
+        // Step by step, since those are far apart.
+        let whole = rows - rows % H;
+        let (tiles, rest) = out.split_at_mut(whole * depth);
+        let columns = lhs.t();
+        for step in 0..depth {
+            let (parts, _) = columns.row(step).as_chunks::<H>();
+            for (tile, part) in tiles.chunks_exact_mut(H * depth).zip(parts) {
+                tile.as_chunks_mut::<H>().0[step] = *part;
+            }
+        }
+        (out, first) = (rest, whole);
+    }
+    while first < rows {
+        let height = height::<H>(rows - first);
+        let (tile, rest) = out.split_at_mut(height * depth);
+        let rows = lhs.rows(first..first + height);
+        match height {
+            _ if height == H => interleave::<H>(tile, rows),
+            8 => interleave::<8>(tile, rows),
+            4 => interleave::<4>(tile, rows),
+            2 => interleave::<2>(tile, rows),
+            _ => interleave::<1>(tile, rows),
+        }
         (out, first) = (rest, first + height);
+    }
+}
+
+/// Lays out the columns of a panel.
+#[inline(always)]
+pub(super) fn lay_out(panel: &mut [f32], panel_width: usize, columns: MatRef<'_>) {
+    let columns = columns.t();
+    match panel_width {
+        2 => interleave::<2>(panel, columns),
+        8 => interleave::<8>(panel, columns),
+        16 => interleave::<16>(panel, columns),
+        32 => interleave::<32>(panel, columns),
+        _ => unreachable!("vectors have 1, 4, 8 or 16 lanes"),
     }
 }
 
@@ -215,27 +249,62 @@ impl Block<'_> {
         let sums = sums::<S, H>(simd, lhs, self.panel, next);
 
         let scale = simd.splat_f32s(self.scale);
-        for (sums, row) in sums.into_iter().zip(out) {
-            let row = &mut row[columns.clone()];
-            let (vectors, _) = S::as_mut_simd_f32s(row);
-            if let (Ok(vectors), Addend::Nothing) =
-                (<&mut [_; VECTORS]>::try_from(vectors), self.addend)
-            {
-                *vectors = sums.map(|sum| simd.mul_f32s(sum, scale));
-                continue;
+        if columns.len() < VECTORS * S::F32_LANES {
+            return self.store_narrow(simd, out, columns, scale, sums);
+        }
+        // Short loops of a constant length, so that the sums need not leave their registers.
+        match self.addend {
+            Addend::Nothing => {
+                for i in 0..H {
+                    if let ([one, two], _) = S::as_mut_simd_f32s(&mut out[i][columns.clone()]) {
+                        *one = simd.mul_f32s(sums[i][0], scale);
+                        *two = simd.mul_f32s(sums[i][1], scale);
+                    }
+                }
             }
+            Addend::Existing => {
+                for i in 0..H {
+                    if let ([one, two], _) = S::as_mut_simd_f32s(&mut out[i][columns.clone()]) {
+                        *one = simd.mul_add_f32s(sums[i][0], scale, *one);
+                        *two = simd.mul_add_f32s(sums[i][1], scale, *two);
+                    }
+                }
+            }
+            Addend::Row(row) => {
+                let ([first, second], _) = S::as_simd_f32s(row) else { return };
+                for i in 0..H {
+                    if let ([one, two], _) = S::as_mut_simd_f32s(&mut out[i][columns.clone()]) {
+                        *one = simd.mul_add_f32s(sums[i][0], scale, *first);
+                        *two = simd.mul_add_f32s(sums[i][1], scale, *second);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stores sums for a panel that is partly padding.
+    #[inline(always)]
+    fn store_narrow<S: Simd, const H: usize>(
+        &self,
+        simd: S,
+        out: &mut [&mut [f32]],
+        columns: Range<usize>,
+        scale: S::f32s,
+        sums: [[S::f32s; VECTORS]; H],
+    ) {
+        // Here they may leave their registers, but not before they are complete.
+        for (sums, row) in std::hint::black_box(sums).into_iter().zip(out) {
+            let row = &mut row[columns.clone()];
             for (vector, sum) in sums.into_iter().enumerate() {
                 let start = (vector * S::F32_LANES).min(row.len());
                 let end = (start + S::F32_LANES).min(row.len());
-                let part = &mut row[start..end];
-                let sum = match self.addend {
-                    Addend::Nothing => simd.mul_f32s(sum, scale),
-                    Addend::Existing => simd.mul_add_f32s(sum, scale, simd.partial_load_f32s(part)),
-                    Addend::Row(row) => {
-                        simd.mul_add_f32s(sum, scale, simd.partial_load_f32s(&row[start..end]))
-                    }
+                let base = match self.addend {
+                    Addend::Nothing => simd.splat_f32s(0.0),
+                    Addend::Existing => simd.partial_load_f32s(&row[start..end]),
+                    Addend::Row(row) => simd.partial_load_f32s(&row[start..end]),
                 };
-                simd.partial_store_f32s(part, sum);
+                let value = simd.mul_add_f32s(sum, scale, base);
+                simd.partial_store_f32s(&mut row[start..end], value);
             }
         }
     }

@@ -20,7 +20,7 @@ pub(in crate::ops) use panels::Panels;
 /// enough for Miri.
 const PARALLEL: usize = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
-/// With fewer rows for each thread, each is given columns instead: it packs all rows, but reads only its part of the
+/// With fewer rows for each thread, each is given panels instead: it packs all rows, but reads only its part of the
 /// panels.
 const ROWS_OF_THREAD: usize = 64;
 
@@ -117,10 +117,14 @@ fn run(
     let count = if threads == Threads::All { threads::all() } else { 1 };
     let panel_width = kernel::panel_width();
     let panels = cols.div_ceil(panel_width);
-    let many_rows = rows >= ROWS_OF_THREAD * count && matches!(rhs, Rhs::Panels(_));
+    let split_rows = match rhs {
+        Rhs::Panels(_) => rows >= ROWS_OF_THREAD * count,
+        // Each thread lays out all columns, or packs all rows.
+        Rhs::Matrix(_) => rows >= cols,
+    };
     if count == 1 {
         multiply(out.rows_mut(), lhs, 0..cols);
-    } else if many_rows || panels < count {
+    } else if split_rows || panels < count {
         let height = rows.div_ceil(count).next_multiple_of(4);
         out.rows_mut().par_chunks_mut(height).enumerate().for_each(|(i, out)| {
             let rows = i * height..i * height + out.len();

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use super::Threads;
 use super::kernel::{self, LINE};
-use super::transpose::interleave;
 use crate::ops::cpu::Scratch;
 use crate::ops::cpu::matrix::MatRef;
 
@@ -36,16 +35,18 @@ impl Panels {
         Self::with_buffer(matrix, |len| vec![0.0; len], Threads::All)
     }
 
-    /// Returns the matrix, row by row.
-    pub(in crate::ops) fn rows(&self) -> Vec<f32> {
+    /// Returns the matrix, column by column.
+    pub(in crate::ops) fn transposed(&self) -> Vec<f32> {
         let view = self.view();
-        let mut rows = vec![0.0; self.depth * self.width];
-        for (k, row) in rows.chunks_exact_mut(self.width.max(1)).enumerate() {
-            for (panel, part) in row.chunks_mut(self.panel_width).enumerate() {
-                part.copy_from_slice(&view.panel(panel, k..k + 1)[..part.len()]);
+        let mut numbers = vec![0.0; self.depth * self.width];
+        for (i, column) in numbers.chunks_exact_mut(self.depth.max(1)).enumerate() {
+            let panel = view.panel(i / self.panel_width, 0..self.depth);
+            let rows = panel.chunks_exact(self.panel_width);
+            for (number, row) in column.iter_mut().zip(rows) {
+                *number = row[i % self.panel_width];
             }
         }
-        rows
+        numbers
     }
 }
 
@@ -67,7 +68,7 @@ impl<B: AsRef<[f32]> + AsMut<[f32]>> Panels<B> {
         let pack = |(i, panel): (usize, &mut [f32])| {
             let first = i * panel_width;
             let columns = first..(first + panel_width).min(width);
-            interleave(panel, panel_width, matrix.t().rows(columns));
+            kernel::lay_out(panel, panel_width, matrix.columns(columns));
         };
         let size = (depth * panel_width).max(1);
         match threads {

@@ -10,58 +10,55 @@ const COLUMNS: usize = 64;
 
 type Square = [[f32; SQUARE]; SQUARE];
 
-/// Writes the rows of a matrix side by side: element `k` of row `r` to `out[k * stride + r]`, and zeros between the last row
-/// and the next element of the first.
-pub(super) fn interleave(out: &mut [f32], stride: usize, rows: MatRef<'_>) {
+/// Writes at most `W` rows of a matrix side by side: element `k` of row `r` to `out[k][r]`. Fills what is left with zeros.
+#[inline(always)]
+pub(super) fn interleave<const W: usize>(out: &mut [f32], rows: MatRef<'_>) {
+    let (out, _) = out.as_chunks_mut::<W>();
     let height = rows.height();
-    if height < stride {
-        out.fill(0.0);
-    }
-    if stride == 0 || rows.width() == 0 {
-        return;
+    if height < W {
+        out.fill([0.0; W]);
     }
     if !rows.is_row_contiguous() {
         let columns = rows.t();
-        for (k, out) in out.chunks_exact_mut(stride).enumerate() {
-            out[..height].copy_from_slice(columns.row(k));
+        for (k, out) in out.iter_mut().enumerate() {
+            match columns.row(k).first_chunk() {
+                Some(column) => *out = *column,
+                None => out[..height].copy_from_slice(columns.row(k)),
+            }
         }
         return;
     }
     // Some columns at a time, so that what is written stays close until all rows are there.
-    for (i, out) in out.chunks_mut(COLUMNS * stride).enumerate() {
-        let columns = i * COLUMNS..i * COLUMNS + out.len() / stride;
+    for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
+        let columns = i * COLUMNS..i * COLUMNS + out.len();
         let mut first = 0;
         while first + SQUARE <= height {
             let four = std::array::from_fn(|i| &rows.row(first + i)[columns.clone()]);
-            interleave_four(&mut out[first..], stride, four);
+            interleave_four(out, first, four);
             first += SQUARE;
         }
         for row in first..height {
-            let numbers = &rows.row(row)[columns.clone()];
-            for (out, number) in out.chunks_exact_mut(stride).zip(numbers) {
+            for (out, number) in out.iter_mut().zip(&rows.row(row)[columns.clone()]) {
                 out[row] = *number;
             }
         }
     }
 }
 
-fn interleave_four(out: &mut [f32], stride: usize, rows: [&[f32]; SQUARE]) {
+#[inline(always)]
+fn interleave_four<const W: usize>(out: &mut [[f32; W]], first: usize, rows: [&[f32]; SQUARE]) {
     let [a, b, c, d] = rows.map(|row| row.as_chunks::<SQUARE>());
-    let mut out = out.chunks_mut(stride);
-    let mut write = |column: &[f32; SQUARE]| {
-        if let Some(out) = out.next().and_then(|out| out.first_chunk_mut()) {
-            *out = *column;
+    let columns = first..first + SQUARE;
+    let (squares, rest) = out.as_chunks_mut::<SQUARE>();
+    let rows = a.0.iter().zip(b.0).zip(c.0.iter().zip(d.0));
+    for (out, ((a, b), (c, d))) in squares.iter_mut().zip(rows) {
+        for (out, column) in out.iter_mut().zip(transposed([*a, *b, *c, *d])) {
+            out[columns.clone()].copy_from_slice(&column);
         }
-    };
-    for ((a, b), (c, d)) in a.0.iter().zip(b.0).zip(c.0.iter().zip(d.0)) {
-        let [first, second, third, fourth] = transposed([*a, *b, *c, *d]);
-        write(&first);
-        write(&second);
-        write(&third);
-        write(&fourth);
     }
-    for ((a, b), (c, d)) in a.1.iter().zip(b.1).zip(c.1.iter().zip(d.1)) {
-        write(&[*a, *b, *c, *d]);
+    let rows = a.1.iter().zip(b.1).zip(c.1.iter().zip(d.1));
+    for (out, ((a, b), (c, d))) in rest.iter_mut().zip(rows) {
+        out[columns.clone()].copy_from_slice(&[*a, *b, *c, *d]);
     }
 }
 
