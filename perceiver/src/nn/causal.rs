@@ -12,8 +12,6 @@ use crate::spec::Dropout;
 pub(crate) struct Before<'a, E: Dtype, D: crate::Device<E>> {
     /// Tokens before the rows, `(batch, tokens, dim)`, not normalised. Only for a block with a `norm_context`.
     pub prefix: Option<Rows<E, D>>,
-    /// The keys and values of tokens before all these, not rotated: what an earlier call returned.
-    pub past: Option<Rows<E, D>>,
     /// The angles of all keys, of which the queries are the last; `None` if nothing is rotated.
     pub angles: Option<&'a Angles>,
     /// Which of the keys may be attended to, `(batch, keys)`; `None` for all.
@@ -22,7 +20,7 @@ pub(crate) struct Before<'a, E: Dtype, D: crate::Device<E>> {
 
 impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
     /// Updates `x`, `(batch, rows, dim)`, by attention from each row to those before it and itself. Also returns the keys
-    /// and values of all tokens, not rotated.
+    /// and values of all tokens, rotated.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -38,7 +36,7 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
         let context = match (before.prefix, &self.norm_context) {
             (None, norm) => {
                 // Without tokens to normalise, they have no gradient otherwise.
-                if let (Some(norm), None) = (norm, &before.past) {
+                if let Some(norm) = norm {
                     record.add_unused(norm.weight);
                     record.add_unused(norm.bias);
                 }
@@ -52,10 +50,6 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
         };
         let mut query = attention.to_q.try_forward(record, rows)?;
         let mut key_value = attention.to_kv.try_forward(record, context)?;
-        if let Some(past) = before.past {
-            key_value = ops::concat(record, past, key_value)?;
-        }
-        let cached = key_value.clone();
         let (queries, keys) = (query.shape().1, key_value.shape().1);
         if let Some(angles) = before.angles {
             query = D::try_rotate(record, query, attention.heads, &angles.last(queries))?;
@@ -67,9 +61,38 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
             Some(keys) => Mask::CausalKeys { offset, keys: keys.clone() },
         };
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
+        let cached = key_value.clone();
         let out = D::try_attention(record, query, key_value, attention.heads, &mask, attend)?;
         let branch = attention.to_out.try_forward(record, out)?;
         let x = D::try_residual(record, x, branch, 0.0)?;
         Ok((self.try_feed_forward(record, x, dropout.feed_forward)?, cached))
+    }
+
+    /// Updates one row of each item, `(batch, 1, dim)`, by attention to itself and to what is in a cache, to which it is
+    /// added: to all of it, or to what is `allowed`. `angles` are those of the row.
+    ///
+    /// # Errors
+    /// If the sizes do not match, or the device runs out of memory.
+    pub(crate) fn try_step(
+        &self,
+        x: Rows<E, D>,
+        cache: &mut D::Cache,
+        angles: Option<&Angles>,
+        allowed: Option<&[bool]>,
+    ) -> Result<Rows<E, D>, D::Err> {
+        let record = &mut Record::for_tape::<NoneTape>();
+        let attention = &self.attention;
+        let row = self.norm.try_forward(record, x.clone())?;
+        let mut query = attention.to_q.try_forward(record, row.clone())?;
+        let mut key_value = attention.to_kv.try_forward(record, row)?;
+        if let Some(angles) = angles {
+            query = D::try_rotate(record, query, attention.heads, angles)?;
+            key_value = D::try_rotate(record, key_value, attention.heads, angles)?;
+        }
+        D::try_push(cache, key_value)?;
+        let out = D::try_attend_cached(query, cache, attention.heads, allowed)?;
+        let branch = attention.to_out.try_forward(record, out)?;
+        let x = D::try_residual(record, x, branch, 0.0)?;
+        self.try_feed_forward(record, x, 0.0)
     }
 }

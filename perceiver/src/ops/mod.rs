@@ -20,6 +20,7 @@
 
 mod attention;
 mod batch_norm;
+mod cache;
 mod concat;
 mod context;
 pub(crate) mod cpu;
@@ -47,6 +48,7 @@ mod weight;
 pub use attention::{Attend, AttentionKernel};
 pub(crate) use attention::{AttentionWeights, weights as attention_weights};
 pub(crate) use batch_norm::{BatchNormParameters, batch_norm};
+pub use cache::{CacheKernel, Copied, CpuCache};
 pub(crate) use concat::{append_features, concat, concat_all, concat_channels, constant};
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
 pub(crate) use elementwise::{relu, scale};
@@ -97,6 +99,7 @@ pub trait Device<E: Dtype>:
     dfdx::tensor_ops::Device<E>
     + HasErr<Err: WrongSize>
     + AttentionKernel<E>
+    + CacheKernel<E>
     + ContextKernel<E>
     + FeedForwardKernel<E>
     + FlattenKernel<E>
@@ -114,6 +117,7 @@ impl<E: Dtype, D> Device<E> for D where
     D: dfdx::tensor_ops::Device<E>
         + HasErr<Err: WrongSize>
         + AttentionKernel<E>
+        + CacheKernel<E>
         + ContextKernel<E>
         + FeedForwardKernel<E>
         + FlattenKernel<E>

@@ -5,12 +5,12 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::input::Checked;
-use super::{Cache, CausalInput, PerceiverAr};
+use super::{CausalInput, PerceiverAr};
 use crate::generate::{Options, Sampler};
 use crate::model::memory_is_an_error;
-use crate::ops::{self, Record, Selection};
-use crate::spec::{CausalNumbers, CausalSpec, Dropout, Mode};
-use crate::{Device, ForwardError};
+use crate::ops::{self, Angles, Record, Selection};
+use crate::spec::{CausalNumbers, CausalSpec, Mode};
+use crate::{Device, ForwardError, WrongSize};
 
 impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     /// Returns what follows each of the `prompts`: ids, `(batch, tokens)`, or a pair of them and a `bool` mask, false for
@@ -77,6 +77,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
             left: options.max_new_tokens,
             stopped: vec![false; window.batch],
             seen,
+            next: window.padding.iter().map(|padding| window.len - padding).collect(),
             window,
             cache: None,
             sampler,
@@ -90,8 +91,11 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
 pub struct Generation<'a, S: CausalSpec, E: Dtype, D: Device<E>> {
     model: &'a PerceiverAr<S, E, D>,
     device: D,
-    /// The prompts; then the length of what the cache holds, and its padding.
+    /// The prompts; then the padding that is still in the cache.
     window: Checked,
+    /// The position of the next token of each prompt, as it is rotated. It goes on to grow when the oldest tokens are left
+    /// out: only differences matter.
+    next: Vec<usize>,
     cache: Option<Cache<E, D>>,
     left: usize,
     stopped: Vec<bool>,
@@ -99,6 +103,13 @@ pub struct Generation<'a, S: CausalSpec, E: Dtype, D: Device<E>> {
     seen: Vec<Vec<usize>>,
     sampler: Sampler,
     rng: StdRng,
+}
+
+/// The keys and values of the cross attention, and of each self attention.
+#[derive(Clone, Debug)]
+struct Cache<E: Dtype, D: Device<E>> {
+    cross: D::Cache,
+    latent: Vec<D::Cache>,
 }
 
 impl<S: CausalSpec, E: Dtype, D: Device<E>> Iterator for Generation<'_, S, E, D> {
@@ -120,13 +131,22 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> Iterator for Generation<'_, S, E, D>
 impl<S: CausalSpec, E: Dtype, D: Device<E>> Generation<'_, S, E, D> {
     fn try_next(&mut self) -> Result<Vec<Option<usize>>, D::Err> {
         let mut record = Record::for_tape::<NoneTape>();
-        let (latents, cache) = match self.cache.take() {
-            None => self.model.encode(&mut record, &self.device, &self.window, Mode::Inference)?,
-            Some(cache) => self.advance(&mut record, cache)?,
+        let last = match &mut self.cache {
+            None => {
+                let (latents, key_values) =
+                    self.model.encode(&mut record, &self.device, &self.window, Mode::Inference)?;
+                let CausalNumbers { max_len, max_latents, .. } = CausalNumbers::of::<S>();
+                let latent =
+                    key_values.latent.into_iter().map(|rows| D::try_cache(rows, max_latents));
+                self.cache = Some(Cache {
+                    cross: D::try_cache(key_values.cross, max_len)?,
+                    latent: latent.collect::<Result<_, _>>()?,
+                });
+                let count = latents.shape().1;
+                ops::select(&mut record, latents, &Selection::Range(count - 1..count))?
+            }
+            Some(_) => self.step()?,
         };
-        self.cache = Some(cache);
-        let count = latents.shape().1;
-        let last = ops::select(&mut record, latents, &Selection::Range(count - 1..count))?;
         let logits = self.model.logits(&mut record, last)?;
         let vocab = logits.shape().2;
         let logits: Vec<f64> =
@@ -142,41 +162,51 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> Generation<'_, S, E, D> {
         Ok(tokens)
     }
 
-    /// Runs the tokens that were chosen last.
-    fn advance(
-        &mut self,
-        record: &mut Record<E, D>,
-        mut cache: Cache<E, D>,
-    ) -> Result<(ops::Rows<E, D>, Cache<E, D>), D::Err> {
+    /// Runs the tokens that were chosen last, and returns their latents.
+    fn step(&mut self) -> Result<ops::Rows<E, D>, D::Err> {
         let numbers = CausalNumbers::of::<S>();
-        let without_first = |record: &mut _, rows: ops::Rows<E, D>| {
-            let count = rows.shape().1;
-            ops::select(record, rows, &Selection::Range(1..count))
+        let Some(cache) = &mut self.cache else {
+            return Err(D::Err::wrong_size());
         };
-        if cache.cross.shape().1 == numbers.max_len {
-            cache.cross = without_first(record, cache.cross)?;
+        let batch = self.window.batch;
+        if D::cached(&cache.cross) == numbers.max_len {
             for padding in &mut self.window.padding {
                 *padding = padding.saturating_sub(1);
             }
         }
-        for rows in &mut cache.latent {
-            if rows.shape().1 == numbers.max_latents {
-                *rows = without_first(record, rows.clone())?;
-            }
-        }
-        let (batch, len) = (self.window.batch, cache.cross.shape().1 + 1);
+        let len = (D::cached(&cache.cross) + 1).min(numbers.max_len);
         let padding = &self.window.padding;
-        let is_padded = self.window.is_padded();
-        let items = if is_padded { batch } else { 1 };
-        let positions: Vec<usize> = (0..items)
-            .flat_map(|item| (0..len).map(move |place| place.saturating_sub(padding[item])))
-            .collect();
-        let is_text = is_padded.then(|| {
-            padding.iter().flat_map(|padding| (0..len).map(move |i| i >= *padding)).collect()
-        });
+        // False for the padding among the last `count` tokens.
+        let is_text = |count: usize| {
+            let item =
+                |padding: &usize| (len - count..len).map(|place| place >= *padding).collect();
+            let items: Vec<Vec<bool>> = padding.iter().map(item).collect();
+            self.window.is_padded().then(|| items.concat())
+        };
         let ids = self.seen.iter().map(|seen| seen.last().copied().unwrap_or(0)).collect();
-        let last = padding.iter().map(|padding| len - 1 - padding).collect();
-        let x = self.model.embed(record, &self.device, ids, last, (batch, 1))?;
-        self.model.layers(record, x, None, Some(cache), &positions, is_text, Dropout::NONE)
+        let places = padding.iter().map(|padding| len - 1 - padding).collect();
+        let record = &mut Record::for_tape::<NoneTape>();
+        let mut x = self.model.embed(record, &self.device, ids, places, (batch, 1))?;
+
+        let [in_cross, in_latent] = numbers.rotated;
+        let angles = |channels| (channels > 0).then(|| Angles::new(&self.next, 1, channels));
+        let layers = self.model.layers.view();
+        let allowed = is_text(len);
+        let of_cross = angles(in_cross);
+        x = layers.cross.try_step(x, &mut cache.cross, of_cross.as_ref(), allowed.as_deref())?;
+        let of_latents = angles(in_latent);
+        for (i, (block, cache)) in layers.latent.iter().zip(&mut cache.latent).enumerate() {
+            let angles = of_latents.as_ref().filter(|_| i < numbers.rotary_layers);
+            let count = (D::cached(cache) + 1).min(numbers.max_latents);
+            let allowed = is_text(count);
+            x = block.try_step(x, cache, angles, allowed.as_deref())?;
+        }
+        for position in &mut self.next {
+            *position += 1;
+        }
+        match self.model.norm.view() {
+            Some(norm) => norm.try_forward(record, x),
+            None => Ok(x),
+        }
     }
 }

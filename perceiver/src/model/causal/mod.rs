@@ -39,9 +39,8 @@ pub struct PerceiverAr<S: CausalSpec, E: Dtype = f32, D: Storage<E> = Cpu> {
 /// The logits of a Perceiver AR, for each of the latents: `(batch, latents, vocab)`.
 pub type Logits<S, B, E, D, T> = Tensor<(B, usize, <S as CausalSpec>::Vocab), E, D, T>;
 
-/// The keys and values of all tokens, not rotated: of the cross attention, and of each self attention.
-#[derive(Clone, Debug)]
-struct Cache<E: Dtype, D: Storage<E>> {
+/// The keys and values of all tokens, rotated: of the cross attention, and of each self attention.
+struct KeyValues<E: Dtype, D: Storage<E>> {
     cross: Rows<E, D>,
     latent: Vec<Rows<E, D>>,
 }
@@ -109,7 +108,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         device: &D,
         window: &Checked,
         mode: Mode,
-    ) -> Result<(Rows<E, D>, Cache<E, D>), D::Err> {
+    ) -> Result<(Rows<E, D>, KeyValues<E, D>), D::Err> {
         let numbers = CausalNumbers::of::<S>();
         let is_training = mode == Mode::Training && record.is_on();
         let (rate, dropout) = match is_training {
@@ -153,7 +152,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
             0 => None,
             count => Some(embed(record, 0..count)?),
         };
-        self.layers(record, x, before, None, &positions, is_text, dropout)
+        self.layers(record, x, before, &positions, is_text, dropout)
     }
 
     /// The sums of the rows for ids and for positions, `(batch, tokens, dim)`.
@@ -176,30 +175,21 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         D::try_residual(record, rows, positions, 0.0)
     }
 
-    /// Runs latents through all layers. They attend to a `prefix`, or to what is in a cache, and to themselves. `positions`
-    /// are those of all keys of the cross attention, of each item or of one if they are the same for all; `is_text` is false
-    /// for those that are padding.
-    #[allow(clippy::too_many_arguments)]
+    /// Runs latents through all layers. They attend to a `prefix` and to themselves. `positions` are those of all keys of the
+    /// cross attention, of each item or of one if they are the same for all; `is_text` is false for those that are padding.
     fn layers(
         &self,
         record: &mut Record<E, D>,
         mut x: Rows<E, D>,
         prefix: Option<Rows<E, D>>,
-        past: Option<Cache<E, D>>,
         positions: &[usize],
         is_text: Option<Vec<bool>>,
         dropout: Dropout,
-    ) -> Result<(Rows<E, D>, Cache<E, D>), D::Err> {
+    ) -> Result<(Rows<E, D>, KeyValues<E, D>), D::Err> {
         let numbers = CausalNumbers::of::<S>();
         let (layers, device) = (self.layers.view(), x.device().clone());
-        let (cross, latent) = match past {
-            Some(past) => (Some(past.cross), past.latent.into_iter().map(Some).collect()),
-            None => (None, vec![None; layers.latent.len()]),
-        };
-        let (batch, new, _) = *x.shape();
-        let count = |rows: &Rows<E, D>| rows.shape().1;
-        let rows = new + prefix.as_ref().map_or(0, count) + cross.as_ref().map_or(0, count);
-        let latents = new + latent.iter().flatten().next().map_or(0, count);
+        let (batch, latents, _) = *x.shape();
+        let rows = latents + prefix.as_ref().map_or(0, |prefix| prefix.shape().1);
         let mask = |is_text: Option<Vec<bool>>, keys: usize| {
             let flags = |is_text: Vec<bool>| {
                 ops::flags::<_, E, _>(&device, is_text.into_iter(), (batch, keys))
@@ -213,24 +203,24 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
 
         let keys = mask(is_text.clone(), rows)?;
         let of_rows = angles(positions, rows, in_cross);
-        let before = Before { prefix, past: cross, angles: of_rows.as_ref(), keys: keys.as_ref() };
+        let before = Before { prefix, angles: of_rows.as_ref(), keys: keys.as_ref() };
         let (updated, cross) = layers.cross.try_causal(record, x, before, dropout)?;
         x = updated;
 
         let keys = mask(is_text.map(|is_text| last_of_each(&is_text, rows, latents)), latents)?;
         let angles = angles(&last_of_each(positions, rows, latents), latents, in_latent);
-        let mut cache = Cache { cross, latent: Vec::new() };
-        for (i, (block, past)) in layers.latent.iter().zip(latent).enumerate() {
+        let mut key_values = KeyValues { cross, latent: Vec::new() };
+        for (i, block) in layers.latent.iter().enumerate() {
             let angles = angles.as_ref().filter(|_| i < numbers.rotary_layers);
-            let before = Before { prefix: None, past, angles, keys: keys.as_ref() };
+            let before = Before { prefix: None, angles, keys: keys.as_ref() };
             let (updated, key_value) = block.try_causal(record, x, before, dropout)?;
             x = updated;
-            cache.latent.push(key_value);
+            key_values.latent.push(key_value);
         }
         if let Some(norm) = self.norm.view() {
             x = norm.try_forward(record, x)?;
         }
-        Ok((x, cache))
+        Ok((x, key_values))
     }
 
     fn logits(&self, record: &mut Record<E, D>, latents: Rows<E, D>) -> Result<Rows<E, D>, D::Err> {

@@ -4,11 +4,12 @@ use dfdx::prelude::{Cpu, CpuError};
 
 use super::Half;
 use super::upcast::Upcast;
+use crate::ops::cache::copied;
 use crate::ops::{
-    Attend, AttentionKernel, ContextKernel, CrossParameters, Dense, FeedForwardKernel,
+    Attend, AttentionKernel, CacheKernel, ContextKernel, CrossParameters, Dense, FeedForwardKernel,
     FeedForwardParameters, FlattenKernel, KernelDevice, LayerNormKernel, LinearKernel, Mask,
-    Matrix, MeanKernel, Positioned, Record, RepeatKernel, ResidualKernel, RotaryKernel, Rows,
-    Vector, context,
+    MeanKernel, Positioned, Record, RepeatKernel, ResidualKernel, RotaryKernel, Rows, Vector,
+    Weight, context,
 };
 use crate::spec::Heads;
 
@@ -19,7 +20,7 @@ where
     fn try_linear(
         record: &mut Record<E, Self>,
         x: Rows<E, Self>,
-        weight: &Matrix<E, Self>,
+        weight: &Weight<E, Self>,
         bias: Option<&Vector<E, Self>>,
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
@@ -29,8 +30,12 @@ where
             None => None,
             Some(bias) => Some(upcast.input(record, bias)?),
         };
-        let y =
-            <Self as LinearKernel<f32>>::try_linear(&mut upcast.record, x, &weight, bias.as_ref())?;
+        let y = <Self as LinearKernel<f32>>::try_linear(
+            &mut upcast.record,
+            x,
+            &weight.into(),
+            bias.as_ref(),
+        )?;
         upcast.output(record, y)
     }
 }
@@ -71,9 +76,9 @@ where
         let (expand_bias, contract_bias) =
             (bias(parameters.expand_bias)?, bias(parameters.contract_bias)?);
         let parameters = FeedForwardParameters {
-            expand: &upcast.input(record, parameters.expand)?,
+            expand: &upcast.input(record, parameters.expand)?.into(),
             expand_bias: expand_bias.as_ref(),
-            contract: &upcast.input(record, parameters.contract)?,
+            contract: &upcast.input(record, parameters.contract)?.into(),
             contract_bias: contract_bias.as_ref(),
             activation: parameters.activation,
         };
@@ -137,6 +142,13 @@ where
             upcast.output(record, y)
         })
     }
+}
+
+impl<E: Half> CacheKernel<E> for Cpu
+where
+    Self: KernelDevice<E>,
+{
+    copied!(E);
 }
 
 impl<E: Half> FlattenKernel<E> for Cpu where Self: KernelDevice<E> {}
