@@ -20,6 +20,9 @@ pub(in crate::ops) use panels::Panels;
 /// enough for Miri.
 const PARALLEL: usize = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
+/// As many multiplications as take as long as reading a number of the right-hand side, if it comes from far away.
+const READ: usize = if cfg!(test) { 0 } else { 12 };
+
 /// With fewer rows for each thread, each is given panels instead: it packs all rows, but reads only its part of the
 /// panels.
 const ROWS_OF_THREAD: usize = 64;
@@ -77,7 +80,7 @@ pub(in crate::ops) fn product<'a>(
     rhs: impl Into<Factor<'a>>,
     threads: Threads,
 ) {
-    let operations = lhs.height() * lhs.width() * out.width();
+    let operations = (lhs.height() + READ) * lhs.width() * out.width();
     let threads = if operations < PARALLEL { Threads::One } else { threads };
     match rhs.into() {
         Factor::Panels(panels) => {
