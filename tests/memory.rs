@@ -109,3 +109,35 @@ fn queries_of_many_latents_are_not_widened_for_few_tokens() {
     let most = most_bytes(|| model.forward(x));
     assert!(most < 16 * MB, "{most} bytes");
 }
+
+perceiver! {
+    /// Eight million parameters, nearly all of them weights.
+    struct Wide {
+        input_axis: 1,
+        num_freq_bands: 2,
+        max_freq: 8.0,
+        depth: 4,
+        num_latents: 4,
+        latent_dim: 384,
+        num_classes: 2,
+    }
+}
+
+/// Laid out, the weights take the same memory; they are not stored twice at any time, nor when the model runs.
+#[test]
+fn a_prepared_model_has_its_weights_once() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let dev = Cpu::seed_from_u64(3);
+    let x: Tensor<Rank3<1, 16, 3>, f32, _> = dev.sample_normal();
+    let before = NOW.load(SeqCst);
+    let mut model = dev.build_module::<Wide, f32>();
+    let weights = 4 * Wide::<f32, Cpu>::PARAMETERS;
+    assert!(weights > 30 * MB);
+    MOST.store(before, SeqCst);
+    model.prepare_for_inference();
+    drop(model.forward(x));
+    let most = MOST.load(SeqCst) - before;
+    assert!(most < weights + weights / 2, "{most} bytes, of which {weights} are weights");
+    let now = NOW.load(SeqCst) - before;
+    assert!(now < weights + weights / 2, "{now} bytes, of which {weights} are weights");
+}

@@ -2,7 +2,7 @@
 
 use perceiver::ForwardError;
 use perceiver::dfdx::nn::modules::{Module, ModuleMut};
-use perceiver::dfdx::optim::{Adam, Optimizer, RMSprop, Sgd};
+use perceiver::dfdx::optim::{Adam, Optimizer, RMSprop, Sgd, SgdConfig};
 use perceiver::prelude::*;
 
 mod labels {
@@ -222,6 +222,44 @@ fn ema_reset_and_conversions() {
     reset.reset_params();
     assert_ne!(reset.latents.array(), model.latents.array());
     assert_eq!(reset.output.view().norm.bias.as_vec(), [0.0; 12]);
+}
+
+#[test]
+fn a_prepared_model_gives_the_same_and_can_still_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dev, mut model) = small();
+    let x: Sequence<5> = dev.sample_normal();
+    let expected = model.forward(x.clone()).array();
+    let file = folder.path().join("model.safetensors");
+    model.save_checkpoint(&file).unwrap();
+    let mut untouched = model.clone();
+
+    model.prepare_for_inference();
+    assert_eq!(model.forward(x.clone()).array(), expected);
+    assert_eq!(model.embed(x.clone()).array(), untouched.embed(x.clone()).array());
+    assert_eq!(model.clone().forward(x.clone()).array(), expected);
+
+    let saved = folder.path().join("prepared.safetensors");
+    model.save_checkpoint(&saved).unwrap();
+    assert_eq!(std::fs::read(saved).unwrap(), std::fs::read(&file).unwrap());
+    assert_eq!(model.to_dtype::<f64>().num_trainable_params(), Small::<f32, Cpu>::PARAMETERS);
+
+    // A training step changes both in the same way.
+    model.prepare_for_inference();
+    let config = SgdConfig::default();
+    for model in [&mut model, &mut untouched] {
+        let mut sgd = Sgd::new(model, config);
+        let logits = model.forward(x.clone().traced(model.alloc_grads()));
+        sgd.update(model, &logits.square().mean().backward()).unwrap();
+    }
+    let trained = untouched.forward(x.clone()).array();
+    assert_ne!(trained, expected);
+    assert_eq!(model.forward(x.clone()).array(), trained);
+    model.prepare_for_inference();
+    assert_eq!(model.forward(x.clone()).array(), trained);
+
+    model.load_checkpoint(&file).unwrap();
+    assert_eq!(model.forward(x).array(), expected);
 }
 
 #[test]

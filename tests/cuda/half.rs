@@ -36,7 +36,7 @@ where
     assert_no_nan("latents", &gradients.get(&model.latents));
     assert_no_nan("images", &gradients.get(&images));
     let to_q = model.layers.view()[0].cross.as_ref().unwrap().attention.to_q.weight;
-    assert_no_nan("to_q", &gradients.get(to_q));
+    assert_no_nan("to_q", &gradients.get(to_q.tensor()));
 }
 
 /// Attention with scores of ±1e4, of which each query has one that is the largest.

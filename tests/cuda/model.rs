@@ -58,7 +58,7 @@ fn cpu_and_gpu_agree_on_gradients() {
         [
             numbers(&gradients.get(&model.latents)),
             numbers(&gradients.get(&images)),
-            numbers(&gradients.get(last)),
+            numbers(&gradients.get(last.tensor())),
         ]
     }
     let gpu = gpu();

@@ -66,10 +66,10 @@ where
     let feed_forward = cross.feed_forward.as_ref().unwrap();
     vec![
         ("latents", wide(&gradients.get(&model.latents))),
-        ("to_q", wide(&gradients.get(cross.attention.to_q.weight))),
-        ("to_kv", wide(&gradients.get(cross.attention.to_kv.weight))),
+        ("to_q", wide(&gradients.get(cross.attention.to_q.weight.tensor()))),
+        ("to_kv", wide(&gradients.get(cross.attention.to_kv.weight.tensor()))),
         ("norm_context", wide(&gradients.get(norm_context.weight))),
-        ("feed_forward", wide(&gradients.get(feed_forward.expand.weight))),
+        ("feed_forward", wide(&gradients.get(feed_forward.expand.weight.tensor()))),
         ("bias", wide(&gradients.get(feed_forward.expand.bias.unwrap()))),
         ("norm", wide(&gradients.get(model.output.view().norm.weight))),
         ("image", wide(&gradients.get(image))),
@@ -119,7 +119,7 @@ fn extreme(mask: bool) {
     let gradients = logits.square().mean().backward();
     assert_finite("the image's gradient", &wide(&gradients.get(&image)));
     let weight = model.layers.view()[0].cross.as_ref().unwrap().attention.to_kv.weight;
-    assert_finite("a weight's gradient", &wide(&gradients.get(weight)));
+    assert_finite("a weight's gradient", &wide(&gradients.get(weight.tensor())));
 }
 
 #[test]

@@ -152,7 +152,7 @@ pub(crate) enum Last<'a, E: Dtype, D: Device<E>> {
     /// As they are.
     Layers(Vec<Linear<'a, E, D>>),
     /// Multiplied with the last layer of the block.
-    Folded(Folded<E, D>),
+    Folded(Box<Folded<E, D>>),
 }
 
 impl<'a, E: Dtype, D: Device<E>> Last<'a, E, D> {
@@ -185,7 +185,7 @@ impl<'a, E: Dtype, D: Device<E>> Last<'a, E, D> {
         if layers.is_empty() || folded >= queries * as_they_are {
             return Ok(Self::Layers(layers));
         }
-        Folded::new(&feed_forward.contract, &layers).map(Self::Folded)
+        Ok(Self::Folded(Box::new(Folded::new(&feed_forward.contract, &layers)?)))
     }
 }
 

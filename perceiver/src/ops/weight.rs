@@ -40,6 +40,12 @@ impl<E: Dtype, D: Storage<E>> Weight<E, D> {
         }
     }
 
+    /// Returns the tensor, as dfdx's `Gradients` take it.
+    #[must_use]
+    pub fn tensor(&self) -> &Matrix<E, D> {
+        self.tensor.get_or_init(|| self.restored())
+    }
+
     /// Returns the tensor, to be changed. What else is stored is forgotten.
     pub(crate) fn tensor_mut(&mut self) -> &mut Matrix<E, D> {
         let tensor = self.tensor.take().unwrap_or_else(|| self.restored());
@@ -107,7 +113,7 @@ impl<E: Dtype, D: Storage<E>> Deref for Weight<E, D> {
     type Target = Matrix<E, D>;
 
     fn deref(&self) -> &Matrix<E, D> {
-        self.tensor.get_or_init(|| self.restored())
+        self.tensor()
     }
 }
 

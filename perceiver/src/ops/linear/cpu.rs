@@ -31,7 +31,7 @@ pub(super) fn forward(
     let weight = match weight.panels(record) {
         Some(panels) => {
             product(out, addend, 1.0, lhs, panels, Threads::All);
-            return Ok(x.device().try_tensor_from_vec(y, (batch, tokens, o))?);
+            return x.device().try_tensor_from_vec(y, (batch, tokens, o));
         }
         None => contiguous(record, weight)?,
     };

@@ -356,12 +356,53 @@ fn add_products<S: Simd, const H: usize>(
 #[inline(always)]
 #[allow(unsafe_code)]
 fn prefetch(numbers: &[f32]) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: the instruction is part of all x86-64 processors, reads nothing, and is allowed for any address.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(numbers.as_ptr().cast()) }
     }
-    #[cfg(any(not(target_arch = "x86_64"), miri))]
+    #[cfg(not(target_arch = "x86_64"))]
     let _ = numbers;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::cpu::matrix::MatMut;
+
+    #[test]
+    fn all_instruction_sets_are_right() {
+        // Tiles of every height, a panel that is partly padding, and rows and steps in several blocks.
+        for (rows, cols, depth) in [(23, 37, 19), (ROWS + 3, 5, 7), (2, 70, DEPTH + 9)] {
+            let numbers = |len: usize| (0..len).map(|i| (i * 7919 % 17) as f32 - 8.0);
+            let (lhs, rhs): (Vec<f32>, Vec<f32>) =
+                (numbers(rows * depth).collect(), numbers(depth * cols).collect());
+            // Small whole numbers, whose products and sums are exact.
+            let expected: Vec<f32> = (0..rows * cols)
+                .map(|i| {
+                    let (row, col) = (i / cols, i % cols);
+                    (0..depth).map(|k| lhs[row * depth + k] * rhs[k * cols + col]).sum()
+                })
+                .collect();
+            let check = |run: &dyn Fn(Multiply<'_, '_>)| {
+                let mut out = vec![0.0; rows * cols];
+                run(Multiply {
+                    out: MatMut::new(&mut out, rows, cols).rows_mut(),
+                    addend: Addend::Nothing,
+                    scale: 1.0,
+                    lhs: MatRef::new(&lhs, rows, depth),
+                    rhs: Rhs::Matrix(MatRef::new(&rhs, depth, cols)),
+                    columns: 0..cols,
+                });
+                assert_eq!(out, expected, "{rows} × {cols} × {depth}");
+            };
+            check(&|multiply| multiply.with_simd(pulp::Scalar));
+            #[cfg(target_arch = "x86_64")]
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                check(&|multiply| Simd::vectorize(simd, multiply));
+            }
+            check(&|multiply| Arch::new().dispatch(multiply));
+        }
+    }
 }

@@ -16,8 +16,7 @@ use super::threads;
 use kernel::{Multiply, Rhs};
 pub(in crate::ops) use panels::Panels;
 
-/// Below this many multiplications, a second thread costs more than it saves. Lower in tests, whose matrices are small
-/// enough for Miri.
+/// Below this many multiplications, a second thread costs more than it saves. Lower in tests, whose matrices are small.
 const PARALLEL: usize = if cfg!(test) { 1 << 9 } else { 1 << 20 };
 
 /// As many multiplications as take as long as reading a number of the right-hand side, if it comes from far away.
@@ -218,7 +217,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "large")]
     fn many_rows_and_long_sums_are_cut_into_blocks() {
         assert_right(600, 35, 20, [false, true], 1e-5);
         assert_right(13, 33, 1100, [false, false], 1e-4);
