@@ -38,8 +38,9 @@ pub(super) fn read<S: Shape, T>(tensor: &Array<S, T>) -> Scratch {
 /// Lays out the transposed of a weight.
 pub(super) fn panels_of(weight: &Matrix<f32, Cpu>) -> Panels {
     let (outputs, inputs) = *weight.shape();
-    let weight = weight.clone().contiguous();
-    Panels::new(MatRef::new(&read(&weight), outputs.size(), inputs.size()).t())
+    // Not into memory that is kept, since it happens once.
+    let numbers = weight.as_vec();
+    Panels::new(MatRef::new(&numbers, outputs.size(), inputs.size()).t())
 }
 
 /// Returns the weight that was laid out.

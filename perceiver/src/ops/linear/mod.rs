@@ -58,7 +58,7 @@ impl LinearKernel<f32> for Cpu {
 
 fn fits<E: Dtype, D: KernelDevice<E>>(
     x: &Rows<E, D>,
-    weight: &Matrix<E, D>,
+    weight: &Weight<E, D>,
     bias: Option<&Vector<E, D>>,
 ) -> Result<(), D::Err> {
     let (outputs, inputs) = *weight.shape();
