@@ -111,7 +111,7 @@ fn queries_of_many_latents_are_not_widened_for_few_tokens() {
 }
 
 perceiver! {
-    /// Eight million parameters, nearly all of them weights.
+    /// Seventeen million parameters, nearly all of them weights.
     struct Wide {
         input_axis: 1,
         num_freq_bands: 2,

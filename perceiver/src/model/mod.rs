@@ -378,10 +378,27 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         }
     }
 
-    /// Stores the weights as the device multiplies with them fastest, which takes as long as one forward pass. On the `Cpu`
-    /// in `f32`, a forward pass without a tape is then faster by a fifth, and the memory stays the same; no other device
-    /// changes anything. What needs the tensors, such as a forward pass with a tape, `save_checkpoint`, or an optimizer,
-    /// makes them again.
+    /// Stores the weights as the device multiplies with them fastest, in place of their tensors, which takes as long as a
+    /// forward pass. On the `Cpu` in `f32`, forward passes without a tape then take about a quarter less time, with the same
+    /// results in the same memory; on other devices nothing changes.
+    ///
+    /// Everything else works as before, but what needs the tensors makes them again: a forward pass with a tape, an
+    /// optimizer, `save_checkpoint`, `summary`. They stay until the model is prepared again.
+    ///
+    /// ```
+    /// use perceiver::prelude::*;
+    ///
+    /// perceiver! {
+    ///     struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 1, num_latents: 8, latent_dim: 32 }
+    /// }
+    ///
+    /// let dev = Cpu::default();
+    /// let mut model = dev.build_module::<Digits, f32>();
+    /// let images: Tensor<Rank4<5, 8, 8, 1>, f32, _> = dev.sample_normal();
+    /// let logits = model.forward(images.clone());
+    /// model.prepare_for_inference();
+    /// assert_eq!(model.forward(images).array(), logits.array());
+    /// ```
     pub fn prepare_for_inference(&mut self) {
         self.input.prepare();
         self.layers.prepare();
