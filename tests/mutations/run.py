@@ -25,7 +25,7 @@ SRC = "perceiver/src/"
 TESTS = [
     "test -p perceiver --lib --quiet",
     "test --test model --test parity --test checkpoint --test dropout --test start --test memory --test masks "
-    "--test views --test family --test modalities --test points --test positions --quiet",
+    "--test views --test family --test modalities --test points --test positions --test generate --quiet",
 ]
 
 # name, file, text, what it becomes, and why it survives if it does
@@ -73,7 +73,7 @@ MUTATIONS = [
     ("saved as loaded", "checkpoint/format.rs", "|(here, there)| (there, here)", "|places| places"),
     ("every layer begins with a cross attention", "model/encoder.rs", "(&layer.cross, context, i < numbers.cross_attends)", "(&layer.cross, context, true || i < numbers.cross_attends)"),
     ("weights of a family start as PyTorch's", "nn/parameters.rs", "self.is_small = family == Family::Transformers;", "_ = family;"),
-    ("no bias of values", "ops/context/absorb.rs", "D::try_linear(record, row, &to_kv.clone().into(), kv_bias)?", "D::try_linear(record, row, to_kv, kv_bias.filter(|_| false))?"),
+    ("no bias of values", "ops/context/absorb.rs", "D::try_linear(record, row, &to_kv.clone().into(), kv_bias)?", "D::try_linear(record, row, &to_kv.clone().into(), kv_bias.filter(|_| false))?"),
     # Several inputs and outputs, points, attention weights.
     ("tokens of one input are masked as those of another", "ops/mask.rs", "mask[item * keys + key]", "mask[(item * keys + key) / 2]"),
     ("a masked class is not replaced", "input/modalities.rs", "Some(token) if rate == 1.0 => {", "Some(token) if rate == 2.0 => {"),
