@@ -25,7 +25,6 @@ pub(in crate::ops) struct Panels<B = Vec<f32>> {
 pub(super) struct PanelsRef<'a> {
     numbers: &'a [f32],
     depth: usize,
-    width: usize,
     panel_width: usize,
 }
 
@@ -91,23 +90,15 @@ impl<B: AsRef<[f32]>> Panels<B> {
     }
 
     pub(super) fn view(&self) -> PanelsRef<'_> {
-        let Self { depth, width, panel_width, .. } = *self;
+        let Self { depth, panel_width, .. } = *self;
         let numbers = &self.buffer.as_ref()[self.start..];
-        PanelsRef { numbers, depth, width, panel_width }
+        PanelsRef { numbers, depth, panel_width }
     }
 }
 
 impl<'a> PanelsRef<'a> {
-    /// The number of panels.
-    fn count(self) -> usize {
-        self.width.div_ceil(self.panel_width)
-    }
-
-    /// Some of the rows of a panel; nothing if there is no such panel.
+    /// Some of the rows of a panel.
     pub(super) fn panel(self, panel: usize, rows: Range<usize>) -> &'a [f32] {
-        if panel >= self.count() {
-            return &[];
-        }
         let panel = &self.numbers[panel * self.depth * self.panel_width..];
         &panel[rows.start * self.panel_width..rows.end * self.panel_width]
     }
