@@ -72,25 +72,35 @@ fn greedy_tokens_are_the_references() {
     );
 }
 
-/// As long as the latents become more, each token is that of a forward pass over all tokens before it.
+/// As long as the latents become more, the logits of each step are those of a forward pass over all tokens before it.
 #[test]
-fn cached_tokens_are_those_of_forward_passes() {
-    let (model, file) = load!(ar);
-    let mut texts: Vec<_> = rows(file, "x").into_iter().map(|mut row| row.split_off(6)).collect();
-    let generated = model.generate(&tensor(&texts), &greedy(5, 1)).unwrap();
-    for expected in generated[0].iter().zip(&generated[1]) {
-        let logits = model.forward((tensor(&texts), 9));
-        let (last, vocab) = (logits.shape().1 - 1, 30);
-        let logits = logits.as_vec();
-        let best = [0, 1].map(|item| {
-            let logits = &logits[(item * (last + 1) + last) * vocab..][..vocab];
-            (0..vocab).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap()
-        });
-        assert_eq!(best, [*expected.0, *expected.1]);
-        for (text, token) in texts.iter_mut().zip(best) {
-            text.push(token);
-        }
+fn cached_logits_are_those_of_forward_passes() {
+    macro_rules! check {
+        ($name:ident, $shortened:literal) => {{
+            let (model, file) = load!($name);
+            let mut texts: Vec<_> =
+                rows(file, "x").into_iter().map(|mut row| row.split_off($shortened)).collect();
+            let prefix = texts[0].len() - 1;
+            let mut generation = model.generation(&tensor(&texts), &greedy(5, 1)).unwrap();
+            for _ in 0..5 {
+                let tokens = generation.next().unwrap().unwrap();
+                let expected = model.forward((tensor(&texts), prefix));
+                let (_, last, vocab) = *expected.shape();
+                let expected = expected.as_vec();
+                for (item, found) in generation.logits().iter().enumerate() {
+                    let expected = &expected[((item + 1) * last.size() - 1) * vocab.size()..];
+                    for (found, expected) in found.iter().zip(expected) {
+                        assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+                    }
+                }
+                for (text, token) in texts.iter_mut().zip(tokens) {
+                    text.extend(token);
+                }
+            }
+        }};
     }
+    check!(ar, 6);
+    check!(ar_rotary, 8);
 }
 
 /// Padding before a text changes nothing, neither for a forward pass nor for the tokens that follow.

@@ -1,5 +1,7 @@
 //! The rest of the family on the CPU and on the GPU.
 
+use perceiver::dfdx::optim::{Optimizer, Sgd, SgdConfig};
+use perceiver::generate::Options;
 use perceiver::prelude::*;
 
 use crate::compare::assert_close;
@@ -56,6 +58,14 @@ perceiver! {
             },
         },
         output_dim: 16,
+    }
+
+    /// Learned and rotary positions, and tokens before the latents.
+    struct Ar {
+        family: PerceiverAr,
+        input: Text { vocab: 40, max_len: 12, dim: 32, position: [Learned, Rotary(0.5)] },
+        latents: Last(6), cross_heads: 2, latent_heads: 2, depth: 1, self_per_cross_attn: 2, prefix_dropout: 0.0,
+        rotary_layers: All, final_norm: true, output: Embedding,
     }
 }
 
@@ -158,5 +168,44 @@ fn several_inputs_and_outputs_agree() {
     let (expected, found) = (outcome(&cpu, &mut on_cpu), outcome(&*gpu, &mut on_gpu));
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert_close(&format!("number {i} of Film"), found, expected, 1e-3);
+    }
+}
+
+/// Forward passes with and without padding, a step, and steps of generation, in which the cache becomes full.
+#[test]
+fn causal_models_agree() {
+    fn outcome<D: Device<f32> + TensorFromVec<bool>>(
+        dev: &D,
+        model: &mut Ar<f32, D>,
+    ) -> Vec<Vec<f64>> {
+        let mask = || {
+            // The first text is 3 tokens shorter than the second.
+            dev.tensor_from_vec((0..24).map(|i| i >= 3).collect(), (Const::<2>, Const::<12>))
+        };
+        let ids = ids(dev);
+        let mut all = vec![numbers(&model.forward((ids.clone(), 6)))];
+        all.push(numbers(&model.forward(((ids.clone(), mask()), 7))));
+        let gradients = model.alloc_grads();
+        let trained = model.forward_mut((ids.clone().traced(gradients), 6));
+        all.push(numbers(&trained));
+        let gradients = trained.powi(3).mean().backward();
+        Sgd::new(&*model, SgdConfig::default()).update(model, &gradients).unwrap();
+        all.push(numbers(&model.forward((ids.clone(), 6))));
+
+        let options = Options { max_new_tokens: 9, num_latents: 2, ..Options::default() };
+        let prompts = dev.tensor_from_vec((0..14).collect(), (2, 7));
+        let mut generation = model.generation(&prompts, &options).unwrap();
+        while let Some(tokens) = generation.next() {
+            all.push(tokens.unwrap().iter().map(|token| token.unwrap() as f64).collect());
+            all.push(generation.logits().concat().iter().map(|x| f64::from(*x)).collect());
+        }
+        all
+    }
+    let (cpu, gpu) = (Cpu::seed_from_u64(7), gpu());
+    let mut on_cpu = cpu.build_module::<Ar, f32>();
+    let mut on_gpu = on_cpu.to_device(&*gpu);
+    let (expected, found) = (outcome(&cpu, &mut on_cpu), outcome(&*gpu, &mut on_gpu));
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_close(&format!("number {i} of Ar"), found, expected, 1e-3);
     }
 }

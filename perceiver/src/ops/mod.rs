@@ -9,14 +9,20 @@
 //! model or another tape.
 //!
 //! The kernels choose their instruction set at run time (AVX2, AVX-512, NEON, or none), so a plain
-//! `cargo build --release` is fast. They run on as many threads as rayon is set to (`RAYON_NUM_THREADS`, or the pool
-//! that the caller is in); the first thread to call a kernel permanently joins a rayon pool of its own, so that it
-//! computes instead of blocking. Jobs that this thread passes to `rayon::spawn` run in that pool, possibly on the
-//! thread itself during a forward pass, so it must not hold any lock during a forward pass that such a job takes. To
-//! avoid this, call the model inside `pool.install`. Half precision is stored as such and computed in `f32`.
+//! `cargo build --release` is fast. Half precision is stored as such and computed in `f32`.
+//!
+//! # Threads
+//!
+//! Kernels run on as many threads as rayon is set to, `RAYON_NUM_THREADS` or the number of cores. The calling thread is one of
+//! them. The others are the library's own, which only compute, and help one caller at a time: a server may call one
+//! model from many threads at once, which then have a core each. A thread that is in a rayon pool has the threads of that pool
+//! instead, so that `pool.install(|| model.forward(x))` limits them, or sets them.
+//!
+//! Each thread keeps up to 128 MiB that it has computed with, for the next time; [`free_memory`] frees it.
 //!
 //! dfdx does not expose a tensor's elements as a slice, so the kernels copy what they read. The weights of a model that
-//! was prepared for inference are laid out for the kernels instead. The only unsafe code is a prefetch instruction.
+//! was prepared for inference are laid out for the kernels instead. The only unsafe code is a prefetch instruction,
+//! and the lifetime of what is passed to another thread.
 
 mod attention;
 mod batch_norm;

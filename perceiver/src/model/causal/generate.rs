@@ -80,6 +80,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
             next: window.padding.iter().map(|padding| window.len - padding).collect(),
             window,
             cache: None,
+            logits: Vec::new(),
             sampler,
             rng: StdRng::seed_from_u64(options.seed),
         })
@@ -101,6 +102,7 @@ pub struct Generation<'a, S: CausalSpec, E: Dtype, D: Device<E>> {
     stopped: Vec<bool>,
     /// All tokens of each text.
     seen: Vec<Vec<usize>>,
+    logits: Vec<Vec<E>>,
     sampler: Sampler,
     rng: StdRng,
 }
@@ -129,6 +131,13 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> Iterator for Generation<'_, S, E, D>
 }
 
 impl<S: CausalSpec, E: Dtype, D: Device<E>> Generation<'_, S, E, D> {
+    /// The logits that the last tokens were chosen from, one row of `VOCAB` numbers for each prompt, before temperature and
+    /// penalty; empty before the first tokens.
+    #[must_use]
+    pub fn logits(&self) -> &[Vec<E>] {
+        &self.logits
+    }
+
     fn try_next(&mut self) -> Result<Vec<Option<usize>>, D::Err> {
         let mut record = Record::for_tape::<NoneTape>();
         let last = match &mut self.cache {
@@ -149,11 +158,11 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> Generation<'_, S, E, D> {
         };
         let logits = self.model.logits(&mut record, last)?;
         let vocab = logits.shape().2;
-        let logits: Vec<f64> =
-            logits.as_vec().iter().map(|x| x.to_f64().unwrap_or_default()).collect();
+        self.logits = logits.as_vec().chunks(vocab).map(<[E]>::to_vec).collect();
         let mut tokens = Vec::new();
-        for (item, logits) in logits.chunks(vocab).enumerate() {
-            let token = self.sampler.sample(logits, &self.seen[item], &mut self.rng);
+        for (item, logits) in self.logits.iter().enumerate() {
+            let logits: Vec<f64> = logits.iter().map(|x| x.to_f64().unwrap_or_default()).collect();
+            let token = self.sampler.sample(&logits, &self.seen[item], &mut self.rng);
             let stopped = self.stopped[item];
             self.stopped[item] |= self.sampler.stops_at(token);
             self.seen[item].push(token);

@@ -1,12 +1,11 @@
 //! The kernel: each head separately, with a running maximum.
 
 use dfdx::prelude::*;
-use rayon::prelude::*;
 
 use super::{Heads, Mask};
 use crate::ops::cpu::flash::{Bias, Head, MASKED, QUERIES, UNIFORM, deltas};
 use crate::ops::cpu::matrix::MatRef;
-use crate::ops::cpu::{Scratch, contiguous, gradient, parts, read, with_gradient_of};
+use crate::ops::cpu::{Scratch, contiguous, gradient, map, parts, read, with_gradient_of};
 use crate::ops::{Record, Rows};
 
 pub(super) fn forward(
@@ -44,7 +43,7 @@ pub(super) fn forward(
             (out.to_vec(), log_sums.to_vec())
         };
         let results: Vec<_> = if parts(sizes.operations()) > 1 {
-            tasks.par_iter().map(run).collect()
+            map(tasks.iter(), run)
         } else {
             tasks.iter().map(run).collect()
         };
@@ -67,7 +66,7 @@ pub(super) fn forward(
             let run = |i: usize| sizes.backward(i, q, kv, &biases, out, d_out, &log_sums);
             let all_heads = 0..sizes.batch * heads;
             let results: Vec<[Vec<f32>; 3]> = if parts(3 * sizes.operations()) > 1 {
-                all_heads.into_par_iter().map(run).collect()
+                map(all_heads, run)
             } else {
                 all_heads.map(run).collect()
             };

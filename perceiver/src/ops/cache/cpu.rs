@@ -2,12 +2,11 @@
 
 use dfdx::prelude::*;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::Heads;
 use crate::ops::Rows;
 use crate::ops::cpu::math::{exp2, sum, update};
-use crate::ops::cpu::{Scratch, parts, read};
+use crate::ops::cpu::{Scratch, map, parts, read};
 
 /// Keys and values on a `Cpu`: for each item a ring of as many as there is space for.
 #[derive(Clone, Debug)]
@@ -85,7 +84,7 @@ impl CpuCache {
         let all = 0..self.batch * count;
         let results: Vec<Vec<f32>> = match parts(all.len() * self.len * (dim + value_dim)) {
             1 => all.map(run).collect(),
-            _ => all.into_par_iter().map(run).collect(),
+            _ => map(all, run),
         };
         results.concat()
     }

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use dfdx::prelude::*;
-use rayon::prelude::*;
 
 use super::separable::{self, Separable};
 use super::{ContextKernel, CrossParameters, Dense, Positioned, absorb, plain_prepare};
 use crate::ops::attention::MaskBias;
 use crate::ops::cpu::flash::{Head, QUERIES, deltas};
 use crate::ops::cpu::matrix::MatRef;
-use crate::ops::cpu::{Scratch, contiguous, gradient, parts, read, with_gradient_of};
+use crate::ops::cpu::{
+    Scratch, contiguous, for_each, gradient, map, parts, read, with_gradient_of,
+};
 use crate::ops::{Attend, Record, Rows};
 use crate::spec::Softmax;
 
@@ -97,15 +98,15 @@ pub(in crate::ops) fn attend_dense(
             let head = sizes.head(query, tokens, &biases, item);
             let queries = sizes.queries;
             let block = queries.div_ceil(parts(sizes.operations())).clamp(1, QUERIES);
-            out[item * queries * width..][..queries * width]
-                .par_chunks_mut(block * width)
-                .zip(log_sums[item * queries..][..queries].par_chunks_mut(block))
-                .enumerate()
-                .for_each(|(i, (out, log_sums))| {
-                    let rows = i * block..i * block + log_sums.len();
-                    let query = head.query.rows(rows);
-                    Head { query, ..head }.forward(out, log_sums);
-                });
+            let blocks = out[item * queries * width..][..queries * width]
+                .chunks_mut(block * width)
+                .zip(log_sums[item * queries..][..queries].chunks_mut(block))
+                .enumerate();
+            for_each(blocks, |(i, (out, log_sums))| {
+                let rows = i * block..i * block + log_sums.len();
+                let query = head.query.rows(rows);
+                Head { query, ..head }.forward(out, log_sums);
+            });
         }
     }
     let out = query.device().try_tensor_from_vec(out, shape)?;
@@ -125,10 +126,8 @@ pub(in crate::ops) fn attend_dense(
                 let part = sizes.tokens.div_ceil(parts(3 * sizes.operations())).max(1);
                 let d_tokens = &mut gradient(gradients, &tokens)?[item * sizes.tokens * width..]
                     [..sizes.tokens * width];
-                let d_queries: Vec<Vec<f32>> = d_tokens
-                    .par_chunks_mut(part * width)
-                    .enumerate()
-                    .map(|(i, d_tokens)| {
+                let d_queries =
+                    map(d_tokens.chunks_mut(part * width).enumerate(), |(i, d_tokens)| {
                         let range = i * part..i * part + d_tokens.len() / width;
                         let mut d_query = vec![0.0; queries * width];
                         let mut d_value = Scratch::zeros(d_tokens.len());
@@ -146,8 +145,7 @@ pub(in crate::ops) fn attend_dense(
                             *sum += term;
                         }
                         d_query
-                    })
-                    .collect();
+                    });
                 let sums = &mut gradient(gradients, &query)?[first..][..queries * width];
                 for d_query in d_queries {
                     for (sum, term) in sums.iter_mut().zip(d_query) {

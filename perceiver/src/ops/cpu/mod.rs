@@ -23,7 +23,17 @@ use crate::spec::Width;
 use matrix::MatRef;
 pub(super) use product::Panels;
 pub(super) use scratch::Scratch;
-pub(super) use threads::parts;
+pub(super) use threads::{for_each, map, parts};
+
+/// Frees the memory that the calling thread, and the threads that help it, have computed with on a `Cpu` and keep for the
+/// next time: up to 128 MiB each. The next forward pass allocates it again.
+///
+/// ```
+/// perceiver::ops::free_memory();
+/// ```
+pub fn free_memory() {
+    threads::on_each(scratch::free);
+}
 
 /// A tensor on the device these kernels are for.
 pub(super) type Array<S, T = NoneTape> = Tensor<S, f32, Cpu, T>;
@@ -49,10 +59,7 @@ pub(super) fn tensor_of(panels: &Panels, shape: (Width, Width), device: &Cpu) ->
 }
 
 /// Copies the elements of two contiguous tensors, in parallel if that is worth a second thread.
-pub(super) fn read_both<S1: Shape, S2: Shape>(
-    first: &Array<S1>,
-    second: &Array<S2>,
-) -> (Scratch, Scratch) {
+pub(super) fn read_both<S: Shape>(first: &Array<S>, second: &Array<S>) -> (Scratch, Scratch) {
     let numbers = first.shape().num_elements() + second.shape().num_elements();
     if parts(numbers) == 1 {
         return (read(first), read(second));
@@ -60,7 +67,9 @@ pub(super) fn read_both<S1: Shape, S2: Shape>(
     // Allocated here, since memory goes back to the thread that drops it.
     let mut copies =
         (Scratch::new(first.shape().num_elements()), Scratch::new(second.shape().num_elements()));
-    rayon::join(|| first.copy_into(&mut copies.0), || second.copy_into(&mut copies.1));
+    for_each([(first, &mut copies.0), (second, &mut copies.1)].into_iter(), |(from, to)| {
+        from.copy_into(to)
+    });
     copies
 }
 

@@ -37,6 +37,11 @@ impl Scratch {
     }
 }
 
+/// Frees the buffers that this thread keeps.
+pub(super) fn free() {
+    FREE.take();
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
@@ -94,5 +99,12 @@ mod tests {
         assert_eq!(second.as_ptr(), address);
         assert!(second.iter().all(|&x| x == 0.0));
         assert_eq!(second.len(), 900);
+    }
+
+    #[test]
+    fn memory_can_be_freed() {
+        drop(Scratch::new(1000));
+        free();
+        assert!(FREE.with_borrow(Vec::is_empty));
     }
 }

@@ -2,13 +2,14 @@
 
 use dfdx::prelude::*;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::FeedForwardParameters;
 use crate::ops::cpu::math::{normal, sigmoid, update, update_all};
 use crate::ops::cpu::matrix::{MatMut, MatRef};
 use crate::ops::cpu::product::{Addend, Factor, Threads, add_column_sums, product};
-use crate::ops::cpu::{Scratch, contiguous, gradient, parts, read, read_both, with_gradient_of};
+use crate::ops::cpu::{
+    Scratch, contiguous, for_each, gradient, parts, read, read_both, with_gradient_of,
+};
 use crate::ops::{Record, Rows, Vector};
 use crate::spec::Activation;
 
@@ -154,7 +155,8 @@ fn rows_of_part(rows: usize, hidden: usize) -> usize {
 fn activate_rows(after: &mut [f32], before: &[f32], bias: &[f32], activation: Activation) {
     let (expanded, hidden) = (bias.len(), bias.len() / activation.inputs());
     let rows = rows_of_part(after.len() / hidden, hidden);
-    after.par_chunks_mut(rows * hidden).zip(before.par_chunks(rows * expanded)).for_each(
+    for_each(
+        after.chunks_mut(rows * hidden).zip(before.chunks(rows * expanded)),
         |(after, before)| match activation {
             Activation::Geglu => Arch::new().dispatch(Gate { after, before, bias }),
             activation => Arch::new().dispatch(Activate { after, before, bias, activation }),
@@ -167,7 +169,8 @@ fn activate_rows(after: &mut [f32], before: &[f32], bias: &[f32], activation: Ac
 fn backward_rows(before: &mut [f32], d_after: &mut [f32], bias: &[f32], activation: Activation) {
     let (expanded, hidden) = (bias.len(), bias.len() / activation.inputs());
     let rows = rows_of_part(d_after.len() / hidden, hidden);
-    before.par_chunks_mut(rows * expanded).zip(d_after.par_chunks_mut(rows * hidden)).for_each(
+    for_each(
+        before.chunks_mut(rows * expanded).zip(d_after.chunks_mut(rows * hidden)),
         |(before, d_after)| match activation {
             Activation::Geglu => Arch::new().dispatch(GateBackward { before, d_after, bias }),
             activation => {

@@ -2,11 +2,10 @@
 
 use dfdx::prelude::*;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::EPSILON;
 use crate::ops::cpu::math::{sum, update};
-use crate::ops::cpu::{contiguous, gradient, parts, read, with_gradient_of};
+use crate::ops::cpu::{contiguous, for_each, gradient, map, parts, read, with_gradient_of};
 use crate::ops::{Record, Rows, Vector};
 
 pub(super) fn forward(
@@ -24,9 +23,9 @@ pub(super) fn forward(
     let chunk = chunk(y.len(), width);
     {
         let (x, weight, bias) = (&*read(&x), &*read(&weight), &*read(&bias));
-        y.par_chunks_mut(chunk)
-            .zip(x.par_chunks(chunk))
-            .for_each(|(y, x)| Arch::new().dispatch(Forward { y, x, weight, bias }));
+        for_each(y.chunks_mut(chunk).zip(x.chunks(chunk)), |(y, x)| {
+            Arch::new().dispatch(Forward { y, x, weight, bias });
+        });
     }
     let y = x.device().try_tensor_from_vec(y, *x.shape())?;
 
@@ -34,23 +33,22 @@ pub(super) fn forward(
     record.add(move |gradients| {
         with_gradient_of(gradients, &y, |dy, gradients| {
             let (numbers, scale) = (&*read(&x), &*read(&weight));
-            let parameters: Vec<_> = gradient(gradients, &x)?
-                .par_chunks_mut(chunk)
-                .zip(numbers.par_chunks(chunk))
-                .zip(dy.par_chunks(chunk))
-                .map(|((dx, x), dy)| {
-                    let mut backward = Backward {
-                        dx,
-                        x,
-                        dy,
-                        weight: scale,
-                        d_weight: vec![0.0; width],
-                        d_bias: vec![0.0; width],
-                    };
-                    Arch::new().dispatch(&mut backward);
-                    (backward.d_weight, backward.d_bias)
-                })
-                .collect();
+            let rows = gradient(gradients, &x)?
+                .chunks_mut(chunk)
+                .zip(numbers.chunks(chunk))
+                .zip(dy.chunks(chunk));
+            let parameters = map(rows, |((dx, x), dy)| {
+                let mut backward = Backward {
+                    dx,
+                    x,
+                    dy,
+                    weight: scale,
+                    d_weight: vec![0.0; width],
+                    d_bias: vec![0.0; width],
+                };
+                Arch::new().dispatch(&mut backward);
+                (backward.d_weight, backward.d_bias)
+            });
             for (d_weight, d_bias) in parameters {
                 add(gradient(gradients, &weight)?, &d_weight);
                 add(gradient(gradients, &bias)?, &d_bias);

@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::{BLOCK, LOG2_E, Separable, Sums, Tables, with_channels};
 use crate::ops::cpu::math::exp2;
-use crate::ops::cpu::{Scratch, parts};
+use crate::ops::cpu::{Scratch, for_each, map, parts};
 
 /// The inputs and results of the forward pass, and the gradient of its output.
 pub(super) struct Saved<'a> {
@@ -29,10 +28,10 @@ pub(super) fn run(
         return;
     }
     let items = d_query
-        .par_chunks_mut(saved.queries * context.width())
-        .zip(d_channels.par_chunks_mut(d_channels.len() / context.batch()))
+        .chunks_mut(saved.queries * context.width())
+        .zip(d_channels.chunks_mut(d_channels.len() / context.batch()))
         .enumerate();
-    items.for_each(|(item, (d_query, d_channels))| {
+    for_each(items, |(item, (d_query, d_channels))| {
         with_channels!(
             context.channel_count(),
             run_item(context, saved, item, d_query, d_channels)
@@ -71,10 +70,9 @@ fn run_item<const CHANNELS: usize>(
     let planes = &context.planes;
     let threads = parts(3 * context.operations(saved.queries));
     let rows = planes.row_count().div_ceil(threads).max(1);
-    let sums: Vec<Sums> = d_channels
-        .par_chunks_mut(rows * planes.used() * CHANNELS)
-        .enumerate()
-        .map(|(i, d_channels)| {
+    let sums: Vec<Sums> = map(
+        d_channels.chunks_mut(rows * planes.used() * CHANNELS).enumerate(),
+        |(i, d_channels)| {
             let first = i * rows;
             let mut pass = Pass {
                 context,
@@ -88,8 +86,8 @@ fn run_item<const CHANNELS: usize>(
             };
             Arch::new().dispatch(&mut pass);
             pass.sums
-        })
-        .collect();
+        },
+    );
     // Uniform scores do not depend on the queries and have no gradient.
     if !uniform {
         let mut sums = sums.into_iter();

@@ -1,11 +1,10 @@
 //! The forward pass: each query passes over all rows with a running maximum.
 
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::{BLOCK, LOG2_E, Separable, Sums, Tables, with_channels};
 use crate::ops::cpu::math::exp2;
-use crate::ops::cpu::{Scratch, parts};
+use crate::ops::cpu::{Scratch, for_each, parts};
 
 /// The number of queries that a thread processes at once.
 const QUERIES: usize = 32;
@@ -32,16 +31,16 @@ pub(super) fn run(
     for item in 0..context.batch() {
         let range = item * queries..(item + 1) * queries;
         let rows = range.start * width..range.end * width;
-        query[rows.clone()]
-            .par_chunks(block * width)
-            .zip(out[rows].par_chunks_mut(block * width))
-            .zip(log_sums[range].par_chunks_mut(block))
-            .for_each(|((query, out), log_sums)| {
-                with_channels!(
-                    context.channel_count(),
-                    attend_block(context, item, query, out, log_sums)
-                );
-            });
+        let blocks = query[rows.clone()]
+            .chunks(block * width)
+            .zip(out[rows].chunks_mut(block * width))
+            .zip(log_sums[range].chunks_mut(block));
+        for_each(blocks, |((query, out), log_sums)| {
+            with_channels!(
+                context.channel_count(),
+                attend_block(context, item, query, out, log_sums)
+            );
+        });
     }
 }
 

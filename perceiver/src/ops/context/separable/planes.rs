@@ -1,10 +1,10 @@
 //! The data that the kernels read of each token, laid out for SIMD.
 
 use dfdx::prelude::*;
-use rayon::prelude::*;
 
 use crate::ops::context::Positioned;
 use crate::ops::cpu::flash::MASKED;
+use crate::ops::cpu::for_each;
 use crate::ops::layer_norm::EPSILON;
 
 /// Rows are padded to a multiple of this: no SIMD vector has more lanes.
@@ -52,7 +52,7 @@ impl Planes {
             channels + (0..tokens.axes.len()).map(|axis| tokens.feature_width(axis)).sum::<usize>();
         let row_length = (FIXED + channels) * columns;
         let mut data = vec![0.0; batch * rows * row_length];
-        data.par_chunks_mut(row_length).enumerate().for_each(|(i, planes)| {
+        for_each(data.chunks_mut(row_length).enumerate(), |(i, planes)| {
             let (item, row) = (i / rows, i % rows);
             // The sums over the features of all axes but the last.
             let mut position = row;

@@ -9,8 +9,6 @@ mod kernel;
 mod panels;
 mod transpose;
 
-use rayon::prelude::*;
-
 use super::matrix::{MatMut, MatRef};
 use super::threads;
 use kernel::{Multiply, Rhs};
@@ -128,14 +126,14 @@ fn run(
         multiply(out.rows_mut(), lhs, 0..cols);
     } else if split_rows || panels < count {
         let height = rows.div_ceil(count).next_multiple_of(4);
-        out.rows_mut().par_chunks_mut(height).enumerate().for_each(|(i, out)| {
+        threads::for_each(out.rows_mut().chunks_mut(height).enumerate(), |(i, out)| {
             let rows = i * height..i * height + out.len();
             multiply(out, lhs.rows(rows), 0..cols);
         });
     } else {
         let width = panels.div_ceil(count) * panel_width;
         let parts = out.split_columns(width);
-        parts.into_par_iter().enumerate().for_each(|(i, mut out)| {
+        threads::for_each(parts.into_iter().enumerate(), |(i, mut out)| {
             let columns = i * width..i * width + out.width();
             multiply(out.rows_mut(), lhs, columns);
         });

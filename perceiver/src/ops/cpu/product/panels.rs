@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::Threads;
 use super::kernel::{self, LINE};
-use crate::ops::cpu::Scratch;
 use crate::ops::cpu::matrix::MatRef;
+use crate::ops::cpu::{Scratch, for_each};
 
 /// A matrix as strips of columns, each of which has its rows one after another. The last one is padded with zeros.
 #[derive(Debug)]
@@ -72,7 +70,7 @@ impl<B: AsRef<[f32]> + AsMut<[f32]>> Panels<B> {
         let size = (depth * panel_width).max(1);
         match threads {
             Threads::One => numbers.chunks_exact_mut(size).enumerate().for_each(pack),
-            Threads::All => numbers.par_chunks_exact_mut(size).enumerate().for_each(pack),
+            Threads::All => for_each(numbers.chunks_exact_mut(size).enumerate(), pack),
         }
         Self { buffer, start, depth, width, panel_width }
     }
