@@ -52,6 +52,7 @@ pub mod position;
 pub mod presets;
 pub mod spec;
 mod summary;
+pub mod train;
 
 pub use dfdx;
 pub use error::{ForwardError, WrongSize};

@@ -62,6 +62,23 @@ pub enum CheckpointError {
         /// The file that it lists.
         part: String,
     },
+    /// The file was not written by `save_training`.
+    #[error(
+        "{} does not hold the state of a training: expected a file of `save_training`; `load_checkpoint` loads a model alone",
+        path.display()
+    )]
+    NotTraining {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The state in the file is of another type.
+    #[error("the state in {} is not of the type that it is loaded as: {error}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// The error from parsing it.
+        error: serde_json::Error,
+    },
     /// The tensors in the file do not match those of the model.
     #[error("{} is not a checkpoint of this model{}:{}", path.display(), other(*kind), list(problems))]
     Mismatch {

@@ -1,9 +1,11 @@
 //! The files that a checkpoint consists of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
+use safetensors::{SafeTensorError, SafeTensors};
 
 use super::CheckpointError;
 
@@ -14,7 +16,7 @@ impl Files {
     /// Reads the file at `path`, or the files that it lists if it is an index.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = read(path)?;
-        if path.extension().is_none_or(|extension| extension != "json") {
+        if !is_index(path) {
             return Ok(Self(vec![(path.into(), bytes)]));
         }
         let parts =
@@ -33,21 +35,58 @@ impl Files {
 
     /// Reads the headers.
     pub fn parse(&self) -> Result<Vec<SafeTensors<'_>>, CheckpointError> {
-        self.0.iter().map(parse).collect()
+        self.0.iter().map(|(path, bytes)| parse(path, bytes)).collect()
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    std::fs::read(path).map_err(|error| CheckpointError::Read { path: path.into(), error })
+/// Reads a file. One that is not safetensors is an error as soon as its header shows it, however large it is.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let failed = |error| CheckpointError::Read { path: path.into(), error };
+    // Before it is opened: to open a pipe is to wait for its writer.
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        let message = "it is not a regular file";
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, message)));
+    }
+    let mut file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    let len = metadata.len();
+    if !is_index(path) {
+        file.by_ref().take(8).read_to_end(&mut bytes).map_err(failed)?;
+        if let Ok(header) = <[u8; 8]>::try_from(&*bytes) {
+            let header = u64::from_le_bytes(header).min(len).min(LONGEST_HEADER);
+            file.by_ref().take(header).read_to_end(&mut bytes).map_err(failed)?;
+        }
+        check_header(path, &bytes)?;
+    }
+    file.take(len).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
-fn parse((path, bytes): &(PathBuf, Vec<u8>)) -> Result<SafeTensors<'_>, CheckpointError> {
+/// What the safetensors format allows.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Whether a path is that of an index.
+fn is_index(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
+}
+
+/// Checks the first bytes of a file, up to the end of its header.
+fn check_header(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     // The first bytes of a zip archive, and of a pickle.
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
-        return Err(CheckpointError::Pickle { path: path.clone() });
+        return Err(CheckpointError::Pickle { path: path.into() });
     }
+    match SafeTensors::read_metadata(bytes) {
+        // What comes after the header has not been read.
+        Ok(_) | Err(SafeTensorError::MetadataIncompleteBuffer) => Ok(()),
+        Err(error) => Err(CheckpointError::Malformed { path: path.into(), error }),
+    }
+}
+
+pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, CheckpointError> {
     SafeTensors::deserialize(bytes)
-        .map_err(|error| CheckpointError::Malformed { path: path.clone(), error })
+        .map_err(|error| CheckpointError::Malformed { path: path.into(), error })
 }
 
 /// The names of the files that an index lists, which Hugging Face's tools write beside the parts of a checkpoint as

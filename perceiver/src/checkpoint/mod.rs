@@ -16,11 +16,11 @@
 
 mod dtype;
 mod error;
-mod files;
+pub(crate) mod files;
 mod format;
 mod layout;
 mod read;
-mod write;
+pub(crate) mod write;
 
 pub use dtype::CheckpointDtype;
 pub use error::{CheckpointError, Problem};

@@ -74,7 +74,8 @@ fn write_tensors(
     write_whole(path, &bytes).map_err(|error| CheckpointError::Write { path: path.into(), error })
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that is there whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = linked(path);
     let replaced = target.metadata().ok();
     if replaced.as_ref().is_some_and(|replaced| !replaced.is_file()) {

@@ -24,12 +24,14 @@
 //! was prepared for inference are laid out for the kernels instead. The only unsafe code is a prefetch instruction,
 //! and the lifetime of what is passed to another thread.
 
+mod adam;
 mod attention;
 mod batch_norm;
 mod cache;
 mod concat;
 mod context;
 pub(crate) mod cpu;
+mod cross_entropy;
 mod elementwise;
 mod embed;
 mod feed_forward;
@@ -51,12 +53,15 @@ mod rotary;
 mod select;
 mod weight;
 
+pub use adam::{AdamKernel, AdamStep};
 pub use attention::{Attend, AttentionKernel};
 pub(crate) use attention::{AttentionWeights, weights as attention_weights};
 pub(crate) use batch_norm::{BatchNormParameters, batch_norm};
 pub use cache::{CacheKernel, Copied, CpuCache};
 pub(crate) use concat::{append_features, concat, concat_all, concat_channels, constant};
 pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned};
+pub use cpu::free_memory;
+pub use cross_entropy::CrossEntropyKernel;
 pub(crate) use elementwise::{relu, scale};
 pub(crate) use embed::{embed, rows_at};
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};
@@ -72,7 +77,7 @@ pub use mean::MeanKernel;
 pub(crate) use over_depth::{mean_over_depth, rms_norm};
 pub(crate) use patches::{Window, gather, largest, patches, places, windows};
 pub use record::Record;
-pub(crate) use record::Updates;
+pub(crate) use record::{Updates, with_tape};
 pub use repeat::RepeatKernel;
 pub(crate) use repeat::{for_each_item, repeat_row};
 pub(crate) use replace::replace_at_random;
@@ -104,9 +109,11 @@ pub type Vector<E, D> = Tensor<(Width,), E, D>;
 pub trait Device<E: Dtype>:
     dfdx::tensor_ops::Device<E>
     + HasErr<Err: WrongSize>
+    + AdamKernel<E>
     + AttentionKernel<E>
     + CacheKernel<E>
     + ContextKernel<E>
+    + CrossEntropyKernel<E>
     + FeedForwardKernel<E>
     + FlattenKernel<E>
     + LayerNormKernel<E>
@@ -122,9 +129,11 @@ pub trait Device<E: Dtype>:
 impl<E: Dtype, D> Device<E> for D where
     D: dfdx::tensor_ops::Device<E>
         + HasErr<Err: WrongSize>
+        + AdamKernel<E>
         + AttentionKernel<E>
         + CacheKernel<E>
         + ContextKernel<E>
+        + CrossEntropyKernel<E>
         + FeedForwardKernel<E>
         + FlattenKernel<E>
         + LayerNormKernel<E>

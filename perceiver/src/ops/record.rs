@@ -79,12 +79,12 @@ impl<E, D: Storage<E>> Record<E, D> {
     }
 
     /// Takes the operations out, as a tape for dfdx's operations. `None` if gradients are not tracked.
-    pub(super) fn take(&mut self) -> Option<Operations<E, D>> {
+    pub(crate) fn take(&mut self) -> Option<Operations<E, D>> {
         self.operations.take()
     }
 
     /// Puts back the operations from [`take`](Self::take).
-    pub(super) fn put(&mut self, operations: Operations<E, D>) {
+    pub(crate) fn put(&mut self, operations: Operations<E, D>) {
         self.operations = Some(operations);
     }
 
@@ -212,4 +212,4 @@ macro_rules! with_tape {
         }
     };
 }
-pub(super) use with_tape;
+pub(crate) use with_tape;

@@ -1,15 +1,16 @@
 //! Half precision on dfdx's `Cpu`, with the kernels for `f32`.
 
-use dfdx::prelude::{Cpu, CpuError};
+use dfdx::prelude::{Cpu, CpuError, Tensor};
 
 use super::Half;
 use super::upcast::Upcast;
+use crate::ops::adam::plain_adam;
 use crate::ops::cache::copied;
 use crate::ops::{
-    Attend, AttentionKernel, CacheKernel, ContextKernel, CrossParameters, Dense, FeedForwardKernel,
-    FeedForwardParameters, FlattenKernel, KernelDevice, LayerNormKernel, LinearKernel, Mask,
-    MeanKernel, Positioned, Record, RepeatKernel, ResidualKernel, RotaryKernel, Rows, Vector,
-    Weight, context,
+    AdamKernel, Attend, AttentionKernel, CacheKernel, ContextKernel, CrossEntropyKernel,
+    CrossParameters, Dense, FeedForwardKernel, FeedForwardParameters, FlattenKernel, KernelDevice,
+    LayerNormKernel, LinearKernel, Mask, MeanKernel, Positioned, Record, RepeatKernel,
+    ResidualKernel, RotaryKernel, Rows, Vector, Weight, context,
 };
 use crate::spec::Heads;
 
@@ -144,11 +145,40 @@ where
     }
 }
 
+impl<E: Half> AdamKernel<E> for Cpu
+where
+    Self: KernelDevice<E>,
+{
+    plain_adam!(E);
+}
+
 impl<E: Half> CacheKernel<E> for Cpu
 where
     Self: KernelDevice<E>,
 {
     copied!(E);
+}
+
+impl<E: Half> CrossEntropyKernel<E> for Cpu
+where
+    Self: KernelDevice<E>,
+{
+    fn try_cross_entropy(
+        record: &mut Record<E, Self>,
+        logits: Rows<E, Self>,
+        targets: &[Option<usize>],
+        smoothing: f64,
+    ) -> Result<Tensor<(), E, Self>, CpuError> {
+        let mut upcast = Upcast::new(record);
+        let logits = upcast.input(record, &logits)?;
+        let loss = <Self as CrossEntropyKernel<f32>>::try_cross_entropy(
+            &mut upcast.record,
+            logits,
+            targets,
+            smoothing,
+        )?;
+        upcast.output(record, loss)
+    }
 }
 
 impl<E: Half> FlattenKernel<E> for Cpu where Self: KernelDevice<E> {}

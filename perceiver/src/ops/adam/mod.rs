@@ -1,0 +1,285 @@
+//! The step of an optimizer that keeps the first two moments of gradients: AdamW or LAMB.
+
+mod cpu;
+
+use std::fmt::Debug;
+
+use dfdx::prelude::*;
+
+use super::{KernelDevice, check, plain_on_dfdx_devices};
+
+/// A step of AdamW (arXiv 1711.05101) or LAMB (arXiv 1904.00962) for one parameter.
+pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
+    /// The running means of a parameter's gradient and of its square.
+    type Moments: Clone + Debug;
+
+    /// Returns moments with these numbers.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_moments(&self, numbers: [Vec<E>; 2]) -> Result<Self::Moments, Self::Err>;
+
+    /// Returns the numbers of moments.
+    fn numbers(moments: &Self::Moments) -> [Vec<E>; 2];
+
+    /// Returns the sum of the squares of a parameter's gradient; 0 if it has none.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_square_sum<S: Shape>(
+        parameter: &Tensor<S, E, Self>,
+        gradients: &mut Gradients<E, Self>,
+    ) -> Result<f64, Self::Err>;
+
+    /// Updates a parameter and its moments, and sets its gradient to 0.
+    ///
+    /// # Errors
+    /// If the sizes do not match, or the device runs out of memory.
+    fn try_step<S: Shape>(
+        parameter: &mut Tensor<S, E, Self>,
+        gradients: &mut Gradients<E, Self>,
+        moments: &mut Self::Moments,
+        step: &AdamStep,
+    ) -> Result<(), Self::Err>;
+}
+
+/// The numbers of a step for one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// How much of each moment is kept.
+    pub betas: [f64; 2],
+    /// What is added to the root of the second moment.
+    pub epsilon: f64,
+    /// The weight decay, which the learning rate multiplies.
+    pub weight_decay: f64,
+    /// Whether the update is scaled to the norm of the parameter, as in LAMB.
+    pub trust_ratio: bool,
+    /// What the gradient is multiplied by.
+    pub factor: f64,
+    /// What each number of the gradient is then limited to, in both directions.
+    pub limit: f64,
+    /// The number of this step, from 1.
+    pub step: u64,
+}
+
+impl AdamStep {
+    /// What the moments are divided by, since they began at 0.
+    fn corrections(&self) -> [f64; 2] {
+        self.betas.map(|beta| 1.0 - beta.powf(self.step as f64))
+    }
+}
+
+/// The factor of an update of this norm to a parameter of that one, as in the reference of LAMB.
+fn trust_ratio(of_parameter: f64, of_update: f64) -> f64 {
+    if of_parameter > 0.0 && of_update > 0.0 { of_parameter / of_update } else { 1.0 }
+}
+
+macro_rules! plain_adam {
+    ($E:ty) => {
+        type Moments = [dfdx::tensor::Tensor<(usize,), $E, Self>; 2];
+
+        fn try_moments(&self, numbers: [Vec<$E>; 2]) -> Result<Self::Moments, Self::Err> {
+            crate::ops::adam::moments(self, numbers)
+        }
+
+        fn numbers(moments: &Self::Moments) -> [Vec<$E>; 2] {
+            moments.each_ref().map(dfdx::tensor::Tensor::as_vec)
+        }
+
+        fn try_square_sum<S: dfdx::shapes::Shape>(
+            parameter: &dfdx::tensor::Tensor<S, $E, Self>,
+            gradients: &mut dfdx::tensor::Gradients<$E, Self>,
+        ) -> Result<f64, Self::Err> {
+            crate::ops::adam::square_sum(parameter, gradients)
+        }
+
+        fn try_step<S: dfdx::shapes::Shape>(
+            parameter: &mut dfdx::tensor::Tensor<S, $E, Self>,
+            gradients: &mut dfdx::tensor::Gradients<$E, Self>,
+            moments: &mut Self::Moments,
+            step: &crate::ops::adam::AdamStep,
+        ) -> Result<(), Self::Err> {
+            crate::ops::adam::plain(parameter, gradients, moments, step)
+        }
+    };
+}
+#[cfg(feature = "f16")]
+pub(super) use plain_adam;
+
+plain_on_dfdx_devices!(AdamKernel, plain_adam);
+
+impl AdamKernel<f32> for Cpu {
+    type Moments = [Vec<f32>; 2];
+
+    fn try_moments(&self, numbers: [Vec<f32>; 2]) -> Result<Self::Moments, CpuError> {
+        Ok(numbers)
+    }
+
+    fn numbers(moments: &Self::Moments) -> [Vec<f32>; 2] {
+        moments.clone()
+    }
+
+    fn try_square_sum<S: Shape>(
+        parameter: &Tensor<S, f32, Self>,
+        gradients: &mut Gradients<f32, Self>,
+    ) -> Result<f64, CpuError> {
+        Ok(cpu::square_sum(gradients.get_or_alloc_mut(parameter)?))
+    }
+
+    fn try_step<S: Shape>(
+        parameter: &mut Tensor<S, f32, Self>,
+        gradients: &mut Gradients<f32, Self>,
+        moments: &mut Self::Moments,
+        step: &AdamStep,
+    ) -> Result<(), CpuError> {
+        let gradient = gradients.get_or_alloc_mut(parameter)?;
+        let len = parameter.shape().num_elements();
+        check::<CpuError>(gradient.len() == len && moments.iter().all(|m| m.len() == len))?;
+        let mut numbers = super::cpu::read(parameter);
+        cpu::step(&mut numbers, gradient, moments, step);
+        parameter.copy_from(&numbers);
+        Ok(())
+    }
+}
+
+pub(super) fn moments<E: Dtype, D: KernelDevice<E>>(
+    device: &D,
+    [first, second]: [Vec<E>; 2],
+) -> Result<[Tensor<(usize,), E, D>; 2], D::Err> {
+    let shape = (first.len(),);
+    Ok([device.try_tensor_from_vec(first, shape)?, device.try_tensor_from_vec(second, shape)?])
+}
+
+/// A parameter's gradient as a vector; zeros if it has none.
+fn gradient<S: Shape, E: Dtype, D: KernelDevice<E>>(
+    parameter: &Tensor<S, E, D>,
+    gradients: &mut Gradients<E, D>,
+) -> Result<Tensor<(usize,), E, D>, D::Err> {
+    gradients.try_alloc_for(parameter)?;
+    let len = parameter.shape().num_elements();
+    gradients.get(parameter).try_reshape_like(&(len,))
+}
+
+pub(super) fn square_sum<S: Shape, E: Dtype, D: KernelDevice<E>>(
+    parameter: &Tensor<S, E, D>,
+    gradients: &mut Gradients<E, D>,
+) -> Result<f64, D::Err> {
+    norm(&gradient(parameter, gradients)?).map(|norm| norm * norm)
+}
+
+fn norm<E: Dtype, D: KernelDevice<E>>(x: &Tensor<(usize,), E, D>) -> Result<f64, D::Err> {
+    let squares = x.clone().try_square()?.try_sum::<(), _>()?.as_vec();
+    Ok(squares.iter().filter_map(|x| x.to_f64()).sum::<f64>().sqrt())
+}
+
+/// The reference implementation, in dfdx's own operations.
+pub(super) fn plain<S: Shape, E: Dtype, D: KernelDevice<E>>(
+    parameter: &mut Tensor<S, E, D>,
+    gradients: &mut Gradients<E, D>,
+    moments: &mut [Tensor<(usize,), E, D>; 2],
+    step: &AdamStep,
+) -> Result<(), D::Err> {
+    let len = parameter.shape().num_elements();
+    check::<D::Err>(moments.iter().all(|moment| moment.shape().0 == len))?;
+    let number = |x: f64| E::from_f64(x).unwrap_or_default();
+    let mut gradient = gradient(parameter, gradients)?.try_mul(number(step.factor))?;
+    if step.limit.is_finite() {
+        gradient = gradient.try_clamp(-step.limit, step.limit)?;
+    }
+    let squares = gradient.clone().try_square()?;
+    for ((moment, beta), next) in moments.iter_mut().zip(step.betas).zip([gradient, squares]) {
+        moment.try_axpy(beta, &next, 1.0 - beta)?;
+    }
+    let [first, second] = step.corrections();
+    let root = moments[1].clone().try_sqrt()?.try_div(number(second.sqrt()))?;
+    let update = moments[0].clone().try_div(number(first))?;
+    let mut update = update.try_div(root.try_add(number(step.epsilon))?)?;
+    let (mut kept, mut rate) = (1.0 - step.learning_rate * step.weight_decay, step.learning_rate);
+    if step.trust_ratio {
+        let numbers = parameter.clone().try_reshape_like(&(len,))?;
+        update.try_axpy(1.0, &numbers, step.weight_decay)?;
+        rate *= trust_ratio(norm(&numbers)?, norm(&update)?);
+        kept = 1.0;
+    }
+    let update = update.try_reshape_like(parameter.shape())?;
+    parameter.try_axpy(kept, &update, -rate)?;
+    parameter.device().try_fill_with_zeros(gradients.get_or_alloc_mut(parameter)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ops::Device;
+    use crate::ops::cpu::compare::{Outcome, assert_close, numbers, samples, tensor};
+
+    /// Three steps, each with a gradient of its own.
+    fn run<E: Dtype>(seed: u64, len: usize, steps: &AdamStep) -> Outcome
+    where
+        Cpu: Device<E>,
+    {
+        let mut parameter = tensor::<_, E>((len,), &samples(seed, len));
+        let zeros = vec![E::default(); len];
+        let mut moments = Cpu::default().try_moments([zeros.clone(), zeros]).unwrap();
+        let mut gradients = Gradients::leaky();
+        let mut outcome = Vec::new();
+        for step in 1..=3 {
+            let factors = tensor::<_, E>((len,), &samples(seed + step, len));
+            let loss = parameter.leaky_trace().try_mul(factors).unwrap().sum::<(), _>();
+            gradients = loss.backward();
+            outcome.push(vec![Cpu::try_square_sum(&parameter, &mut gradients).unwrap()]);
+            let step = AdamStep { step, ..*steps };
+            Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &step).unwrap();
+            outcome.push(numbers(&parameter));
+        }
+        outcome.push(numbers(&gradients.get(&parameter)));
+        for moment in <Cpu as AdamKernel<E>>::numbers(&moments) {
+            outcome.push(moment.iter().map(|x| x.to_f64().unwrap()).collect());
+        }
+        outcome
+    }
+
+    const STEP: AdamStep = AdamStep {
+        learning_rate: 0.1,
+        betas: [0.9, 0.98],
+        epsilon: 1e-8,
+        weight_decay: 0.1,
+        trust_ratio: false,
+        factor: 0.5,
+        limit: f64::INFINITY,
+        step: 0,
+    };
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn kernel_matches_reference(
+            seed: u32,
+            len in prop_oneof![1..100_usize, 70_000..70_100_usize],
+            trust_ratio: bool,
+            limit in prop_oneof![Just(f64::INFINITY), 0.1..1.0_f64],
+        ) {
+            let (seed, step) = (u64::from(seed), AdamStep { trust_ratio, limit, ..STEP });
+            assert_close(&run::<f32>(seed, len, &step), &run::<f64>(seed, len, &step), 1e-4);
+        }
+    }
+
+    #[test]
+    fn lengths_that_differ_are_an_error() {
+        fn fits<E: Dtype>(len: usize) -> bool
+        where
+            Cpu: Device<E>,
+        {
+            let mut parameter = tensor::<_, E>((3,), &[1.0; 3]);
+            let zeros = vec![E::default(); len];
+            let mut moments = Cpu::default().try_moments([zeros.clone(), zeros]).unwrap();
+            let mut gradients = Gradients::leaky();
+            Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &STEP).is_ok()
+        }
+        assert!(fits::<f32>(3) && fits::<f64>(3));
+        assert!(!fits::<f32>(4) && !fits::<f64>(4));
+    }
+}

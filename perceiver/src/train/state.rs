@@ -1,0 +1,204 @@
+//! The state of a training, saved whole and loaded whole.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ::safetensors::SafeTensors;
+use ::safetensors::tensor::TensorView;
+use dfdx::nn::tensor_collection::{
+    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorName,
+};
+use dfdx::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::AdamW;
+use crate::checkpoint::{CheckpointDtype, CheckpointError, Problem, each_tensor, files, write};
+use crate::ops::AdamKernel;
+
+/// What the metadata of the file has under `format`.
+const FORMAT: &str = "perceiver training 1";
+
+/// Saves a model, the moments and the number of steps of its optimizer, and a `state` of your own, such as the epoch: all that is
+/// needed to go on as if nothing had happened. `state` is stored as JSON, so anything that serde can serialize will do.
+///
+/// The file is replaced atomically: it is written next to its destination and then moved there. It is a safetensors
+/// file with the names of dfdx. To use the model elsewhere, save it with `save_checkpoint`.
+///
+/// ```
+/// use perceiver::dfdx::nn::{builders::Linear, BuildModule};
+/// use perceiver::prelude::*;
+/// use perceiver::train::{AdamW, load_training, save_training};
+///
+/// let dev = Cpu::default();
+/// let mut model = dev.build_module::<Linear<3, 2>, f32>();
+/// let mut optimizer = AdamW::new(&model, Default::default())?;
+///
+/// let path = std::env::temp_dir().join("perceiver-doc.training");
+/// let epoch = 7;
+/// save_training(&path, &model, &optimizer, &epoch)?;
+/// let epoch: u32 = load_training(&path, &mut model, &mut optimizer)?;
+/// assert_eq!(epoch, 7);
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If `state` cannot be JSON, or the file cannot be written; an existing file is then left as it is.
+pub fn save_training<M, E, D>(
+    path: impl AsRef<Path>,
+    model: &M,
+    optimizer: &AdamW<E, D>,
+    state: &impl Serialize,
+) -> Result<(), CheckpointError>
+where
+    M: TensorCollection<E, D>,
+    E: CheckpointDtype,
+    D: AdamKernel<E>,
+{
+    let path = path.as_ref();
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    let bytes = |numbers: &[E]| {
+        let mut bytes = Vec::new();
+        E::write(numbers, &mut bytes);
+        bytes
+    };
+    each_tensor(model, |name, shape, _, numbers: &dyn Fn() -> Vec<E>| {
+        tensors.push((of_model(&name), shape, bytes(&numbers())));
+    });
+    for (name, moments) in optimizer.moments() {
+        for (of_moment, numbers) in MOMENTS.iter().zip(&moments) {
+            tensors.push((format!("{of_moment}{name}"), vec![numbers.len()], bytes(numbers)));
+        }
+    }
+    let failed = |error| CheckpointError::Write { path: path.into(), error };
+    let state = serde_json::to_string(state).map_err(|error| failed(error.into()))?;
+    let metadata = [
+        ("format", FORMAT.to_string()),
+        ("steps", optimizer.steps().to_string()),
+        ("state", state),
+    ];
+    let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+    let mut views = Vec::new();
+    for (name, shape, bytes) in &tensors {
+        let view = TensorView::new(E::DTYPE, shape.clone(), bytes);
+        views.push((name, view.map_err(|error| failed(std::io::Error::other(error)))?));
+    }
+    let file = ::safetensors::serialize(views, Some(metadata))
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    write::write_whole(path, &file).map_err(failed)
+}
+
+/// The prefixes of the names of moments.
+const MOMENTS: [&str; 2] = ["moment 1: ", "moment 2: "];
+
+fn of_model(name: &str) -> String {
+    format!("model: {name}")
+}
+
+/// Loads what [`save_training`] has saved into a model and its optimizer, and returns the state that was saved with them. The
+/// settings of the optimizer stay as they are.
+///
+/// # Errors
+/// If the file cannot be read, is not one of [`save_training`], has other tensors, or a state that is not a `T`. The model and
+/// the optimizer are then left as they are.
+pub fn load_training<M, E, D, T>(
+    path: impl AsRef<Path>,
+    model: &mut M,
+    optimizer: &mut AdamW<E, D>,
+) -> Result<T, CheckpointError>
+where
+    M: TensorCollection<E, D>,
+    E: CheckpointDtype,
+    D: AdamKernel<E>,
+    T: DeserializeOwned,
+{
+    let path = path.as_ref();
+    let bytes = files::read(path)?;
+    let file = files::parse(path, &bytes)?;
+    let metadata = SafeTensors::read_metadata(&bytes)
+        .map_err(|error| CheckpointError::Malformed { path: path.into(), error })?;
+    let metadata = metadata.1.metadata().clone().unwrap_or_default();
+    let value = |key: &str| metadata.get(key).map(String::as_str);
+    let steps = value("steps").and_then(|steps| steps.parse().ok());
+    let (Some(FORMAT), Some(steps), Some(state)) = (value("format"), steps, value("state")) else {
+        return Err(CheckpointError::NotTraining { path: path.into() });
+    };
+    let state = serde_json::from_str(state)
+        .map_err(|error| CheckpointError::State { path: path.into(), error })?;
+
+    let mut views: HashMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let mut found = Found { views: &mut views, problems: Vec::new() };
+    let mut numbers = HashMap::new();
+    each_tensor(model, |name, shape, _, _: &dyn Fn() -> Vec<E>| {
+        let of_file = found.take::<E>(&of_model(&name), &shape);
+        numbers.insert(name, of_file);
+    });
+    let moments: Vec<[Vec<E>; 2]> = optimizer
+        .lens()
+        .map(|(name, len)| MOMENTS.map(|moment| found.take(&format!("{moment}{name}"), &[len])))
+        .collect();
+    let mut problems = found.problems;
+    problems.extend(views.into_iter().map(|(tensor, view)| Problem::Unexpected {
+        tensor,
+        dtype: view.dtype(),
+        shape: view.shape().to_vec(),
+    }));
+    if !problems.is_empty() {
+        return Err(CheckpointError::Mismatch { path: path.into(), kind: None, problems });
+    }
+    optimizer.restore(steps, moments).map_err(|error| CheckpointError::Read {
+        path: path.into(),
+        error: std::io::Error::other(error.to_string()),
+    })?;
+    let mut fill = Fill(numbers);
+    match M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut fill }) {
+        Ok(_) => Ok(state),
+        Err(never) => match never {},
+    }
+}
+
+/// The tensors of a file that were not taken yet, and what was wrong with those that were.
+struct Found<'a, 'file> {
+    views: &'a mut HashMap<String, TensorView<'file>>,
+    problems: Vec<Problem>,
+}
+
+impl Found<'_, '_> {
+    fn take<E: CheckpointDtype>(&mut self, name: &str, shape: &[usize]) -> Vec<E> {
+        let (tensor, expected) = (name.to_string(), shape.to_vec());
+        let problem = match self.views.remove(name) {
+            None => Problem::Missing { tensor, dtype: E::DTYPE, shape: expected },
+            Some(view) if view.dtype() != E::DTYPE => {
+                Problem::Dtype { tensor, expected: E::DTYPE, found: view.dtype() }
+            }
+            Some(view) if view.shape() != shape => {
+                Problem::Shape { tensor, expected, found: view.shape().to_vec() }
+            }
+            Some(view) => return E::read(view.data()),
+        };
+        self.problems.push(problem);
+        Vec::new()
+    }
+}
+
+/// Copies numbers into the tensors of a model, by their names.
+struct Fill<E>(HashMap<String, Vec<E>>);
+
+impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Fill<E> {
+    type Viewer = (ViewTensorMut, ViewTensorName);
+    type Err = std::convert::Infallible;
+    type E2 = E;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, E, D>,
+        (tensor, name): (&mut Tensor<S, E, D>, String),
+    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
+        if let Some(numbers) = self.0.get(&name) {
+            tensor.copy_from(numbers);
+        }
+        Ok(None)
+    }
+}
