@@ -1,6 +1,9 @@
 //! Training: the numbers of PyTorch, steps that change all or nothing, and runs that are interrupted.
 
 use std::fs;
+use std::path::Path;
+use std::process::{Command, exit};
+use std::sync::atomic::Ordering;
 
 use perceiver::checkpoint::{CheckpointError, Problem};
 use perceiver::dfdx::nn::builders::Linear;
@@ -8,8 +11,8 @@ use perceiver::dfdx::nn::modules;
 use perceiver::dfdx::optim::Optimizer;
 use perceiver::prelude::*;
 use perceiver::train::{
-    AdamW, AdamWConfig, CrossEntropy, LossError, StepError, accuracy, cross_entropy, load_training,
-    save_training,
+    AdamW, AdamWConfig, Batches, CrossEntropy, Decay, LossError, Schedule, StepError, TrainError,
+    Trainer, accuracy, cross_entropy, load_training, save_training,
 };
 
 type Pair = modules::Linear<2, 2, f32, Cpu>;
@@ -262,4 +265,130 @@ fn targets_that_do_not_fit_are_errors() {
     let none = dev.tensor_from_vec(vec![], (0,));
     assert!(matches!(cross_entropy(empty.clone(), &none), Err(LossError::NoTargets)));
     assert!(matches!(accuracy(&empty, &none), Err(LossError::NoTargets)));
+}
+
+const EPOCHS: u64 = 6;
+
+/// Trains as a user would, and returns the mean losses of the epochs that were done. A training that is `killed` ends its
+/// process after that step.
+fn train(
+    folder: &Path,
+    seed: u64,
+    stop: Option<u64>,
+    killed: Option<u64>,
+) -> Result<Vec<f64>, TrainError<CpuError>> {
+    let dev = Cpu::seed_from_u64(seed);
+    let mut model = dev.build_module::<Model, f32>();
+    let batches = Batches::new(20, 4, 3);
+    let steps = EPOCHS * batches.per_epoch() as u64;
+    let optimizer = AdamW::new(&model, AdamWConfig { max_norm: Some(1.0), ..CONFIG }).unwrap();
+    let mut trainer = Trainer::new(optimizer, 1e-2)
+        .with_schedule(Schedule { warm_up: 3, decay: Decay::Linear { steps } })
+        .with_checkpoint(folder.join("run.training"), 3)
+        .with_log(folder.join("log.csv"));
+    let flag = trainer.stop_flag();
+    trainer = trainer.on_step(move |report| {
+        flag.store(Some(report.step) == stop, Ordering::Relaxed);
+        if Some(report.step) == killed {
+            exit(9);
+        }
+    });
+    trainer.resume(&mut model)?;
+    let mut losses = Vec::new();
+    while trainer.epoch() < EPOCHS {
+        let batches = batches.epoch(trainer.epoch());
+        losses.push(trainer.train_epoch(&mut model, batches, |model, batch, gradients| {
+            let rows = batch
+                .iter()
+                .flat_map(|i| (0..12).map(move |j| ((i * 31 + j * 17) % 29) as f32 / 29.0));
+            let x: Tensor<(usize, Const<6>, Const<2>), f32, _> =
+                dev.tensor_from_vec(rows.collect(), (batch.len(), Const, Const));
+            let targets =
+                dev.tensor_from_vec(batch.iter().map(|i| i % 3).collect(), (batch.len(),));
+            Ok(cross_entropy(model.try_forward_mut(x.traced(gradients))?, &targets)?)
+        })?);
+    }
+    Ok(losses)
+}
+
+#[test]
+fn a_training_that_is_stopped_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    fs::create_dir(&whole).unwrap();
+    fs::create_dir(&parts).unwrap();
+    let expected = train(&whole, 1, None, None).unwrap();
+    assert_eq!(expected.len(), EPOCHS as usize);
+    assert!(expected[5] < expected[0]);
+
+    let stopped = train(&parts, 1, Some(7), None);
+    assert!(matches!(stopped, Err(TrainError::Stopped { steps: 7 })));
+    let rest = train(&parts, 2, None, None).unwrap();
+    // The mean of the second epoch is that of all its batches.
+    assert_eq!(rest, expected[1..]);
+    let log = |folder: &Path| fs::read_to_string(folder.join("log.csv")).unwrap();
+    assert_eq!(log(&parts), log(&whole));
+    assert_eq!(log(&whole).lines().count(), 31);
+    // All is done: nothing is left.
+    assert!(train(&parts, 3, None, None).unwrap().is_empty());
+}
+
+/// Runs the test below in processes of their own, which end at any step.
+#[test]
+fn a_training_that_is_killed_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    fs::create_dir(&whole).unwrap();
+    fs::create_dir(&parts).unwrap();
+    train(&whole, 1, None, None).unwrap();
+    for killed in [2, 4, 11, 12, 13, 20, 29] {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "is_killed"])
+            .env("KILLED", killed.to_string())
+            .env("FOLDER", &parts)
+            .output()
+            .unwrap();
+        assert_eq!(run.status.code(), Some(9));
+    }
+    train(&parts, 2, None, None).unwrap();
+    let log = |folder: &Path| fs::read_to_string(folder.join("log.csv")).unwrap();
+    assert_eq!(log(&parts), log(&whole));
+}
+
+#[test]
+#[ignore = "run by the test above"]
+fn is_killed() {
+    let killed = std::env::var("KILLED").unwrap().parse().unwrap();
+    let folder = std::env::var("FOLDER").unwrap();
+    train(folder.as_ref(), 1, None, Some(killed)).unwrap();
+}
+
+#[test]
+fn gradients_of_several_batches_make_one_step() {
+    let losses = |size, accumulated| {
+        let dev = Cpu::seed_from_u64(1);
+        let mut model = dev.build_module::<Model, f32>();
+        let optimizer = AdamW::new(&model, CONFIG).unwrap();
+        let mut trainer = Trainer::new(optimizer, 1e-2).with_accumulation(accumulated);
+        let rows: Vec<usize> = (0..12).collect();
+        let batches = rows.chunks(size);
+        let loss = trainer
+            .train_epoch(&mut model, batches, |model, rows, gradients| {
+                let numbers =
+                    rows.iter().flat_map(|i| (0..12).map(move |j| ((i * 5 + j) % 7) as f32));
+                let x: Tensor<(usize, Const<6>, Const<2>), f32, _> =
+                    dev.tensor_from_vec(numbers.collect(), (rows.len(), Const, Const));
+                let targets =
+                    dev.tensor_from_vec(rows.iter().map(|i| i % 3).collect(), (rows.len(),));
+                Ok(cross_entropy(model.try_forward_mut(x.traced(gradients))?, &targets)?)
+            })
+            .unwrap();
+        let out = model.forward(dev.ones::<Rank3<1, 6, 2>>()).as_vec();
+        (loss as f32, out, trainer.optimizer.steps())
+    };
+    let (loss, out, steps) = losses(4, 3);
+    let (expected_loss, expected, _) = losses(12, 1);
+    assert_eq!(steps, 1);
+    assert!((loss - expected_loss).abs() < 1e-5);
+    assert_close(&out, &expected, 1e-3);
 }

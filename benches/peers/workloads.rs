@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use ::safetensors::SafeTensors;
 use anyhow::{Context, Result, bail};
 use perceiver::dfdx::data::OneHotEncode;
-use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer};
 use perceiver::generate::Options;
 use perceiver::prelude::*;
 use perceiver::presets::{
     Flow, Language, Video, VideoInput, VideoOutput, VisionConv, VisionFourier, VisionLearned,
 };
+use perceiver::train::{AdamW, AdamWConfig, cross_entropy};
 
 perceiver! {
     /// The model of the PyTorch package's README.
@@ -221,18 +221,17 @@ where
     let images = data.input(shape);
     // Image `i` shows class `i` modulo the number of classes.
     let classes: Vec<usize> = (0..shape.0).map(|i| i % CLASSES).collect();
-    let target = images.device().one_hot_encode(Const::<CLASSES>, classes);
-    let mut optimizer =
-        Adam::new(&model, AdamConfig { lr: LEARNING_RATE, ..AdamConfig::default() });
+    let targets = images.device().tensor_from_vec(classes, (shape.0,));
+    // Without weight decay it is Adam.
+    let config =
+        AdamWConfig { learning_rate: LEARNING_RATE, weight_decay: 0.0, ..AdamWConfig::default() };
+    let mut optimizer = AdamW::new(&model, config).unwrap();
     let mut grads = Some(model.alloc_grads());
     let run = move || {
         let traced = images.clone().traced(grads.take().unwrap());
-        let loss = cross_entropy_with_logits_loss(model.forward_mut(traced), target.clone());
+        let loss = cross_entropy(model.forward_mut(traced), &targets).unwrap();
         let value = loss.array();
-        let mut gradients = loss.backward();
-        optimizer.update(&mut model, &gradients).unwrap();
-        model.zero_grads(&mut gradients);
-        grads = Some(gradients);
+        grads = Some(optimizer.step(&mut model, loss.backward()).unwrap());
         // A GPU runs on while the next step is prepared; a step that is timed has to be over.
         images.device().synchronize();
         vec![value]

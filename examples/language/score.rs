@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use perceiver::prelude::*;
+use perceiver::train::cross_entropy;
 
 use crate::{Bytes, Model};
 
-pub const VOCAB: usize = Bytes::VOCAB;
 /// Windows in a forward pass.
 const BATCH: usize = 16;
 /// The bytes that are predicted in a window, and those before them.
@@ -27,16 +27,13 @@ pub fn ids<'a>(
 pub fn bits(model: &Model, text: &[u8], dev: &AutoDevice) -> Result<f64> {
     let starts: Vec<usize> =
         (PREFIX + 1..text.len().saturating_sub(LATENTS)).step_by(LATENTS).collect();
-    let (mut sum, mut count) = (0.0, 0);
+    let mut sum = 0.0;
     for starts in starts.chunks(BATCH) {
-        let windows = starts.iter().map(|&start| &text[start - PREFIX - 1..start + LATENTS - 1]);
-        let logits = model.try_forward((ids(windows, dev), PREFIX))?;
-        let log_probabilities = logits.log_softmax::<Axis<2>>().as_vec();
-        let bytes = starts.iter().flat_map(|&start| &text[start..start + LATENTS]);
-        for (row, byte) in log_probabilities.chunks(VOCAB).zip(bytes) {
-            sum -= f64::from(row[usize::from(*byte)]);
-            count += 1;
-        }
+        let inputs = starts.iter().map(|&start| &text[start - PREFIX - 1..start + LATENTS - 1]);
+        let targets = starts.iter().map(|&start| &text[start..start + LATENTS]);
+        let logits = model.try_forward((ids(inputs, dev), PREFIX))?;
+        let loss = cross_entropy(logits, &ids(targets, dev))?;
+        sum += f64::from(loss.array()) * starts.len() as f64;
     }
-    Ok(sum / f64::from(count) / std::f64::consts::LN_2)
+    Ok(sum / starts.len() as f64 / std::f64::consts::LN_2)
 }

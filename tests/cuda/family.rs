@@ -3,6 +3,7 @@
 use perceiver::dfdx::optim::{Optimizer, Sgd, SgdConfig};
 use perceiver::generate::Options;
 use perceiver::prelude::*;
+use perceiver::train::{AdamW, AdamWConfig, CrossEntropy};
 
 use crate::compare::assert_close;
 use crate::gpu;
@@ -207,5 +208,38 @@ fn causal_models_agree() {
     let (expected, found) = (outcome(&cpu, &mut on_cpu), outcome(&*gpu, &mut on_gpu));
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert_close(&format!("number {i} of Ar"), found, expected, 1e-3);
+    }
+}
+
+/// Steps of AdamW and LAMB, with losses that ignore some of the targets.
+#[test]
+fn training_agrees() {
+    fn outcome<D: Device<f32>>(dev: &D, model: &mut Learned<f32, D>) -> Vec<Vec<f64>> {
+        let mut all = Vec::new();
+        for config in [AdamWConfig::default(), AdamWConfig::lamb()] {
+            let config = AdamWConfig { max_norm: Some(0.1), max_value: Some(0.01), ..config };
+            let mut optimizer = AdamW::new(&*model, config).unwrap();
+            let mut gradients = model.alloc_grads();
+            for _ in 0..3 {
+                let images = rows(dev, <Rank4<3, 5, 5, 3>>::default());
+                let logits = model.forward_mut(images.traced(gradients));
+                all.push(numbers(&logits));
+                let loss = CrossEntropy { label_smoothing: 0.1, ignore: Some(9) };
+                let targets = dev.tensor_from_vec(vec![4, 9, 0], (Const::<3>,));
+                let loss = loss.loss(logits, &targets).unwrap();
+                all.push(numbers(&loss));
+                gradients = optimizer.step(model, loss.backward()).unwrap();
+                all.push(vec![optimizer.gradient_norm()]);
+            }
+            assert!(numbers(&gradients.get(&model.latents)).iter().all(|x| *x == 0.0));
+        }
+        all
+    }
+    let (cpu, gpu) = (Cpu::seed_from_u64(8), gpu());
+    let mut on_cpu = cpu.build_module::<Learned, f32>();
+    let mut on_gpu = on_cpu.to_device(&*gpu);
+    let (expected, found) = (outcome(&cpu, &mut on_cpu), outcome(&*gpu, &mut on_gpu));
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_close(&format!("number {i} of the training"), found, expected, 1e-3);
     }
 }

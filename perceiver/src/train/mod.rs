@@ -1,11 +1,28 @@
-//! Training: losses, optimizers, and what surrounds them.
+//! Training: losses, an optimizer, schedules, batches, and a loop that can be interrupted.
+//!
+//! Each of them can be used alone, with dfdx's own types and any dfdx module:
+//!
+//! - [`cross_entropy`] and [`accuracy`] compare logits with class numbers; [`CrossEntropy`] has label smoothing and ignores
+//!   padding. dfdx has other losses, such as `mse_loss`.
+//! - [`AdamW`] is AdamW or LAMB. It limits gradients, has a factor for the learning rate of each parameter, and does not step if
+//!   a gradient is not finite.
+//! - [`Schedule`] is how the learning rate changes.
+//! - [`Batches`] shuffles examples, and [`made_ahead`] prepares batches on other threads.
+//! - [`save_training`] and [`load_training`] save and load a model with the state of its optimizer.
+//! - [`Trainer`] puts them together.
+//!
+//! For a moving average of parameters, dfdx has `ModelEMA`.
 
+mod batches;
 mod loss;
 mod optimizer;
 mod schedule;
 mod state;
+mod trainer;
 
+pub use batches::{Batches, made_ahead};
 pub use loss::{CrossEntropy, LossError, Targets, accuracy, cross_entropy};
 pub use optimizer::{AdamW, AdamWConfig, StepError};
 pub use schedule::{Decay, Schedule};
 pub use state::{load_training, save_training};
+pub use trainer::{StepReport, TrainError, Trainer};

@@ -1,0 +1,190 @@
+//! Which examples are in a batch, and batches that are made ahead.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+/// Batches of the numbers of examples, in an order that is another one in each epoch, and the same one in each run.
+///
+/// ```
+/// use perceiver::train::Batches;
+///
+/// let batches = Batches::new(10, 4, 1);
+/// let first: Vec<Vec<usize>> = batches.epoch(0).collect();
+/// assert_eq!(first.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
+/// assert!(batches.epoch(0).eq(first.clone()));
+/// assert!(!batches.epoch(1).eq(first));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batches {
+    examples: usize,
+    size: usize,
+    seed: u64,
+}
+
+impl Batches {
+    /// Batches of `size` of so many examples; the last of an epoch has what is left. A size of 0 is taken for 1.
+    #[must_use]
+    pub fn new(examples: usize, size: usize, seed: u64) -> Self {
+        Self { examples, size: size.max(1), seed }
+    }
+
+    /// The number of batches of an epoch.
+    #[must_use]
+    pub fn per_epoch(&self) -> usize {
+        self.examples.div_ceil(self.size)
+    }
+
+    /// The batches of an epoch.
+    pub fn epoch(&self, epoch: u64) -> impl ExactSizeIterator<Item = Vec<usize>> + Send + use<> {
+        let mut order: Vec<usize> = (0..self.examples).collect();
+        // Far apart from those of the next seeds.
+        let seed = self.seed ^ epoch.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        order.shuffle(&mut StdRng::seed_from_u64(seed));
+        let size = self.size;
+        (0..order.len().div_ceil(size)).map(move |i| {
+            let end = order.len().min((i + 1) * size);
+            order[i * size..end].to_vec()
+        })
+    }
+}
+
+/// Returns what a function makes of each item, in the same order, made ahead on so many threads of its own: loading and
+/// augmentation, while the model trains. At most twice as many results as threads wait.
+///
+/// What is random in it should depend on the item, such as a seed in it: then the results do not depend on the threads.
+///
+/// ```
+/// use perceiver::train::{Batches, made_ahead};
+///
+/// let batches = Batches::new(100, 8, 1).epoch(0);
+/// let sums: Vec<usize> = made_ahead(batches, 2, |batch| batch.into_iter().sum()).collect();
+/// assert_eq!(sums.iter().sum::<usize>(), 99 * 50);
+/// ```
+///
+/// # Panics
+/// The iterator panics where the function does.
+pub fn made_ahead<T, R>(
+    items: impl Iterator<Item = T> + Send + 'static,
+    threads: usize,
+    make: impl Fn(T) -> R + Send + Sync + 'static,
+) -> impl Iterator<Item = R>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    let threads = threads.max(1);
+    let (sender, results) = sync_channel(threads);
+    let (items, make) = (Arc::new(Mutex::new(items.enumerate())), Arc::new(make));
+    for _ in 0..threads {
+        let (items, make, sender) = (Arc::clone(&items), Arc::clone(&make), sender.clone());
+        thread::spawn(move || work(&items, &*make, &sender));
+    }
+    Ahead { results, early: BTreeMap::new(), next: 0 }
+}
+
+/// The number of an item, and what was made of it, or what the function panicked with.
+type Made<R> = (usize, Result<R, Box<dyn Any + Send>>);
+
+/// Makes results until there are no more items, or nobody takes them.
+fn work<T, R>(
+    items: &Mutex<impl Iterator<Item = (usize, T)>>,
+    make: &impl Fn(T) -> R,
+    sender: &SyncSender<Made<R>>,
+) {
+    loop {
+        let next = catch_unwind(AssertUnwindSafe(|| {
+            items.lock().unwrap_or_else(PoisonError::into_inner).next()
+        }));
+        let made = match next {
+            Ok(None) => return,
+            Ok(Some((i, item))) => (i, catch_unwind(AssertUnwindSafe(|| make(item)))),
+            // Later than all items.
+            Err(panic) => (usize::MAX, Err(panic)),
+        };
+        let is_last = made.1.is_err();
+        if sender.send(made).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+struct Ahead<R> {
+    results: Receiver<Made<R>>,
+    /// Results that came before their turn.
+    early: BTreeMap<usize, Result<R, Box<dyn Any + Send>>>,
+    next: usize,
+}
+
+impl<R> Iterator for Ahead<R> {
+    type Item = R;
+
+    fn next(&mut self) -> Option<R> {
+        while !self.early.contains_key(&self.next) {
+            match self.results.recv() {
+                Ok((i, result)) => drop(self.early.insert(i, result)),
+                // All threads have ended; the rest is in order, or is a panic.
+                Err(_) => break,
+            }
+        }
+        let (_, result) = self.early.pop_first()?;
+        self.next += 1;
+        match result {
+            Ok(result) => Some(result),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_example_is_in_one_batch() {
+        for (examples, size) in [(0, 3), (1, 3), (9, 3), (10, 3), (10, 0)] {
+            let batches = Batches::new(examples, size, 7);
+            let epoch: Vec<_> = batches.epoch(3).collect();
+            assert_eq!(epoch.len(), batches.per_epoch());
+            let mut all = epoch.concat();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..examples));
+        }
+    }
+
+    #[test]
+    fn results_are_in_order_whatever_takes_long() {
+        let slow = |i: u64| {
+            thread::sleep(Duration::from_millis(i * 7 % 5));
+            i
+        };
+        for threads in [0, 1, 3, 8] {
+            assert!(made_ahead(0..40, threads, slow).eq(0..40));
+        }
+        assert!(made_ahead(0..0, 2, slow).next().is_none());
+        // Threads end when nobody takes their results any more.
+        assert_eq!(made_ahead(0.., 2, slow).take(5).last(), Some(4));
+    }
+
+    #[test]
+    fn a_panic_comes_at_its_place() {
+        let mut results = made_ahead(0..10, 3, |i| {
+            assert_ne!(i, 4);
+            i
+        });
+        assert!(results.by_ref().take(4).eq(0..4));
+        assert!(catch_unwind(AssertUnwindSafe(|| results.next())).is_err());
+        let mut items = made_ahead((0..10).inspect(|i| assert_ne!(*i, 2)), 2, |i| i);
+        let all = catch_unwind(AssertUnwindSafe(|| items.by_ref().count()));
+        assert!(all.is_err());
+    }
+}
