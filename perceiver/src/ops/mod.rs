@@ -66,8 +66,6 @@ pub(crate) use elementwise::{relu, scale};
 pub(crate) use embed::{embed, rows_at};
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};
 pub use flatten::{AnyRank, FlattenKernel};
-#[cfg(feature = "f16")]
-pub(crate) use half::set_gradient;
 pub use in_f32::{InF32, InF32Kernel};
 pub use layer_norm::LayerNormKernel;
 pub use linear::LinearKernel;
@@ -209,6 +207,25 @@ where
         Ok(x) => Ok(x.put_tape(tape)),
         Err(_) => Err(D::Err::wrong_size()),
     }
+}
+
+/// Replaces the gradient of `x`. dfdx cannot turn a tensor into a gradient, but the gradient of the sum of
+/// `x · gradient` is `gradient`.
+pub(crate) fn set_gradient<S: Shape, E: Dtype, D: dfdx::tensor_ops::Device<E>>(
+    gradients: &mut Gradients<E, D>,
+    x: &Tensor<S, E, D>,
+    gradient: Tensor<S, E, D>,
+) -> Result<(), D::Err> {
+    let count = x.shape().num_elements();
+    let mut made = x
+        .clone()
+        .put_tape(OwnedTape::default())
+        .try_mul(gradient)?
+        .try_reshape_like(&(count,))?
+        .try_sum::<Rank0, _>()?
+        .try_backward()?;
+    std::mem::swap(gradients.get_or_alloc_mut(x)?, made.get_or_alloc_mut(x)?);
+    Ok(())
 }
 
 /// Returns an error unless sizes that are known only at run time match.

@@ -27,19 +27,28 @@ pub struct Batches {
     examples: usize,
     size: usize,
     seed: u64,
+    /// Which part of each batch, of how many.
+    part: (usize, usize),
 }
 
 impl Batches {
     /// Batches of `size` of so many examples; the last of an epoch has what is left. A size of 0 is taken for 1.
     #[must_use]
     pub fn new(examples: usize, size: usize, seed: u64) -> Self {
-        Self { examples, size: size.max(1), seed }
+        Self { examples, size: size.max(1), seed, part: (0, 1) }
+    }
+
+    /// The same batches, but only one of so many equal parts of each.
+    #[cfg(any(test, feature = "mpi"))]
+    pub(super) fn part(self, part: usize, parts: usize) -> Self {
+        Self { part: (part, parts), ..self }
     }
 
     /// The number of batches of an epoch.
     #[must_use]
     pub fn per_epoch(&self) -> usize {
-        self.examples.div_ceil(self.size)
+        let rest = self.examples % self.size;
+        self.examples / self.size + usize::from(rest >= self.part.1)
     }
 
     /// The batches of an epoch.
@@ -48,10 +57,11 @@ impl Batches {
         // Far apart from those of the next seeds.
         let seed = self.seed ^ epoch.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         order.shuffle(&mut StdRng::seed_from_u64(seed));
-        let size = self.size;
-        (0..order.len().div_ceil(size)).map(move |i| {
-            let end = order.len().min((i + 1) * size);
-            order[i * size..end].to_vec()
+        let (size, (part, parts)) = (self.size, self.part);
+        (0..self.per_epoch()).map(move |i| {
+            let batch = &order[i * size..order.len().min((i + 1) * size)];
+            let len = batch.len() / parts;
+            batch[part * len..(part + 1) * len].to_vec()
         })
     }
 }
@@ -158,6 +168,20 @@ mod tests {
             let mut all = epoch.concat();
             all.sort_unstable();
             assert!(all.into_iter().eq(0..examples));
+        }
+    }
+
+    #[test]
+    fn parts_of_batches_are_equal_and_disjoint() {
+        for examples in [11, 12, 13, 15, 16, 17] {
+            let batches = Batches::new(examples, 4, 7);
+            let parts = [0, 1].map(|part| batches.part(part, 2));
+            let [first, second] = parts.map(|part| part.epoch(3).collect::<Vec<_>>());
+            assert_eq!(first.len(), parts[0].per_epoch());
+            for (whole, (first, second)) in batches.epoch(3).zip(first.iter().zip(&second)) {
+                assert_eq!(first.len(), second.len());
+                assert_eq!([&**first, &**second].concat(), whole[..whole.len() / 2 * 2]);
+            }
         }
     }
 

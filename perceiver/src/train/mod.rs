@@ -10,12 +10,16 @@
 //! - [`Batches`] shuffles examples, and [`made_ahead`] prepares batches on other threads.
 //! - [`save_training`] and [`load_training`] save and load a model with the state of its optimizer.
 //! - [`Trainer`] puts them together.
+//! - `distributed` (feature `mpi`) trains in several processes, on one machine or many.
 //!
 //! For a moving average of parameters, dfdx has `ModelEMA`.
 
 mod batches;
+#[cfg(feature = "mpi")]
+pub mod distributed;
 mod loss;
 mod optimizer;
+mod ranks;
 mod schedule;
 mod state;
 mod trainer;

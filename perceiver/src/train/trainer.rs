@@ -13,6 +13,7 @@ use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::ranks::Ranks;
 use super::{AdamW, Schedule, StepError, load_training, save_training};
 use crate::checkpoint::{CheckpointDtype, CheckpointError};
 use crate::ops::AdamKernel;
@@ -38,6 +39,10 @@ pub enum TrainError<Err: Debug + Display> {
     /// The state could not be saved or loaded.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The processes do not fit together.
+    #[cfg(feature = "mpi")]
+    #[error(transparent)]
+    Distributed(#[from] super::distributed::DistributedError),
     /// The log could not be written.
     #[error("cannot write {}: {error}", path.display())]
     Log {
@@ -129,16 +134,19 @@ pub struct Trainer<E: Dtype, D: AdamKernel<E>> {
     on_step: Option<Box<dyn FnMut(&StepReport)>>,
     stop: Arc<AtomicBool>,
     progress: Progress,
+    ranks: Ranks,
+    /// Whether all ranks have the state of the first.
+    started: bool,
 }
 
 /// What is saved besides the model and the optimizer.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Progress {
-    epoch: u64,
+pub(super) struct Progress {
+    pub(super) epoch: u64,
     /// The batches of the epoch that are done.
-    batches: usize,
+    pub(super) batches: usize,
     /// The sum of their losses.
-    loss: f64,
+    pub(super) loss: f64,
 }
 
 impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
@@ -155,7 +163,18 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             on_step: None,
             stop: Arc::default(),
             progress: Progress::default(),
+            ranks: Ranks::default(),
+            started: false,
         }
+    }
+
+    /// Trains together with other processes: all begin with the state of the first, and average their gradients. Only the
+    /// first saves and logs.
+    #[cfg(feature = "mpi")]
+    #[must_use]
+    pub fn with_world(mut self, world: &super::distributed::World) -> Self {
+        self.ranks.world = Some(world.clone());
+        self
     }
 
     /// Multiplies the learning rate by the factors of a schedule.
@@ -216,16 +235,32 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     where
         M: TensorCollection<E, D>,
     {
-        let Some((path, _)) = &self.checkpoint else { return Ok(false) };
+        if self.ranks.is_first() {
+            self.load(model)?;
+        }
+        self.start(model)?;
+        Ok(self.optimizer.steps() > 0)
+    }
+
+    fn start<M: TensorCollection<E, D>>(
+        &mut self,
+        model: &mut M,
+    ) -> Result<(), TrainError<D::Err>> {
+        self.started = true;
+        self.ranks.start(model, &mut self.optimizer, &mut self.progress)
+    }
+
+    fn load<M: TensorCollection<E, D>>(&mut self, model: &mut M) -> Result<(), TrainError<D::Err>> {
+        let Some((path, _)) = &self.checkpoint else { return Ok(()) };
         if !path.exists() {
-            return Ok(false);
+            return Ok(());
         }
         self.progress = load_training(path, model, &mut self.optimizer)?;
         if let Some(log) = &self.log {
             cut(log, self.optimizer.steps())
                 .map_err(|error| TrainError::Log { path: log.clone(), error })?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Trains on the batches of the current epoch that were not done before it was stopped, and returns the mean loss of all of
@@ -247,6 +282,9 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     where
         M: TensorCollection<E, D> + ZeroGrads<E, D>,
     {
+        if !self.started {
+            self.start(model)?;
+        }
         let mut batches = batches.into_iter().skip(self.progress.batches).peekable();
         let mut gradients = model.try_alloc_grads().map_err(TrainError::Device)?;
         while batches.peek().is_some() {
@@ -263,8 +301,11 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
                 gradients =
                     loss.and_then(|loss| loss.try_backward()).map_err(TrainError::Device)?;
             }
+            self.ranks.average(model, &mut gradients)?;
             gradients = self.step(model, gradients, sum, count)?;
-            if self.stop.load(Ordering::Relaxed) {
+            let mut stop = [f64::from(u8::from(self.stop.load(Ordering::Relaxed)))];
+            self.ranks.mean(&mut stop);
+            if stop != [0.0] {
                 self.save(model)?;
                 return Err(TrainError::Stopped { steps: self.optimizer.steps() });
             }
@@ -283,6 +324,9 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         loss: f64,
         batches: usize,
     ) -> Result<Gradients<E, D>, TrainError<D::Err>> {
+        let mut means = [loss];
+        self.ranks.mean(&mut means);
+        let [loss] = means;
         let learning_rate = self.learning_rate * self.schedule.factor(self.optimizer.steps());
         self.optimizer.config.learning_rate = learning_rate;
         let gradients = self.optimizer.step(model, gradients)?;
@@ -298,7 +342,9 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         if let Some(on_step) = &mut self.on_step {
             on_step(&report);
         }
-        if let Some(path) = &self.log {
+        if let Some(path) = &self.log
+            && self.ranks.is_first()
+        {
             append(path, &report).map_err(|error| TrainError::Log { path: path.clone(), error })?;
         }
         if let Some((_, every)) = &self.checkpoint
@@ -311,8 +357,10 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
 
     fn save<M: TensorCollection<E, D>>(&self, model: &M) -> Result<(), CheckpointError> {
         match &self.checkpoint {
-            None => Ok(()),
-            Some((path, _)) => save_training(path, model, &self.optimizer, &self.progress),
+            Some((path, _)) if self.ranks.is_first() => {
+                save_training(path, model, &self.optimizer, &self.progress)
+            }
+            _ => Ok(()),
         }
     }
 }

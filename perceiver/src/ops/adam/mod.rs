@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use dfdx::prelude::*;
 
-use super::{KernelDevice, check, plain_on_dfdx_devices};
+use super::{KernelDevice, check, plain_on_dfdx_devices, set_gradient};
 
 /// A step of AdamW (arXiv 1711.05101) or LAMB (arXiv 1904.00962) for one parameter.
 pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
@@ -30,6 +30,32 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
         parameter: &Tensor<S, E, Self>,
         gradients: &mut Gradients<E, Self>,
     ) -> Result<f64, Self::Err>;
+
+    /// Returns a parameter's gradient; zeros if it has none.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_gradient<S: Shape>(
+        parameter: &Tensor<S, E, Self>,
+        gradients: &mut Gradients<E, Self>,
+    ) -> Result<Vec<E>, Self::Err> {
+        gradient(parameter, gradients).map(|gradient| gradient.as_vec())
+    }
+
+    /// Replaces a parameter's gradient.
+    ///
+    /// # Errors
+    /// If there are not as many numbers, or the device runs out of memory.
+    fn try_set_gradient<S: Shape>(
+        parameter: &Tensor<S, E, Self>,
+        gradients: &mut Gradients<E, Self>,
+        numbers: &[E],
+    ) -> Result<(), Self::Err> {
+        check::<Self::Err>(numbers.len() == parameter.shape().num_elements())?;
+        let gradient =
+            parameter.device().try_tensor_from_vec(numbers.to_vec(), *parameter.shape())?;
+        set_gradient(gradients, parameter, gradient)
+    }
 
     /// Updates a parameter and its moments, and sets its gradient to 0.
     ///
@@ -126,6 +152,24 @@ impl AdamKernel<f32> for Cpu {
         gradients: &mut Gradients<f32, Self>,
     ) -> Result<f64, CpuError> {
         Ok(cpu::square_sum(gradients.get_or_alloc_mut(parameter)?))
+    }
+
+    fn try_gradient<S: Shape>(
+        parameter: &Tensor<S, f32, Self>,
+        gradients: &mut Gradients<f32, Self>,
+    ) -> Result<Vec<f32>, CpuError> {
+        Ok(gradients.get_or_alloc_mut(parameter)?.to_vec())
+    }
+
+    fn try_set_gradient<S: Shape>(
+        parameter: &Tensor<S, f32, Self>,
+        gradients: &mut Gradients<f32, Self>,
+        numbers: &[f32],
+    ) -> Result<(), CpuError> {
+        let gradient = gradients.get_or_alloc_mut(parameter)?;
+        check::<CpuError>(gradient.len() == numbers.len())?;
+        gradient.copy_from_slice(numbers);
+        Ok(())
     }
 
     fn try_step<S: Shape>(
@@ -265,6 +309,24 @@ mod tests {
             let (seed, step) = (u64::from(seed), AdamStep { trust_ratio, limit, ..STEP });
             assert_close(&run::<f32>(seed, len, &step), &run::<f64>(seed, len, &step), 1e-4);
         }
+    }
+
+    #[test]
+    fn gradients_are_read_and_replaced() {
+        fn run<E: Dtype>()
+        where
+            Cpu: Device<E>,
+        {
+            let parameter = tensor::<_, E>((1, 3), &[1.0; 3]);
+            let mut gradients = Gradients::leaky();
+            let numbers: Vec<E> = (1..4).map(|x| E::from_usize(x).unwrap()).collect();
+            assert_eq!(Cpu::try_gradient(&parameter, &mut gradients).unwrap(), [E::default(); 3]);
+            Cpu::try_set_gradient(&parameter, &mut gradients, &numbers).unwrap();
+            assert_eq!(Cpu::try_gradient(&parameter, &mut gradients).unwrap(), numbers);
+            assert!(Cpu::try_set_gradient(&parameter, &mut gradients, &numbers[1..]).is_err());
+        }
+        run::<f32>();
+        run::<f64>();
     }
 
     #[test]

@@ -12,7 +12,6 @@ use dfdx::dtypes::{AMP, f16};
 use dfdx::prelude::*;
 
 use super::{InF32, InF32Kernel};
-pub(crate) use upcast::set_gradient;
 
 /// A half-precision data type.
 pub trait Half: Dtype {}

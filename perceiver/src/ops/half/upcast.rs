@@ -10,7 +10,7 @@ use dfdx::tensor_ops::Device as TensorDevice;
 
 use crate::ops::record::Operations;
 use crate::ops::record::with_tape;
-use crate::ops::{InF32, Record};
+use crate::ops::{InF32, Record, set_gradient};
 
 /// Passes on the gradient of an input.
 type GradientBridge<E, D> =
@@ -112,23 +112,4 @@ where
     let y = upcast.output(&mut outer, y)?;
     outer.put_on(&mut tape);
     Ok(y.put_tape(tape))
-}
-
-/// Replaces the gradient of `x`. dfdx cannot turn a tensor into a gradient, but the gradient of the sum of
-/// `x · gradient` is `gradient`.
-pub(crate) fn set_gradient<S: Shape, E: Dtype, D: TensorDevice<E>>(
-    gradients: &mut Gradients<E, D>,
-    x: &Tensor<S, E, D>,
-    gradient: Tensor<S, E, D>,
-) -> Result<(), D::Err> {
-    let count = x.shape().num_elements();
-    let mut made = x
-        .clone()
-        .put_tape(OwnedTape::default())
-        .try_mul(gradient)?
-        .try_reshape_like(&(count,))?
-        .try_sum::<Rank0, _>()?
-        .try_backward()?;
-    std::mem::swap(gradients.get_or_alloc_mut(x)?, made.get_or_alloc_mut(x)?);
-    Ok(())
 }

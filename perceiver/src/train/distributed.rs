@@ -1,0 +1,346 @@
+//! Training in several processes, on one machine or many, over MPI (feature `mpi`).
+//!
+//! Each process, a rank, has the whole model and a part of each batch; after each backward pass, gradients are averaged. So the
+//! numbers are those of one process with the whole batch, but for rounding.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use perceiver::prelude::*;
+//! use perceiver::train::{AdamW, Trainer, cross_entropy, distributed};
+//!
+//! perceiver! {
+//!     struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 1, num_latents: 8,
+//!         latent_dim: 32, latent_heads: 2, num_classes: 10 }
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     distributed::run(|world| {
+//!         let dev = Cpu::default();
+//!         let mut model = dev.build_module::<Digits, f32>();
+//!         // 64 of 60,000 examples in each step; each rank has its part.
+//!         let batches = world.batches(60_000, 64, 1)?;
+//!         let mut trainer = Trainer::new(AdamW::new(&model, Default::default())?, 1e-3)
+//!             .with_checkpoint("digits.training", 100)
+//!             .with_world(world);
+//!         trainer.resume(&mut model)?;
+//!         while trainer.epoch() < 10 {
+//!             let batches = batches.epoch(trainer.epoch());
+//!             trainer.train_epoch(&mut model, batches, |model, batch, gradients| {
+//!                 # let (images, targets): (Tensor<(usize, Const<8>, Const<8>, Const<1>), f32, Cpu>, _) =
+//!                 #     (dev.zeros_like(&(batch.len(), Const, Const, Const)), dev.zeros_like(&(batch.len(),)));
+//!                 // let (images, targets) = ..;
+//!                 Ok(cross_entropy(model.try_forward_mut(images.traced(gradients))?, &targets)?)
+//!             })?;
+//!         }
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! ```console
+//! $ mpirun -np 4 target/release/digits
+//! ```
+//!
+//! Set `RAYON_NUM_THREADS` to the cores that each process has; Open MPI does not. To build with the feature, an MPI library and
+//! libclang are needed: on Debian and Ubuntu, `apt install libopenmpi-dev openmpi-bin libclang-dev`.
+
+use std::error::Error;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use dfdx::nn::tensor_collection::{
+    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorRef,
+};
+use dfdx::prelude::*;
+use mpi::Threading;
+use mpi::collective::SystemOperation;
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence, Root};
+
+use super::Batches;
+use crate::checkpoint::{CheckpointDtype, each_tensor};
+use crate::ops::AdamKernel;
+
+/// An error of processes that should train together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DistributedError {
+    /// MPI is in use already, or was.
+    #[error(
+        "MPI cannot be started twice: call `distributed::run` once, and nothing else that starts MPI"
+    )]
+    Started,
+    /// A rank has something else than the first.
+    #[error(
+        "rank {rank} has {what} other than rank 0: all ranks must run the same program with the same arguments"
+    )]
+    Differs {
+        /// What differs.
+        what: &'static str,
+        /// The first such rank.
+        rank: usize,
+    },
+    /// A batch cannot be split among the ranks.
+    #[error(
+        "a batch of {batch} cannot be split into equal parts for {ranks} ranks: its size must be a multiple of their number"
+    )]
+    Batch {
+        /// The size of a batch.
+        batch: usize,
+        /// The number of ranks.
+        ranks: usize,
+    },
+}
+
+/// Runs the program of a rank. If it fails or panics on one rank, its message is printed and all ranks end.
+///
+/// MPI is started before and ended after it.
+pub fn run(program: impl FnOnce(&World) -> Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
+    // Other threads compute, but do not call MPI.
+    let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
+        eprintln!("error: {}", DistributedError::Started);
+        return ExitCode::FAILURE;
+    };
+    let world = World(Rc::new(Inner { world: universe.world(), _universe: universe }));
+    match catch_unwind(AssertUnwindSafe(|| program(&world))) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("error on rank {} of {}: {error}", world.rank(), world.size());
+            world.0.world.abort(1)
+        }
+        // The message has been printed.
+        Err(_) => world.0.world.abort(101),
+    }
+}
+
+/// The processes of an MPI program.
+#[derive(Clone)]
+pub struct World(Rc<Inner>);
+
+struct Inner {
+    world: SimpleCommunicator,
+    /// MPI ends with it.
+    _universe: Universe,
+}
+
+impl World {
+    /// The number of this process, from 0.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        usize::try_from(self.0.world.rank()).unwrap_or_default()
+    }
+
+    /// The number of processes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        usize::try_from(self.0.world.size()).unwrap_or(1)
+    }
+
+    /// The parts of batches that are for this rank. A last batch that is smaller is split too; up to one example less than there
+    /// are ranks is left out of it.
+    ///
+    /// # Errors
+    /// If the ranks have other numbers, or the size of a batch is not a multiple of the number of ranks.
+    pub fn batches(
+        &self,
+        examples: usize,
+        size: usize,
+        seed: u64,
+    ) -> Result<Batches, DistributedError> {
+        self.agree("a number of examples, batch size or seed", &(examples, size, seed))?;
+        let ranks = self.size();
+        if !size.is_multiple_of(ranks) {
+            return Err(DistributedError::Batch { batch: size, ranks });
+        }
+        Ok(Batches::new(examples, size, seed).part(self.rank(), ranks))
+    }
+
+    /// Replaces numbers by their means over all ranks.
+    pub fn mean(&self, numbers: &mut [f64]) {
+        self.sum(numbers);
+        let ranks = self.size() as f64;
+        numbers.iter_mut().for_each(|x| *x /= ranks);
+    }
+
+    /// Returns an error on all ranks if one of them has something else than the first.
+    ///
+    /// # Errors
+    /// If so.
+    pub fn agree(&self, what: &'static str, value: &impl Hash) -> Result<(), DistributedError> {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        let mut all = vec![0_u64; self.size()];
+        self.0.world.all_gather_into(&hasher.finish(), &mut all[..]);
+        match all.iter().position(|hash| *hash != all[0]) {
+            None => Ok(()),
+            Some(rank) => Err(DistributedError::Differs { what, rank }),
+        }
+    }
+
+    /// Gives the model of each rank the numbers of the first.
+    pub(super) fn start<M, E, D>(&self, model: &mut M) -> Result<(), DistributedError>
+    where
+        M: TensorCollection<E, D>,
+        E: CheckpointDtype,
+        D: AdamKernel<E>,
+    {
+        let mut declaration = Vec::new();
+        each_tensor(model, |name, shape, is_trained, _: &dyn Fn() -> Vec<E>| {
+            declaration.push((name, shape, is_trained));
+        });
+        self.agree("a model", &declaration)?;
+        match M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut Broadcast(self) }) {
+            Ok(_) => Ok(()),
+            Err(never) => match never {},
+        }
+    }
+
+    pub(super) fn broadcast<E: CheckpointDtype>(&self, numbers: &mut Vec<E>) {
+        let mut bytes = Vec::new();
+        E::write(numbers, &mut bytes);
+        // MPI counts with 32 bits.
+        for part in bytes.chunks_mut(1 << 30) {
+            self.0.world.process_at_rank(0).broadcast_into(part);
+        }
+        *numbers = E::read(&bytes);
+    }
+
+    pub(super) fn broadcast_one<N: Equivalence>(&self, number: &mut N) {
+        self.0.world.process_at_rank(0).broadcast_into(number);
+    }
+
+    fn sum<N: Equivalence + Copy + Default>(&self, numbers: &mut [N]) {
+        let mut sums = vec![N::default(); numbers.len()];
+        self.0.world.all_reduce_into(numbers, &mut sums[..], SystemOperation::sum());
+        numbers.copy_from_slice(&sums);
+    }
+
+    /// Replaces gradients by their means over all ranks, in buckets.
+    pub(super) fn average<M, E, D>(
+        &self,
+        model: &M,
+        gradients: &mut Gradients<E, D>,
+    ) -> Result<(), D::Err>
+    where
+        M: TensorCollection<E, D>,
+        E: CheckpointDtype,
+        D: AdamKernel<E>,
+    {
+        let mut buckets =
+            Buckets { world: self, gradients, numbers: Vec::new(), setters: Vec::new() };
+        M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut buckets })?;
+        buckets.reduce()
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("rank", &self.rank()).field("size", &self.size()).finish()
+    }
+}
+
+struct Broadcast<'a>(&'a World);
+
+impl<E: CheckpointDtype, D: AdamKernel<E>> TensorVisitor<E, D> for Broadcast<'_> {
+    type Viewer = ViewTensorMut;
+    type Err = std::convert::Infallible;
+    type E2 = E;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, E, D>,
+        tensor: &mut Tensor<S, E, D>,
+    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
+        let mut numbers = tensor.as_vec();
+        self.0.broadcast(&mut numbers);
+        tensor.copy_from(&numbers);
+        Ok(None)
+    }
+}
+
+/// The numbers of a bucket: 4 MiB in `f32`, enough for the latency of a network not to matter.
+const BUCKET: usize = 1 << 20;
+
+/// Puts a gradient back.
+type Setter<E, D> =
+    Box<dyn FnOnce(&mut Gradients<E, D>, &[E]) -> Result<(), <D as dfdx::tensor::HasErr>::Err>>;
+
+struct Buckets<'a, E: Dtype, D: AdamKernel<E>> {
+    world: &'a World,
+    gradients: &'a mut Gradients<E, D>,
+    numbers: Vec<E>,
+    /// For each gradient in the bucket, its length and what puts it back.
+    setters: Vec<(usize, Setter<E, D>)>,
+}
+
+impl<E: Dtype, D: AdamKernel<E>> Buckets<'_, E, D> {
+    /// Averages the gradients in the bucket, and empties it.
+    fn reduce(&mut self) -> Result<(), D::Err> {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        let ranks = self.world.size() as f64;
+        for part in numbers.chunks_mut(BUCKET) {
+            // In their own precision; there is none below 32 bits.
+            if size_of::<E>() > 4 {
+                let mut sums: Vec<f64> = part.iter().map(|x| number(*x)).collect();
+                self.world.sum(&mut sums);
+                fill(part, sums.into_iter().map(|x| x / ranks));
+            } else {
+                let mut sums: Vec<f32> = part.iter().map(|x| number(*x) as f32).collect();
+                self.world.sum(&mut sums);
+                fill(part, sums.into_iter().map(|x| f64::from(x) / ranks));
+            }
+        }
+        let mut rest = &*numbers;
+        for (len, set) in self.setters.drain(..) {
+            let (gradient, after) = rest.split_at(len);
+            set(self.gradients, gradient)?;
+            rest = after;
+        }
+        numbers.clear();
+        self.numbers = numbers;
+        Ok(())
+    }
+}
+
+fn number<E: Dtype>(x: E) -> f64 {
+    x.to_f64().unwrap_or(f64::NAN)
+}
+
+fn fill<E: Dtype>(numbers: &mut [E], values: impl Iterator<Item = f64>) {
+    for (number, value) in numbers.iter_mut().zip(values) {
+        *number = E::from_f64(value).unwrap_or_default();
+    }
+}
+
+impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Buckets<'_, E, D> {
+    type Viewer = ViewTensorRef;
+    type Err = D::Err;
+    type E2 = E;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        options: TensorOptions<S, E, D>,
+        tensor: &Tensor<S, E, D>,
+    ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
+        if options.do_gradient_update {
+            let numbers = D::try_gradient(tensor, self.gradients)?;
+            let tensor = tensor.clone();
+            let set = move |gradients: &mut Gradients<E, D>, numbers: &[E]| {
+                D::try_set_gradient(&tensor, gradients, numbers)
+            };
+            self.setters.push((numbers.len(), Box::new(set)));
+            self.numbers.extend(numbers);
+            if self.numbers.len() >= BUCKET {
+                self.reduce()?;
+            }
+        }
+        Ok(None)
+    }
+}
