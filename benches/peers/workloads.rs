@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use ::safetensors::SafeTensors;
 use anyhow::{Context, Result, bail};
-use perceiver::dfdx::data::OneHotEncode;
 use perceiver::generate::Options;
 use perceiver::prelude::*;
 use perceiver::presets::{

@@ -5,8 +5,6 @@
 
 pub mod digits;
 
-use std::f64::consts::PI;
-
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use perceiver::prelude::*;
@@ -21,27 +19,9 @@ pub fn device(seed: u64) -> Result<AutoDevice> {
 }
 
 /// A progress bar over the steps of the training.
-pub fn progress_bar(steps: usize) -> Result<ProgressBar> {
+pub fn progress_bar(steps: u64) -> Result<ProgressBar> {
     let style = "{bar:40} step {pos}/{len}, {eta} left {msg}";
-    Ok(ProgressBar::new(steps as u64).with_style(ProgressStyle::with_template(style)?))
-}
-
-/// The factor of the learning rate: a short warm-up, then cosine decay to zero; `progress` runs from 0 to 1.
-pub fn schedule(progress: f64) -> f64 {
-    let warm_up = (progress / 0.05).min(1.0);
-    warm_up * (1.0 + (PI * progress).cos()) / 2.0
-}
-
-/// A one-hot row for each label.
-pub fn one_hot(
-    labels: impl ExactSizeIterator<Item = usize>,
-    dev: &AutoDevice,
-) -> Tensor<(usize, Const<10>), f32, AutoDevice> {
-    let rows = labels.len();
-    let targets = labels
-        .flat_map(|label| (0..10).map(move |class| f32::from(u8::from(class == label))))
-        .collect();
-    dev.tensor_from_vec(targets, (rows, Const))
+    Ok(ProgressBar::new(steps).with_style(ProgressStyle::with_template(style)?))
 }
 
 /// The class with the largest logit in each row.

@@ -5,7 +5,6 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::common::digits::{Digit, SIDE, standardized};
-use crate::common::one_hot;
 
 /// Returns the image, half the time shifted by up to one pixel in each direction, so that the model sees more variety
 /// than there is in the data.
@@ -25,18 +24,19 @@ pub fn shifted(digit: &Digit, rng: &mut StdRng) -> Digit {
     Digit { pixels, ..*digit }
 }
 
-/// Images, and a one-hot row for the digit that each one shows.
+/// Images, and the digit that each one shows.
 pub struct Batch {
     pub images: Tensor<(usize, Const<SIDE>, Const<SIDE>, Const<1>), f32, AutoDevice>,
-    pub targets: Tensor<(usize, Const<10>), f32, AutoDevice>,
+    pub targets: Tensor<(usize,), usize, AutoDevice>,
 }
 
 impl Batch {
     pub fn of(digits: &[Digit], dev: &AutoDevice) -> Self {
         let pixels = digits.iter().flat_map(|digit| digit.pixels.map(standardized)).collect();
+        let labels = digits.iter().map(|digit| digit.label).collect();
         Self {
             images: dev.tensor_from_vec(pixels, (digits.len(), Const, Const, Const)),
-            targets: one_hot(digits.iter().map(|digit| digit.label), dev),
+            targets: dev.tensor_from_vec(labels, (digits.len(),)),
         }
     }
 }

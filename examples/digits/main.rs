@@ -15,6 +15,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use perceiver::prelude::*;
+use perceiver::train::Schedule;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -102,26 +103,26 @@ fn learn(
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<Vec<f32>> {
-    let mut trainer = Trainer::new(model, precision);
-    let steps = EPOCHS * train.len().div_ceil(BATCH);
+    let mut trainer = Trainer::new(model, precision)?;
+    let steps = (EPOCHS * train.len().div_ceil(BATCH)) as u64;
+    let schedule = Schedule::cosine(steps);
     let bar = common::progress_bar(steps)?;
 
     let mut losses = Vec::new();
     for epoch in 1..=EPOCHS {
         train.shuffle(rng);
-        let (mut loss_sum, mut right) = (0.0, 0);
+        let (mut loss_sum, mut right) = (0.0, 0.0);
         for digits in train.chunks(BATCH) {
             let shifted: Vec<Digit> =
                 digits.iter().map(|digit| data::shifted(digit, rng)).collect();
-            let progress = bar.position() as f64 / steps as f64;
-            let rate = LEARNING_RATE * common::schedule(progress);
-            let (logits, loss) = trainer.step(model, Batch::of(&shifted, dev), rate)?;
-            right += count_right(&logits, &shifted);
+            let rate = LEARNING_RATE * schedule.factor(bar.position());
+            let (accuracy, loss) = trainer.step(model, Batch::of(&shifted, dev), rate)?;
+            right += accuracy * digits.len() as f64;
             loss_sum += loss * digits.len() as f32;
             bar.inc(1);
         }
         let loss = loss_sum / train.len() as f32;
-        let accuracy = 100.0 * right as f32 / train.len() as f32;
+        let accuracy = 100.0 * right / train.len() as f64;
         let line = format!("loss {loss:.4}, accuracy {accuracy:.1} %");
         bar.set_message(line.clone());
         bar.suspend(|| println!("epoch {epoch:2}/{EPOCHS}: {line}"));
@@ -148,9 +149,4 @@ fn predict_in(
         }
     };
     common::classes(&logits.as_vec()).collect()
-}
-
-fn count_right(logits: &[f32], digits: &[Digit]) -> usize {
-    let predicted = common::classes(logits);
-    predicted.zip(digits).filter(|(p, digit)| *p == digit.label).count()
 }

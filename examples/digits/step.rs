@@ -3,8 +3,8 @@
 #[cfg(feature = "f16")]
 use anyhow::Error;
 use anyhow::Result;
-use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
 use perceiver::prelude::*;
+use perceiver::train::{AdamW, AdamWConfig, accuracy, cross_entropy};
 
 use crate::Model;
 use crate::data::Batch;
@@ -21,7 +21,7 @@ pub enum Precision {
 
 /// The state of the training, besides the model.
 pub struct Trainer {
-    optimizer: Adam<Model, f32, AutoDevice>,
+    optimizer: AdamW<f32, AutoDevice>,
     grads: Option<Gradients<f32, AutoDevice>>,
     precision: Precision,
     #[cfg(feature = "f16")]
@@ -29,28 +29,25 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    pub fn new(model: &Model, precision: Precision) -> Self {
-        let config = AdamConfig {
-            weight_decay: Some(WeightDecay::Decoupled(1e-2)),
-            ..AdamConfig::default()
-        };
-        Self {
-            optimizer: Adam::new(model, config),
+    pub fn new(model: &Model, precision: Precision) -> Result<Self> {
+        let config = AdamWConfig { weight_decay: 1e-2, ..AdamWConfig::default() };
+        Ok(Self {
+            optimizer: AdamW::new(model, config)?,
             grads: Some(model.alloc_grads()),
             precision,
             #[cfg(feature = "f16")]
             scaler: Default::default(),
-        }
+        })
     }
 
-    /// Trains the model on a batch; returns the logits and the loss from before the update.
+    /// Trains the model on a batch; returns the accuracy and the loss from before the update.
     pub fn step(
         &mut self,
         model: &mut Model,
         batch: Batch,
         learning_rate: f64,
-    ) -> Result<(Vec<f32>, f32)> {
-        self.optimizer.cfg.lr = learning_rate;
+    ) -> Result<(f64, f32)> {
+        self.optimizer.config.learning_rate = learning_rate;
         match self.precision {
             Precision::F32 => self.step_in_f32(model, batch),
             #[cfg(feature = "f16")]
@@ -58,39 +55,31 @@ impl Trainer {
         }
     }
 
-    fn step_in_f32(&mut self, model: &mut Model, batch: Batch) -> Result<(Vec<f32>, f32)> {
+    fn step_in_f32(&mut self, model: &mut Model, batch: Batch) -> Result<(f64, f32)> {
         let grads = self.grads.take().unwrap_or_else(|| model.alloc_grads());
         let logits = model.forward_mut(batch.images.traced(grads));
-        let values = logits.as_vec();
-        let loss = cross_entropy_with_logits_loss(logits, batch.targets);
+        let accuracy = accuracy(&logits, &batch.targets)?;
+        let loss = cross_entropy(logits, &batch.targets)?;
         let loss_value = loss.array();
-        let mut grads = loss.backward();
-        self.optimizer.update(model, &grads)?;
-        model.zero_grads(&mut grads);
-        self.grads = Some(grads);
-        Ok((values, loss_value))
+        self.grads = Some(self.optimizer.step(model, loss.backward())?);
+        Ok((accuracy, loss_value))
     }
 
     #[cfg(feature = "f16")]
-    fn step_in_mixed_precision(
-        &mut self,
-        model: &mut Model,
-        batch: Batch,
-    ) -> Result<(Vec<f32>, f32)> {
+    fn step_in_mixed_precision(&mut self, model: &mut Model, batch: Batch) -> Result<(f64, f32)> {
         let mut copy = half(model);
         let images = batch.images.to_dtype();
         let logits = copy.forward_mut(images.traced(copy.alloc_grads()));
-        let values = logits.retaped::<NoneTape>().to_dtype::<f32>().as_vec();
-        let loss = cross_entropy_with_logits_loss(logits, batch.targets.to_dtype());
+        let accuracy = accuracy(&logits, &batch.targets)?;
+        let loss = cross_entropy(logits, &batch.targets)?;
         let loss_value = loss.retaped::<NoneTape>().to_dtype::<f32>().array();
-        // The error of dfdx's `Cuda` does not implement the standard library's `Error`.
         let scaler = &mut self.scaler;
         let grads = scaler.try_backward(loss).map_err(Error::msg)?;
         let grads = scaler.try_unscale(model, &copy, grads).map_err(Error::msg)?;
         if let Some(grads) = grads {
-            self.optimizer.update(model, &grads)?;
+            self.optimizer.step(model, grads)?;
         }
-        Ok((values, loss_value))
+        Ok((accuracy, loss_value))
     }
 }
 

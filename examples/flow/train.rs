@@ -1,11 +1,9 @@
 //! Training the model on rendered scenes, and running it.
 
-use std::f64::consts::PI;
-
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer};
 use perceiver::prelude::*;
+use perceiver::train::{AdamW, AdamWConfig, Schedule};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
@@ -13,11 +11,11 @@ use rayon::prelude::*;
 use crate::frame::{Motion, Pair};
 use crate::{HEIGHT, Model, PATCH, WIDTH, scene};
 
-const STEPS: usize = 4000;
+const STEPS: u64 = 4000;
 const BATCH: usize = 8;
 const LEARNING_RATE: f64 = 3e-3;
 /// A line with the loss is printed after so many steps.
-const REPORT: usize = STEPS / 10;
+const REPORT: u64 = STEPS / 10;
 
 type Patches = Tensor<(usize, Const<2>, Const<HEIGHT>, Const<WIDTH>, Const<27>), f32, AutoDevice>;
 
@@ -26,23 +24,23 @@ type Rows<T = NoneTape> = Tensor<(usize, usize, Const<2>), f32, AutoDevice, T>;
 
 /// Trains the model on scenes that it sees only once.
 pub fn train(model: &mut Model, dev: &AutoDevice, rng: &mut StdRng) -> Result<()> {
-    let mut optimizer = Adam::new(model, AdamConfig::default());
+    let config = AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() };
+    let mut optimizer = AdamW::new(model, config)?;
     let mut grads = model.alloc_grads();
+    let schedule = Schedule::cosine(STEPS);
     let style = "{bar:40} step {pos}/{len}, {eta} left {msg}";
-    let bar = ProgressBar::new(STEPS as u64).with_style(ProgressStyle::with_template(style)?);
+    let bar = ProgressBar::new(STEPS).with_style(ProgressStyle::with_template(style)?);
 
     let mut loss_sum = 0.0;
     for step in 1..=STEPS {
-        optimizer.cfg.lr = learning_rate(step as f64 / STEPS as f64);
+        optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
         let scenes = render(rng);
         let (pairs, truth): (Vec<_>, Vec<_>) = scenes.into_iter().unzip();
         let estimate = model.forward_mut(patches(&pairs, dev).traced(grads));
         let estimate: Rows<_> = estimate.reshape_like(&(BATCH, HEIGHT * WIDTH, Const));
         let loss = end_point_error(estimate, rows(&truth, dev));
         loss_sum += loss.array();
-        grads = loss.backward();
-        optimizer.update(model, &grads)?;
-        model.zero_grads(&mut grads);
+        grads = optimizer.step(model, loss.backward())?;
 
         bar.inc(1);
         if step.is_multiple_of(REPORT) {
@@ -54,12 +52,6 @@ pub fn train(model: &mut Model, dev: &AutoDevice, rng: &mut StdRng) -> Result<()
     }
     bar.finish_and_clear();
     Ok(())
-}
-
-/// A short warm-up, then cosine decay to zero; `progress` runs from 0 to 1.
-fn learning_rate(progress: f64) -> f64 {
-    let warm_up = (progress / 0.05).min(1.0);
-    LEARNING_RATE * warm_up * (1.0 + (PI * progress).cos()) / 2.0
 }
 
 /// Renders the scenes of a batch, on all cores.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Decay, Schedule, cross_entropy};
+use perceiver::train::{AdamW, AdamWConfig, Schedule, cross_entropy};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -29,8 +29,8 @@ pub fn learn(
     let mut optimizer = AdamW::new(model, config)?;
     let mut grads = model.alloc_grads();
     let steps = (epochs * (text.len() / LATENTS / BATCH)) as u64;
-    let schedule = Schedule { warm_up: steps / 20, decay: Decay::Cosine { steps } };
-    let bar = progress_bar(steps as usize)?;
+    let schedule = Schedule::cosine(steps);
+    let bar = progress_bar(steps)?;
     for epoch in 1..=epochs {
         let mut windows = windows(text.len(), rng);
         windows.shuffle(rng);

@@ -15,8 +15,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
 use perceiver::prelude::*;
+use perceiver::train::{AdamW, AdamWConfig, Schedule, accuracy, cross_entropy};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -51,8 +51,8 @@ struct Arguments {
     seed: u64,
 }
 
-const STEPS: usize = 3000;
-const REPORT_EVERY: usize = 250;
+const STEPS: u64 = 3000;
+const REPORT_EVERY: u64 = 250;
 const BATCH: usize = 32;
 const LEARNING_RATE: f64 = 3e-3;
 
@@ -87,7 +87,7 @@ fn main() -> Result<()> {
     println!("\ntrained in {:.1} s\n", start.elapsed().as_secs_f32());
 
     println!("test accuracy");
-    let [both, image, sound] = accuracies(&model, &test, &dev);
+    let [both, image, sound] = accuracies(&model, &test, &dev)?;
     println!("image and sound  {both:5.1} %");
     println!("image alone      {image:5.1} %");
     println!("sound alone      {sound:5.1} %");
@@ -102,9 +102,10 @@ fn learn(
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<()> {
-    let weight_decay = Some(WeightDecay::Decoupled(1e-2));
-    let mut optimizer = Adam::new(model, AdamConfig { weight_decay, ..Default::default() });
+    let config = AdamWConfig { weight_decay: 1e-2, ..AdamWConfig::default() };
+    let mut optimizer = AdamW::new(model, config)?;
     let mut grads = model.alloc_grads();
+    let schedule = Schedule::cosine(STEPS);
     let bar = common::progress_bar(STEPS)?;
 
     let mut loss_sum = 0.0;
@@ -114,15 +115,13 @@ fn learn(
         let given: Vec<Given> = batch.iter().map(|_| Given::random(rng)).collect();
         let DigitsInput { image: (image, seen), sound } = pairs::input(&batch, &given, dev);
         let logits = model.forward_mut(DigitsInput { image: (image.traced(grads), seen), sound });
-        let loss = cross_entropy_with_logits_loss(logits, pairs::targets(&batch, dev));
+        let loss = cross_entropy(logits, &pairs::targets(&batch, dev))?;
         loss_sum += loss.array();
-        grads = loss.backward();
-        optimizer.cfg.lr = LEARNING_RATE * common::schedule(step as f64 / STEPS as f64);
-        optimizer.update(model, &grads)?;
-        model.zero_grads(&mut grads);
+        optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
+        grads = optimizer.step(model, loss.backward())?;
         bar.inc(1);
         if step % REPORT_EVERY == 0 {
-            let [both, image, sound] = accuracies(model, test, dev);
+            let [both, image, sound] = accuracies(model, test, dev)?;
             let loss = std::mem::take(&mut loss_sum) / REPORT_EVERY as f32;
             bar.suspend(|| {
                 print!("step {step:4}/{STEPS}: loss {loss:.4}, test accuracy {both:.1} %, ");
@@ -135,12 +134,11 @@ fn learn(
 }
 
 /// The share of pairs whose digit is predicted from both inputs, from the image and from the sound, in percent.
-fn accuracies(model: &Model, pairs: &[Pair], dev: &AutoDevice) -> [f32; 3] {
-    [Given::Both, Given::Image, Given::Sound].map(|given| {
+fn accuracies(model: &Model, pairs: &[Pair], dev: &AutoDevice) -> Result<[f64; 3]> {
+    let targets = pairs::targets(pairs, dev);
+    let percent = |given| -> Result<f64> {
         let logits = model.forward(pairs::input(pairs, &vec![given; pairs.len()], dev));
-        let logits = logits.as_vec();
-        let predicted = common::classes(&logits);
-        let right = pairs.iter().zip(predicted).filter(|(pair, p)| pair.image.label == *p).count();
-        100.0 * right as f32 / pairs.len() as f32
-    })
+        Ok(100.0 * accuracy(&logits, &targets)?)
+    };
+    Ok([percent(Given::Both)?, percent(Given::Image)?, percent(Given::Sound)?])
 }

@@ -8,7 +8,6 @@ use rand::seq::IndexedRandom;
 
 use crate::DigitsInput;
 use crate::common::digits::{Digit, SIDE, standardized};
-use crate::common::one_hot;
 use crate::sounds::{BANDS, FRAMES, Sound};
 
 /// The rows of an image that the model sees: the upper half.
@@ -97,7 +96,8 @@ pub fn input(
     }
 }
 
-/// A one-hot row for the digit of each pair.
-pub fn targets(pairs: &[Pair], dev: &AutoDevice) -> Tensor<(usize, Const<10>), f32, AutoDevice> {
-    one_hot(pairs.iter().map(|pair| pair.image.label), dev)
+/// The digit of each pair.
+pub fn targets(pairs: &[Pair], dev: &AutoDevice) -> Tensor<(usize,), usize, AutoDevice> {
+    let labels = pairs.iter().map(|pair| pair.image.label).collect();
+    dev.tensor_from_vec(labels, (pairs.len(),))
 }

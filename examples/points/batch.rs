@@ -6,7 +6,6 @@ use perceiver::prelude::*;
 
 use crate::cloud::{Cloud, Point};
 use crate::common::digits::standardized;
-use crate::common::one_hot;
 
 /// Frequencies of the Fourier features of a coordinate, in half cycles over its unit. The highest has a period of two
 /// pixels.
@@ -15,18 +14,19 @@ const FREQUENCIES: [f32; 4] = [1.0, 2.0, 3.0, 4.0];
 /// The width of a position: both coordinates, and a sine and a cosine of each at each frequency.
 pub const POSITION: usize = 2 * (1 + 2 * FREQUENCIES.len());
 
-/// Clouds of different sizes, and a one-hot row for the digit that each one shows.
+/// Clouds of different sizes, and the digit that each one shows.
 pub struct Batch {
     pub ink: Tensor<(usize, usize, Const<1>), f32, AutoDevice>,
     pub positions: Tensor<(usize, usize, Const<POSITION>), f32, AutoDevice>,
     /// `false` for what only pads a cloud to the size of the largest.
     pub mask: Tensor<(usize, usize), bool, AutoDevice>,
-    pub targets: Tensor<(usize, Const<10>), f32, AutoDevice>,
+    pub targets: Tensor<(usize,), usize, AutoDevice>,
 }
 
 impl Batch {
     pub fn of(clouds: &[Cloud], dev: &AutoDevice) -> Self {
         let largest = clouds.iter().map(|cloud| cloud.points.len()).max().unwrap_or(0);
+        let labels = clouds.iter().map(|cloud| cloud.label).collect();
         let (mut ink, mut positions, mut mask) = (Vec::new(), Vec::new(), Vec::new());
         for cloud in clouds {
             for i in 0..largest {
@@ -41,7 +41,7 @@ impl Batch {
             ink: dev.tensor_from_vec(ink, (clouds.len(), largest, Const)),
             positions: dev.tensor_from_vec(positions, (clouds.len(), largest, Const)),
             mask: dev.tensor_from_vec(mask, (clouds.len(), largest)),
-            targets: one_hot(clouds.iter().map(|cloud| cloud.label), dev),
+            targets: dev.tensor_from_vec(labels, (clouds.len(),)),
         }
     }
 }

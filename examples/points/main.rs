@@ -15,8 +15,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
 use perceiver::prelude::*;
+use perceiver::train::{AdamW, AdamWConfig, Schedule, cross_entropy};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -110,10 +110,11 @@ fn learn(
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<()> {
-    let weight_decay = Some(WeightDecay::Decoupled(1e-2));
-    let mut optimizer = Adam::new(model, AdamConfig { weight_decay, ..Default::default() });
+    let config = AdamWConfig { weight_decay: 1e-2, ..AdamWConfig::default() };
+    let mut optimizer = AdamW::new(model, config)?;
     let mut grads = model.alloc_grads();
-    let steps = EPOCHS * train.len().div_ceil(BATCH);
+    let steps = (EPOCHS * train.len().div_ceil(BATCH)) as u64;
+    let schedule = Schedule::cosine(steps);
     let bar = common::progress_bar(steps)?;
 
     for epoch in 1..=EPOCHS {
@@ -124,13 +125,10 @@ fn learn(
                 digits.iter().map(|digit| Cloud::augmented(digit, rng)).collect();
             let Batch { ink, positions, mask, targets } = Batch::of(&clouds, dev);
             let logits = model.forward_mut(((ink.traced(grads), mask), positions));
-            let loss = cross_entropy_with_logits_loss(logits, targets);
+            let loss = cross_entropy(logits, &targets)?;
             loss_sum += loss.array() * digits.len() as f32;
-            grads = loss.backward();
-            let progress = bar.position() as f64 / steps as f64;
-            optimizer.cfg.lr = LEARNING_RATE * common::schedule(progress);
-            optimizer.update(model, &grads)?;
-            model.zero_grads(&mut grads);
+            optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
+            grads = optimizer.step(model, loss.backward())?;
             bar.inc(1);
         }
         let loss = loss_sum / train.len() as f32;

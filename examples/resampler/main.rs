@@ -15,8 +15,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer, WeightDecay};
 use perceiver::prelude::*;
+use perceiver::train::{AdamW, AdamWConfig, Schedule, cross_entropy};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -38,7 +38,7 @@ struct Arguments {
 const BATCH: usize = 8;
 const LEARNING_RATE: f64 = 2e-3;
 /// Steps between two reports.
-const REPORT: usize = 200;
+const REPORT: u64 = 200;
 /// How often each test image is in a strip.
 const REPETITIONS: usize = 8;
 
@@ -101,27 +101,25 @@ fn sharpen(resampler: &mut Resampler<f32, AutoDevice>) {
 fn learn(
     model: &mut Model,
     train: &[Digit],
-    steps: usize,
+    steps: u64,
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<()> {
-    let config =
-        AdamConfig { weight_decay: Some(WeightDecay::Decoupled(1e-2)), ..AdamConfig::default() };
-    let mut optimizer = Adam::new(model, config);
+    let config = AdamWConfig { weight_decay: 1e-2, ..AdamWConfig::default() };
+    let mut optimizer = AdamW::new(model, config)?;
     let mut grads = model.alloc_grads();
+    let schedule = Schedule::cosine(steps);
     let bar = common::progress_bar(steps)?;
 
     let (mut loss_sum, mut steps_summed) = (0.0, 0);
     for step in 1..=steps {
         let batch: Vec<Strip> = (0..BATCH).map(|_| strips::random(train, rng)).collect();
         let logits = model.forward(strips::tokens(&batch, dev).traced(grads));
-        let loss = cross_entropy_with_logits_loss(logits, strips::targets(&batch, dev));
+        let loss = cross_entropy(logits, &strips::targets(&batch, dev))?;
         loss_sum += loss.array();
         steps_summed += 1;
-        grads = loss.backward();
-        optimizer.cfg.lr = LEARNING_RATE * common::schedule(step as f64 / steps as f64);
-        optimizer.update(model, &grads)?;
-        model.zero_grads(&mut grads);
+        optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
+        grads = optimizer.step(model, loss.backward())?;
         bar.inc(1);
         if step % REPORT == 0 || step == steps {
             let line = format!("loss {:.4}", loss_sum / steps_summed as f32);

@@ -54,14 +54,11 @@ pub fn tokens(
     dev.tensor_from_vec(numbers, (strips.len(), TOKENS, Const))
 }
 
-/// Returns a one-hot row for the digit in each image of each strip.
+/// Returns the digit in each image of each strip.
 pub fn targets(
     strips: &[Strip],
     dev: &AutoDevice,
-) -> Tensor<(usize, Const<IMAGES>, Const<10>), f32, AutoDevice> {
-    let digits = strips.iter().flatten();
-    let targets = digits
-        .flat_map(|digit| (0..10).map(|class| f32::from(u8::from(class == digit.label))))
-        .collect();
-    dev.tensor_from_vec(targets, (strips.len(), Const, Const))
+) -> Tensor<(usize, Const<IMAGES>), usize, AutoDevice> {
+    let labels = strips.iter().flatten().map(|digit| digit.label).collect();
+    dev.tensor_from_vec(labels, (strips.len(), Const))
 }

@@ -26,6 +26,7 @@
 //! assert_eq!(model.num_trainable_params(), Digits::PARAMETERS);
 //! ```
 //!
+//! - [`guide`] leads from a first model to many machines.
 //! - [`perceiver!`] documents declarations: the keys, their defaults, and what is generated.
 //! - [`spec`] describes a model, and [`model`] implements it; together they let you write a model by hand.
 //! - [`input`], [`position`] and [`nn`] contain the building blocks.
@@ -33,6 +34,7 @@
 //! - `mixed` (feature `f16`) is for training in mixed precision.
 //! - `cuda` (feature `cuda`) returns a GPU device, or an error that says what is missing.
 //! - [`generate`] contains the settings with which a language model continues a text.
+//! - [`train`] contains what dfdx lacks to train in earnest.
 //! - [`presets`] contains published models.
 //! - [`checkpoint`] contains the errors of `save_checkpoint` and `load_checkpoint`.
 
@@ -42,6 +44,8 @@ pub mod cuda;
 mod declare;
 mod error;
 pub mod generate;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 pub mod input;
 #[cfg(feature = "f16")]
 pub mod mixed;

@@ -182,8 +182,11 @@ impl World {
         }
     }
 
-    /// Gives the model of each rank the numbers of the first.
-    pub(super) fn start<M, E, D>(&self, model: &mut M) -> Result<(), DistributedError>
+    /// Gives the model of each rank the numbers of the first. A [`Trainer`](super::Trainer) does it.
+    ///
+    /// # Errors
+    /// If the ranks have different models.
+    pub fn synchronize<M, E, D>(&self, model: &mut M) -> Result<(), DistributedError>
     where
         M: TensorCollection<E, D>,
         E: CheckpointDtype,
@@ -220,12 +223,12 @@ impl World {
         numbers.copy_from_slice(&sums);
     }
 
-    /// Replaces gradients by their means over all ranks, in buckets.
-    pub(super) fn average<M, E, D>(
-        &self,
-        model: &M,
-        gradients: &mut Gradients<E, D>,
-    ) -> Result<(), D::Err>
+    /// Replaces the gradients of a model by their means over all ranks, in buckets of 4 MiB. A [`Trainer`](super::Trainer) does
+    /// it after each backward pass; dfdx does not tell when a gradient is done before all are.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    pub fn average<M, E, D>(&self, model: &M, gradients: &mut Gradients<E, D>) -> Result<(), D::Err>
     where
         M: TensorCollection<E, D>,
         E: CheckpointDtype,

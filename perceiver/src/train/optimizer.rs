@@ -65,7 +65,7 @@ impl AdamWConfig {
     }
 }
 
-/// An error from a step of an optimizer, which has changed nothing.
+/// An error from an optimizer. A step has changed nothing, unless the device failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError<Err: Debug + Display> {
@@ -154,7 +154,10 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
     ///
     /// # Errors
     /// If the device runs out of memory.
-    pub fn new<M: TensorCollection<E, D>>(model: &M, config: AdamWConfig) -> Result<Self, D::Err> {
+    pub fn new<M: TensorCollection<E, D>>(
+        model: &M,
+        config: AdamWConfig,
+    ) -> Result<Self, StepError<D::Err>> {
         let (mut slots, mut of_model) = (Vec::new(), None);
         each(model, |name, len, device| {
             of_model = Some(device.clone());
@@ -162,7 +165,8 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
             let moments = device.try_moments([zeros.clone(), zeros])?;
             slots.push(Slot { name, len, moments, factor: 1.0 });
             Ok(())
-        })?;
+        })
+        .map_err(StepError::Device)?;
         Ok(Self { config, steps: 0, norm: 0.0, device: of_model, slots })
     }
 

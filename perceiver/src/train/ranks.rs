@@ -74,7 +74,7 @@ impl Ranks {
         D: AdamKernel<E>,
     {
         let Some(world) = &self.world else { return Ok(()) };
-        world.start(model)?;
+        world.synchronize(model)?;
         let (mut steps, mut moments) = (optimizer.steps(), Vec::new());
         for (_, mut numbers) in optimizer.moments() {
             numbers.iter_mut().for_each(|numbers| world.broadcast(numbers));

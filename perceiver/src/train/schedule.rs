@@ -51,6 +51,12 @@ pub enum Decay {
 }
 
 impl Schedule {
+    /// A warm-up of a twentieth of all steps, then half a cosine to 0: a good start for any training.
+    #[must_use]
+    pub fn cosine(steps: u64) -> Self {
+        Self { warm_up: steps / 20, decay: Decay::Cosine { steps } }
+    }
+
     /// A warm-up of three tenths of all steps, then half a cosine: one cycle, as PyTorch's `OneCycleLR`, from and to 0.
     #[must_use]
     pub fn one_cycle(steps: u64) -> Self {
