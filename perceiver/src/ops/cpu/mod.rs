@@ -16,10 +16,12 @@ mod scratch;
 mod threads;
 
 use dfdx::prelude::*;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::record::with_tape;
 use super::{Matrix, Record};
 use crate::spec::Width;
+use math::update;
 use matrix::MatRef;
 pub(super) use product::Panels;
 pub(super) use scratch::Scratch;
@@ -102,4 +104,33 @@ pub(super) fn with_gradient_of<S: Shape>(
     let result = backward(&taken, gradients);
     **gradients.get_or_alloc_mut(output)? = taken;
     result
+}
+
+/// Adds numbers to as many others, on all threads.
+pub(super) fn add(sums: &mut [f32], terms: &[f32]) {
+    // A number takes about as long as two operations.
+    let part = sums.len().div_ceil(parts(2 * sums.len())).max(1);
+    for_each(sums.chunks_mut(part).zip(terms.chunks(part)), |(sums, terms)| {
+        Arch::new().dispatch(Add { sums, terms });
+    });
+}
+
+struct Add<'a> {
+    sums: &'a mut [f32],
+    terms: &'a [f32],
+}
+
+impl WithSimd for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        update(
+            simd,
+            self.sums,
+            [self.terms],
+            #[inline(always)]
+            |sum, [term]| simd.add_f32s(sum, term),
+        );
+    }
 }

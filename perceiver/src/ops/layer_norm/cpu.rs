@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::EPSILON;
 use crate::ops::cpu::math::{sum, update};
-use crate::ops::cpu::{contiguous, for_each, gradient, map, parts, read, with_gradient_of};
+use crate::ops::cpu::{add, contiguous, for_each, gradient, map, parts, read, with_gradient_of};
 use crate::ops::{Record, Rows, Vector};
 
 pub(super) fn forward(
@@ -64,12 +64,6 @@ fn chunk(numbers: usize, width: usize) -> usize {
     let rows = numbers / width.max(1);
     // An element takes about ten operations.
     (rows.div_ceil(parts(10 * numbers)) * width).max(1)
-}
-
-fn add(sums: &mut [f32], terms: &[f32]) {
-    for (sum, term) in sums.iter_mut().zip(terms) {
-        *sum += term;
-    }
 }
 
 /// The statistics with which a row is normalised.

@@ -1,5 +1,7 @@
 //! Residual connections.
 
+mod cpu;
+
 use dfdx::prelude::*;
 
 use super::record::with_tape;
@@ -25,7 +27,6 @@ pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
 plain_on_dfdx_devices!(ResidualKernel);
 
 impl ResidualKernel<f32> for Cpu {
-    // Same as the default, repeated so that it is compiled in this crate.
     fn try_residual(
         record: &mut Record<f32, Self>,
         x: Rows<f32, Self>,
@@ -33,7 +34,10 @@ impl ResidualKernel<f32> for Cpu {
         dropout: f64,
     ) -> Result<Rows<f32, Self>, CpuError> {
         check::<CpuError>(x.shape() == branch.shape())?;
-        with_tape!(record, plain(branch, x, dropout))
+        if dropout > 0.0 && record.is_on() {
+            return with_tape!(record, plain(branch, x, dropout));
+        }
+        cpu::forward(record, &x, &branch)
     }
 }
 
@@ -49,7 +53,29 @@ fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::cpu::compare::{assert_close, backward, numbers, samples, tensor};
+    use crate::ops::Device;
+    use crate::ops::cpu::compare::{Outcome, assert_close, backward, numbers, samples, tensor};
+
+    fn run<E: Dtype>(shape: (usize, usize, usize)) -> Outcome
+    where
+        Cpu: Device<E>,
+    {
+        let x = tensor::<_, E>(shape, &samples(1, shape.num_elements()));
+        let branch = tensor::<_, E>(shape, &samples(2, shape.num_elements()));
+        let mut record = Record::new();
+        // The sum is added to the branch again, so that one gradient has two terms.
+        let y = Cpu::try_residual(&mut record, x.clone(), branch.clone(), 0.0).unwrap();
+        let y = Cpu::try_residual(&mut record, y, branch.clone(), 0.0).unwrap();
+        let (y, gradients) = backward(record, y);
+        vec![y, numbers(&gradients.get(&x)), numbers(&gradients.get(&branch))]
+    }
+
+    #[test]
+    fn kernel_matches_reference() {
+        for shape in [(1, 1, 1), (2, 3, 7), (3, 100, 333)] {
+            assert_close(&run::<f32>(shape), &run::<f64>(shape), 1e-6);
+        }
+    }
 
     #[test]
     fn the_branch_is_dropped_and_the_input_never() {

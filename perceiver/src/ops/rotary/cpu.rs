@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 
 use super::{Angles, Heads};
-use crate::ops::cpu::{contiguous, gradient, read, with_gradient_of};
+use crate::ops::cpu::{add, contiguous, for_each, gradient, parts, with_gradient_of};
 use crate::ops::{Record, Rows};
 
 pub(super) fn forward(
@@ -15,7 +15,7 @@ pub(super) fn forward(
     let x = contiguous(record, &x)?;
     let shape = *x.shape();
     let turns = Turns::new(shape.2, heads, angles);
-    let mut out = read(&x).to_vec();
+    let mut out = x.as_vec();
     turns.each_pair(&mut out, |pair, [cos, sin]| {
         let [first, second] = *pair;
         *pair = [first * cos - second * sin, second * cos + first * sin];
@@ -31,9 +31,7 @@ pub(super) fn forward(
                 let [first, second] = *pair;
                 *pair = [first * cos + second * sin, second * cos - first * sin];
             });
-            for (sum, term) in gradient(gradients, &x)?.iter_mut().zip(d_x) {
-                *sum += term;
-            }
+            add(gradient(gradients, &x)?, &d_x);
             Ok(())
         })
     });
@@ -55,18 +53,23 @@ impl Turns {
         Self { width, heads, table, pairs: angles.pairs }
     }
 
-    fn each_pair(&self, numbers: &mut [f32], turn: impl Fn(&mut [f32; 2], [f32; 2])) {
+    /// Turns each pair, on all threads.
+    fn each_pair(&self, numbers: &mut [f32], turn: impl Fn(&mut [f32; 2], [f32; 2]) + Sync) {
         if self.pairs == 0 {
             return;
         }
-        let turns = self.table.chunks_exact(self.pairs).cycle();
-        for (row, turns) in numbers.chunks_exact_mut(self.width).zip(turns) {
-            for head in row.chunks_exact_mut(self.heads.dim).take(self.heads.count) {
-                let (pairs, _) = head.as_chunks_mut();
-                for (pair, by) in pairs.iter_mut().zip(turns) {
-                    turn(pair, *by);
+        let table_rows = self.table.len() / self.pairs;
+        let rows = (numbers.len() / self.width).div_ceil(parts(4 * numbers.len())).max(1);
+        for_each(numbers.chunks_mut(rows * self.width).enumerate(), |(part, numbers)| {
+            let turns = self.table.chunks_exact(self.pairs).cycle().skip(part * rows % table_rows);
+            for (row, turns) in numbers.chunks_exact_mut(self.width).zip(turns) {
+                for head in row.chunks_exact_mut(self.heads.dim).take(self.heads.count) {
+                    let (pairs, _) = head.as_chunks_mut();
+                    for (pair, by) in pairs.iter_mut().zip(turns) {
+                        turn(pair, *by);
+                    }
                 }
             }
-        }
+        });
     }
 }
