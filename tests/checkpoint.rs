@@ -344,3 +344,22 @@ fn as_many_numbers_in_another_shape_are_refused() {
         Problem::Shape { tensor: "latents".into(), expected: vec![3, 4], found: vec![4, 3] };
     assert_eq!(problems(&path), [expected]);
 }
+
+/// A pipe would be waited for, and a device read without end.
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_read_and_no_more_than_their_header_if_it_is_wrong() {
+    let folder = TempDir::new().unwrap();
+    let mut model = model();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+        let error = model.load_checkpoint(path).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot read {}: it is not a regular file", path.display()));
+    }
+    // 3 GiB that no disk holds.
+    let zeros = folder.path().join("zeros.safetensors");
+    fs::File::create(&zeros).unwrap().set_len(3 << 30).unwrap();
+    assert!(matches!(model.load_checkpoint(&zeros), Err(CheckpointError::Malformed { .. })));
+}

@@ -25,11 +25,35 @@ SRC = "perceiver/src/"
 TESTS = [
     "test -p perceiver --lib --quiet",
     "test --test model --test parity --test checkpoint --test dropout --test start --test memory --test masks "
-    "--test views --test family --test modalities --test points --test positions --test generate --quiet",
+    "--test views --test family --test modalities --test points --test positions --test generate "
+    "--test training --test threads --quiet",
 ]
 
 # name, file, text, what it becomes, and why it survives if it does
 MUTATIONS = [
+    # Training.
+    ("moments are not restored", "train/optimizer.rs", "slot.moments = moments;", "_ = moments;"),
+    ("steps are not restored", "train/optimizer.rs", "        self.steps = steps;\n", "        _ = steps;\n"),
+    ("a gradient that is not finite is used", "train/optimizer.rs", "if !sum.is_finite() {", "if sum.is_sign_negative() {"),
+    ("vectors decay", "train/optimizer.rs", "if S::NUM_DIMS < 2 && !self.decay_vectors {", "if S::NUM_DIMS < 1 && !self.decay_vectors {"),
+    ("gradients are not limited", "train/optimizer.rs", "factor: max_norm.map_or(1.0, |max| (max / (self.norm + 1e-6)).min(1.0)),", "factor: 1.0,"),
+    ("factors are not used", "train/optimizer.rs", "step.learning_rate *= slot.factor;", "_ = slot.factor;"),
+    ("gradients stay after a step", "ops/adam/cpu.rs", "[simd.mul_add_f32s(update, rate, kept), simd.splat_f32s(0.0), first, second]", "[simd.mul_add_f32s(update, rate, kept), gradient, first, second]"),
+    ("gradients stay after a step of LAMB", "ops/adam/cpu.rs", "self.update.fill(0.0);", ""),
+    ("the second moment is not corrected", "ops/adam/cpu.rs", "(1.0 / second.sqrt()) as f32]", "1.0]"),
+    ("an ignored target has a gradient", "ops/cross_entropy/mod.rs", "targets.iter().flatten().count().max(1) as f64", "targets.len().max(1) as f64"),
+    ("smoothing has no gradient", "ops/cross_entropy/cpu.rs", "let others = simd.splat_f32s(self.smoothing / self.classes as f32);", "let others = simd.splat_f32s(0.0);"),
+    ("targets are not checked", "train/loss.rs", "find(|target| **target >= classes)", "find(|target| **target > classes)"),
+    ("every epoch has the same order", "train/batches.rs", "epoch.wrapping_mul(0x9E37_79B9_7F4A_7C15)", "epoch.wrapping_mul(0)"),
+    ("parts of batches are the same", "train/batches.rs", "batch[part * len..(part + 1) * len].to_vec()", "_ = part;\n            batch[..len].to_vec()"),
+    ("an epoch begins anew", "train/trainer.rs", ".skip(self.progress.batches)", ".skip(0)"),
+    ("lines after the checkpoint stay", "train/trainer.rs", "step <= steps && line.ends_with", "step < u64::MAX && steps < u64::MAX && line.ends_with"),
+    ("accumulated gradients are a sum", "train/trainer.rs", "E::from_f64(1.0 / count as f64)", "E::from_f64(1.0 / count.min(1) as f64)"),
+    ("the stop flag is not seen", "train/trainer.rs", "if stop != [0.0] {", "if stop == [7.0] {"),
+    ("a panic of a helper is lost", "ops/cpu/threads/pool.rs", "            resume_unwind(panic);", "            drop(panic);"),
+    ("a caller does not compute", "ops/cpu/threads/pool.rs", "        work();\n        helping.finish();", "        if count == 0 {\n            work();\n        }\n        helping.finish();"),
+    ("rows after the first part turn as the first", "ops/rotary/cpu.rs", ".skip(part * rows % table_rows)", ".skip(part * rows % table_rows * 0)"),
+    ("the header of a file is not checked first", "checkpoint/files.rs", "if !metadata.is_file() {", "if metadata.is_dir() {"),
     # Behaviour of models.
     ("inverted never reaches the context", "spec/mod.rs", "map_or(self.cross_softmax, |inverted| Softmax::inverted(*inverted))", "map_or(Softmax::Tokens, |inverted| Softmax::inverted(*inverted))"),
     ("dropout never reaches the context", "model/mod.rs", "dropout: mode.dropout::<S>().attention,", "dropout: 0.0,"),

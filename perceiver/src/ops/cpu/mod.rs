@@ -47,6 +47,13 @@ pub(super) fn read<S: Shape, T>(tensor: &Array<S, T>) -> Scratch {
     numbers
 }
 
+/// Copies the elements of a contiguous tensor, to become those of another. dfdx's `as_vec` takes them one by one.
+pub(super) fn to_vec<S: Shape, T>(tensor: &Array<S, T>) -> Vec<f32> {
+    let mut numbers = vec![0.0; tensor.shape().num_elements()];
+    tensor.copy_into(&mut numbers);
+    numbers
+}
+
 /// Lays out the transposed of a weight.
 pub(super) fn panels_of(weight: &Matrix<f32, Cpu>) -> Panels {
     let (outputs, inputs) = *weight.shape();

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use crate::ops::cpu::{add, contiguous, gradient, read, with_gradient_of};
+use crate::ops::cpu::{add, contiguous, gradient, read, to_vec, with_gradient_of};
 use crate::ops::{Record, Rows};
 
 pub(super) fn forward(
@@ -11,7 +11,7 @@ pub(super) fn forward(
     branch: &Rows<f32, Cpu>,
 ) -> Result<Rows<f32, Cpu>, CpuError> {
     let (x, branch) = (contiguous(record, x)?, contiguous(record, branch)?);
-    let mut y = x.as_vec();
+    let mut y = to_vec(&x);
     add(&mut y, &read(&branch));
     let y = x.device().try_tensor_from_vec(y, *x.shape())?;
 

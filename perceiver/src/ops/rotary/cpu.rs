@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 
 use super::{Angles, Heads};
-use crate::ops::cpu::{add, contiguous, for_each, gradient, parts, with_gradient_of};
+use crate::ops::cpu::{add, contiguous, for_each, gradient, parts, to_vec, with_gradient_of};
 use crate::ops::{Record, Rows};
 
 pub(super) fn forward(
@@ -15,7 +15,7 @@ pub(super) fn forward(
     let x = contiguous(record, &x)?;
     let shape = *x.shape();
     let turns = Turns::new(shape.2, heads, angles);
-    let mut out = x.as_vec();
+    let mut out = to_vec(&x);
     turns.each_pair(&mut out, |pair, [cos, sin]| {
         let [first, second] = *pair;
         *pair = [first * cos - second * sin, second * cos + first * sin];
