@@ -45,6 +45,7 @@
 //! Set `RAYON_NUM_THREADS` to the cores that each process has; Open MPI does not. To build with the feature, an MPI library and
 //! libclang are needed: on Debian and Ubuntu, `apt install libopenmpi-dev openmpi-bin libclang-dev`.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -217,10 +218,32 @@ impl World {
         self.0.world.process_at_rank(0).broadcast_into(number);
     }
 
+    /// Replaces numbers by their means: those of `f64` in `f64`, others in `f32`.
+    fn average_numbers<E: Dtype>(&self, numbers: &mut Vec<E>) {
+        let ranks = self.size();
+        let any: &mut dyn Any = numbers;
+        if let Some(numbers) = any.downcast_mut::<Vec<f32>>() {
+            self.sum(numbers);
+            numbers.iter_mut().for_each(|x| *x /= ranks as f32);
+        } else if let Some(numbers) = any.downcast_mut::<Vec<f64>>() {
+            self.mean(numbers);
+        } else {
+            let as_f32 = |x: &E| x.to_f32().unwrap_or(f32::NAN);
+            let mut sums: Vec<f32> = numbers.iter().map(as_f32).collect();
+            self.sum(&mut sums);
+            for (number, sum) in numbers.iter_mut().zip(sums) {
+                *number = E::from_f32(sum / ranks as f32).unwrap_or_default();
+            }
+        }
+    }
+
     fn sum<N: Equivalence + Copy + Default>(&self, numbers: &mut [N]) {
-        let mut sums = vec![N::default(); numbers.len()];
-        self.0.world.all_reduce_into(numbers, &mut sums[..], SystemOperation::sum());
-        numbers.copy_from_slice(&sums);
+        let mut sums = vec![N::default(); numbers.len().min(BUCKET)];
+        for part in numbers.chunks_mut(BUCKET) {
+            let sums = &mut sums[..part.len()];
+            self.0.world.all_reduce_into(&*part, sums, SystemOperation::sum());
+            part.copy_from_slice(sums);
+        }
     }
 
     /// Replaces the gradients of a model by their means over all ranks, in buckets of 4 MiB. A [`Trainer`](super::Trainer) does
@@ -234,6 +257,9 @@ impl World {
         E: CheckpointDtype,
         D: AdamKernel<E>,
     {
+        if self.size() == 1 {
+            return Ok(());
+        }
         let mut buckets =
             Buckets { world: self, gradients, numbers: Vec::new(), setters: Vec::new() };
         M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut buckets })?;
@@ -285,39 +311,15 @@ struct Buckets<'a, E: Dtype, D: AdamKernel<E>> {
 impl<E: Dtype, D: AdamKernel<E>> Buckets<'_, E, D> {
     /// Averages the gradients in the bucket, and empties it.
     fn reduce(&mut self) -> Result<(), D::Err> {
-        let mut numbers = std::mem::take(&mut self.numbers);
-        let ranks = self.world.size() as f64;
-        for part in numbers.chunks_mut(BUCKET) {
-            // In their own precision; there is none below 32 bits.
-            if size_of::<E>() > 4 {
-                let mut sums: Vec<f64> = part.iter().map(|x| number(*x)).collect();
-                self.world.sum(&mut sums);
-                fill(part, sums.into_iter().map(|x| x / ranks));
-            } else {
-                let mut sums: Vec<f32> = part.iter().map(|x| number(*x) as f32).collect();
-                self.world.sum(&mut sums);
-                fill(part, sums.into_iter().map(|x| f64::from(x) / ranks));
-            }
-        }
-        let mut rest = &*numbers;
+        self.world.average_numbers(&mut self.numbers);
+        let mut rest = &*self.numbers;
         for (len, set) in self.setters.drain(..) {
             let (gradient, after) = rest.split_at(len);
             set(self.gradients, gradient)?;
             rest = after;
         }
-        numbers.clear();
-        self.numbers = numbers;
+        self.numbers.clear();
         Ok(())
-    }
-}
-
-fn number<E: Dtype>(x: E) -> f64 {
-    x.to_f64().unwrap_or(f64::NAN)
-}
-
-fn fill<E: Dtype>(numbers: &mut [E], values: impl Iterator<Item = f64>) {
-    for (number, value) in numbers.iter_mut().zip(values) {
-        *number = E::from_f64(value).unwrap_or_default();
     }
 }
 
@@ -333,13 +335,13 @@ impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Buckets<'_, E, D> {
         tensor: &Tensor<S, E, D>,
     ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
         if options.do_gradient_update {
-            let numbers = D::try_gradient(tensor, self.gradients)?;
+            D::try_append_gradient(tensor, self.gradients, &mut self.numbers)?;
+            let len = tensor.shape().num_elements();
             let tensor = tensor.clone();
             let set = move |gradients: &mut Gradients<E, D>, numbers: &[E]| {
                 D::try_set_gradient(&tensor, gradients, numbers)
             };
-            self.setters.push((numbers.len(), Box::new(set)));
-            self.numbers.extend(numbers);
+            self.setters.push((len, Box::new(set)));
             if self.numbers.len() >= BUCKET {
                 self.reduce()?;
             }

@@ -31,15 +31,17 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
         gradients: &mut Gradients<E, Self>,
     ) -> Result<f64, Self::Err>;
 
-    /// Returns a parameter's gradient; zeros if it has none.
+    /// Appends a parameter's gradient to some numbers; zeros if it has none.
     ///
     /// # Errors
     /// If the device runs out of memory.
-    fn try_gradient<S: Shape>(
+    fn try_append_gradient<S: Shape>(
         parameter: &Tensor<S, E, Self>,
         gradients: &mut Gradients<E, Self>,
-    ) -> Result<Vec<E>, Self::Err> {
-        gradient(parameter, gradients).map(|gradient| gradient.as_vec())
+        numbers: &mut Vec<E>,
+    ) -> Result<(), Self::Err> {
+        numbers.extend(gradient(parameter, gradients)?.as_vec());
+        Ok(())
     }
 
     /// Replaces a parameter's gradient.
@@ -154,11 +156,13 @@ impl AdamKernel<f32> for Cpu {
         Ok(cpu::square_sum(gradients.get_or_alloc_mut(parameter)?))
     }
 
-    fn try_gradient<S: Shape>(
+    fn try_append_gradient<S: Shape>(
         parameter: &Tensor<S, f32, Self>,
         gradients: &mut Gradients<f32, Self>,
-    ) -> Result<Vec<f32>, CpuError> {
-        Ok(gradients.get_or_alloc_mut(parameter)?.to_vec())
+        numbers: &mut Vec<f32>,
+    ) -> Result<(), CpuError> {
+        numbers.extend_from_slice(gradients.get_or_alloc_mut(parameter)?);
+        Ok(())
     }
 
     fn try_set_gradient<S: Shape>(
@@ -320,9 +324,11 @@ mod tests {
             let parameter = tensor::<_, E>((1, 3), &[1.0; 3]);
             let mut gradients = Gradients::leaky();
             let numbers: Vec<E> = (1..4).map(|x| E::from_usize(x).unwrap()).collect();
-            assert_eq!(Cpu::try_gradient(&parameter, &mut gradients).unwrap(), [E::default(); 3]);
+            let mut found = Vec::new();
+            Cpu::try_append_gradient(&parameter, &mut gradients, &mut found).unwrap();
             Cpu::try_set_gradient(&parameter, &mut gradients, &numbers).unwrap();
-            assert_eq!(Cpu::try_gradient(&parameter, &mut gradients).unwrap(), numbers);
+            Cpu::try_append_gradient(&parameter, &mut gradients, &mut found).unwrap();
+            assert_eq!(found, [vec![E::default(); 3], numbers.clone()].concat());
             assert!(Cpu::try_set_gradient(&parameter, &mut gradients, &numbers[1..]).is_err());
         }
         run::<f32>();
