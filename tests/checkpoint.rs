@@ -363,3 +363,76 @@ fn only_regular_files_are_read_and_no_more_than_their_header_if_it_is_wrong() {
     fs::File::create(&zeros).unwrap().set_len(3 << 30).unwrap();
     assert!(matches!(model.load_checkpoint(&zeros), Err(CheckpointError::Malformed { .. })));
 }
+
+/// What writers that were killed have left is removed by the next one, unless it may still be written.
+#[test]
+fn old_temporary_files_are_removed() {
+    let (folder, path, _) = saved();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let [old, new, other] = ["a", "b", "c"].map(|end| match end {
+        "c" => folder.path().join(".another.perceiver-c"),
+        _ => folder.path().join(format!(".{name}.perceiver-{end}")),
+    });
+    for file in [&old, &new, &other] {
+        fs::write(file, "half").unwrap();
+    }
+    let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for file in [&old, &other] {
+        let file = fs::File::options().append(true).open(file).unwrap();
+        file.set_modified(an_hour_ago).unwrap();
+    }
+    model().save_checkpoint(&path).unwrap();
+    assert_eq!([&old, &new, &other].map(|file| file.exists()), [false, true, true]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_to_their_end_and_loops_stay() {
+    use std::os::unix::fs::symlink;
+    let folder = TempDir::new().unwrap();
+    let [first, second, third] = ["first", "second", "third"].map(|name| folder.path().join(name));
+    symlink("second", &first).unwrap();
+    symlink("third", &second).unwrap();
+    model().save_checkpoint(&first).unwrap();
+    assert!(first.is_symlink() && second.is_symlink() && third.is_file() && !third.is_symlink());
+
+    fs::remove_file(&third).unwrap();
+    symlink("first", &third).unwrap();
+    let error = model().save_checkpoint(&first).unwrap_err().to_string();
+    assert!(error.ends_with(": too many symbolic links lead to it"), "{error}");
+    assert!(first.is_symlink() && second.is_symlink() && third.is_symlink());
+}
+
+/// A file is not to be trusted: what it has is shown without control characters, and shortened.
+#[test]
+fn text_of_a_file_is_escaped_and_bounded() {
+    let (_folder, path, mut tensors) = saved();
+    let (view_shape, bytes) = (vec![1; 100_000], vec![0; 4]);
+    tensors.insert("\u{1b}[31mred\n".into(), (Element::F32, vec![1], bytes.clone()));
+    tensors.insert("x".repeat(1_000_000), (Element::F32, vec![1], bytes.clone()));
+    tensors.insert("deep".into(), (Element::F32, view_shape, bytes));
+    tensors.insert("latents".into(), (Element::BF16, vec![3, 4], vec![0; 24]));
+    write(&path, &tensors);
+    let message = refused(&path).to_string();
+    assert!(message.len() < 3_000, "{} bytes", message.len());
+    assert!(message.contains(r"`\u{1b}[31mred\n` is not in the model"), "{message}");
+    assert!(message.contains(
+        "`deep` is not in the model, but the file has it as F32 a shape of 100000 dimensions"
+    ));
+    assert!(
+        message.contains("found BF16; convert the file in PyTorch, with `.float()`"),
+        "{message}"
+    );
+    assert!(message.contains(&format!("`{}..`", "x".repeat(200))));
+}
+
+/// A header longer than that of any model is not read.
+#[test]
+fn a_long_header_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("long.safetensors");
+    let mut file = 50_000_000_u64.to_le_bytes().to_vec();
+    file.resize(50_000_008, b' ');
+    fs::write(&path, file).unwrap();
+    assert!(refused(&path).to_string().contains("header too large"));
+}

@@ -55,7 +55,7 @@ pub enum CheckpointError {
         error: serde_json::Error,
     },
     /// The index lists a file that is not beside it.
-    #[error("{} lists `{part}`: expected the name of a file beside it", path.display())]
+    #[error("{} lists `{}`: expected the name of a file beside it", path.display(), shown(part))]
     PartElsewhere {
         /// The index.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub enum CheckpointError {
 #[non_exhaustive]
 pub enum Problem {
     /// The tensor is in the model but not in the file.
-    #[error("`{tensor}` is missing: expected {dtype:?} {shape:?}")]
+    #[error("`{}` is missing: expected {dtype:?} {}", shown(tensor), sizes(shape))]
     Missing {
         /// The tensor's name.
         tensor: String,
@@ -106,7 +106,11 @@ pub enum Problem {
         shape: Vec<usize>,
     },
     /// The tensor is in the file but not in the model.
-    #[error("`{tensor}` is not in the model, but the file has it as {dtype:?} {shape:?}")]
+    #[error(
+        "`{}` is not in the model, but the file has it as {dtype:?} {}",
+        shown(tensor),
+        sizes(shape)
+    )]
     Unexpected {
         /// The tensor's name.
         tensor: String,
@@ -116,7 +120,12 @@ pub enum Problem {
         shape: Vec<usize>,
     },
     /// The shapes differ.
-    #[error("`{tensor}` has the wrong shape: expected {expected:?}, found {found:?}")]
+    #[error(
+        "`{}` has the wrong shape: expected {}, found {}",
+        shown(tensor),
+        sizes(expected),
+        sizes(found)
+    )]
     Shape {
         /// The tensor's name.
         tensor: String,
@@ -127,8 +136,7 @@ pub enum Problem {
     },
     /// The data types differ.
     #[error(
-        "`{tensor}` has the wrong data type: expected {expected:?}, found {found:?}; build the model \
-         with the file's data type, then convert it with `to_dtype`"
+        "`{}` has the wrong data type: expected {expected:?}, found {found:?}; {}", shown(tensor), advice(*found)
     )]
     Dtype {
         /// The tensor's name.
@@ -140,8 +148,10 @@ pub enum Problem {
     },
     /// Two layers that the model ties differ in the file.
     #[error(
-        "`{tensor}` differs from `{first}`: expected the same values, because the declaration sets \
-         `weight_tie_layers: true`"
+        "`{}` differs from `{}`: expected the same values, because the declaration sets \
+         `weight_tie_layers: true`",
+        shown(tensor),
+        shown(first)
     )]
     Untied {
         /// The tensor's name.
@@ -150,11 +160,40 @@ pub enum Problem {
         first: String,
     },
     /// The file has the same tensor under two names, such as the current one and that of an older release.
-    #[error("`{tensor}` is in the file twice, under different names")]
+    #[error("`{}` is in the file twice, under different names", shown(tensor))]
     Twice {
         /// The tensor's name.
         tensor: String,
     },
+}
+
+/// A name from a file, as it can be shown: without control characters, and not too long.
+fn shown(name: &str) -> String {
+    const LONGEST: usize = 200;
+    let escaped: String = name.escape_debug().take(LONGEST + 1).collect();
+    match escaped.chars().count() > LONGEST {
+        true => escaped.chars().take(LONGEST).chain("..".chars()).collect(),
+        false => escaped,
+    }
+}
+
+/// A shape from a file, if it is not too long.
+fn sizes(shape: &[usize]) -> String {
+    const LONGEST: usize = 12;
+    match shape.len() > LONGEST {
+        true => format!("a shape of {} dimensions", shape.len()),
+        false => format!("{shape:?}"),
+    }
+}
+
+/// What to do about a data type.
+fn advice(found: Dtype) -> &'static str {
+    match found {
+        Dtype::F16 | Dtype::F32 | Dtype::F64 => {
+            "build the model with the file's data type, then convert it with `to_dtype`"
+        }
+        _ => "convert the file in PyTorch, with `.float()`",
+    }
 }
 
 /// Says what a checkpoint is of.

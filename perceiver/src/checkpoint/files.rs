@@ -54,7 +54,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     if !is_index(path) {
         file.by_ref().take(8).read_to_end(&mut bytes).map_err(failed)?;
         if let Ok(header) = <[u8; 8]>::try_from(&*bytes) {
-            let header = u64::from_le_bytes(header).min(len).min(LONGEST_HEADER);
+            let header = u64::from_le_bytes(header).min(len);
+            if header > LONGEST_HEADER {
+                let error = SafeTensorError::HeaderTooLarge;
+                return Err(CheckpointError::Malformed { path: path.into(), error });
+            }
             file.by_ref().take(header).read_to_end(&mut bytes).map_err(failed)?;
         }
         check_header(path, &bytes)?;
@@ -63,8 +67,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     Ok(bytes)
 }
 
-/// What the safetensors format allows.
-const LONGEST_HEADER: u64 = 100_000_000;
+/// The longest header, a hundred times that of the largest models. The format allows ten times more, but to read it would take
+/// many times its own memory.
+const LONGEST_HEADER: u64 = 10_000_000;
 
 /// Whether a path is that of an index.
 fn is_index(path: &Path) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::tensor_ops::Device;
@@ -76,7 +77,7 @@ fn write_tensors(
 
 /// Writes a file that is there whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let target = linked(path);
+    let target = linked(path)?;
     let replaced = target.metadata().ok();
     if replaced.as_ref().is_some_and(|replaced| !replaced.is_file()) {
         let message = "the path exists and is not a regular file";
@@ -86,8 +87,11 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".{name}.perceiver-");
+    remove_old(folder, &prefix);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".perceiver-");
+    builder.prefix(&prefix);
     #[cfg(unix)]
     {
         // As for any new file, the umask determines the permissions.
@@ -101,14 +105,40 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     file.as_file().sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
+    // So that the new name survives a power failure too, where folders can be synchronised.
+    #[cfg(unix)]
+    if let Ok(folder) = std::fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
     Ok(())
 }
 
-/// Resolves a symbolic link, so that its target is replaced, not the link itself; the target need not exist.
-fn linked(path: &Path) -> PathBuf {
-    match (path.canonicalize(), path.read_link()) {
-        (Ok(target), _) => target,
-        (Err(_), Ok(target)) => path.parent().unwrap_or(Path::new("")).join(target),
-        (Err(_), Err(_)) => path.to_path_buf(),
+/// How old a temporary file is that nobody is still writing.
+const OLD: Duration = Duration::from_secs(600);
+
+/// Removes what is left of earlier writers of the same file that were killed. A failure is theirs, not that of this one.
+fn remove_old(folder: &Path, prefix: &str) {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.map(|modified| modified.elapsed().unwrap_or_default());
+        if age.is_ok_and(|age| age > OLD) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
+}
+
+/// The number of links that lead to a file, at most: that of Linux.
+const LINKS: usize = 40;
+
+/// Resolves symbolic links, so that what they lead to is replaced, and not a link; it need not exist.
+fn linked(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_path_buf();
+    for _ in 0..LINKS {
+        match target.read_link() {
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "too many symbolic links lead to it"))
 }
