@@ -364,6 +364,16 @@ fn is_killed() {
 }
 
 #[test]
+fn an_epoch_without_batches_is_an_error() {
+    let mut model = Cpu::default().build_module::<Model, f32>();
+    let mut trainer = Trainer::new(AdamW::new(&model, CONFIG).unwrap(), 1e-2);
+    let none = std::iter::empty::<()>();
+    let error = trainer.train_epoch(&mut model, none, |_, (), _| unreachable!());
+    assert!(matches!(error, Err(TrainError::NoBatches { epoch: 0 })));
+    assert_eq!(trainer.epoch(), 0);
+}
+
+#[test]
 fn gradients_of_several_batches_make_one_step() {
     let losses = |size, accumulated| {
         let dev = Cpu::seed_from_u64(1);

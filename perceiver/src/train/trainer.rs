@@ -30,6 +30,12 @@ pub enum TrainError<Err: Debug + Display> {
         /// Its error.
         error: Box<dyn Error + Send + Sync>,
     },
+    /// An epoch has no batches.
+    #[error("epoch {epoch} has no batches: is an iterator used up, or are there no examples?")]
+    NoBatches {
+        /// The epoch, from 0.
+        epoch: u64,
+    },
     /// The optimizer failed.
     #[error(transparent)]
     Step(#[from] StepError<Err>),
@@ -311,6 +317,9 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             }
         }
         let Progress { epoch, batches, loss } = self.progress;
+        if batches == 0 {
+            return Err(TrainError::NoBatches { epoch });
+        }
         self.progress = Progress { epoch: epoch + 1, batches: 0, loss: 0.0 };
         self.save(model)?;
         Ok(loss / batches as f64)
