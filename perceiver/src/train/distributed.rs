@@ -204,14 +204,14 @@ impl World {
         }
     }
 
-    pub(super) fn broadcast<E: CheckpointDtype>(&self, numbers: &mut Vec<E>) {
+    pub(super) fn broadcast<E: CheckpointDtype>(&self, numbers: &mut [E]) {
         let mut bytes = Vec::new();
         E::write(numbers, &mut bytes);
         // MPI counts with 32 bits.
         for part in bytes.chunks_mut(1 << 30) {
             self.0.world.process_at_rank(0).broadcast_into(part);
         }
-        *numbers = E::read(&bytes);
+        numbers.copy_from_slice(&E::read(&bytes));
     }
 
     pub(super) fn broadcast_one<N: Equivalence>(&self, number: &mut N) {
@@ -219,6 +219,8 @@ impl World {
     }
 
     /// Replaces numbers by their means: those of `f64` in `f64`, others in `f32`.
+    // Only what has a size can be asked for its type.
+    #[allow(clippy::ptr_arg)]
     fn average_numbers<E: Dtype>(&self, numbers: &mut Vec<E>) {
         let ranks = self.size();
         let any: &mut dyn Any = numbers;

@@ -5,6 +5,8 @@
 //! find that nothing is left to do, which is a tenth of the time of a small training step. Here, what a helper has not begun is
 //! taken back, and a helper that is busy for another caller is not waited for, so that threads that compute at once do
 //! not get into each other's way.
+//!
+//! `tests/miri` runs the tests of this file under Miri.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
