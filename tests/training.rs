@@ -155,6 +155,14 @@ perceiver! {
     }
 }
 
+perceiver! {
+    /// Drops out a part of everything.
+    struct Dropping {
+        input_shape: [6, 2], num_freq_bands: 2, max_freq: 4.0, depth: 1, num_latents: 4, latent_dim: 8, latent_heads: 2,
+        latent_dim_head: 4, cross_dim_head: 4, num_classes: 3, attn_dropout: 0.1, ff_dropout: 0.1,
+    }
+}
+
 struct Run {
     model: Model,
     optimizer: AdamW<f32, Cpu>,
@@ -278,7 +286,7 @@ fn train(
     killed: Option<u64>,
 ) -> Result<Vec<f64>, TrainError<CpuError>> {
     let dev = Cpu::seed_from_u64(seed);
-    let mut model = dev.build_module::<Model, f32>();
+    let mut model = dev.build_module::<Dropping, f32>();
     let batches = Batches::new(20, 4, 3);
     let steps = EPOCHS * batches.per_epoch() as u64;
     let optimizer = AdamW::new(&model, AdamWConfig { max_norm: Some(1.0), ..CONFIG }).unwrap();

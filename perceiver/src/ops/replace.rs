@@ -25,7 +25,8 @@ pub(crate) fn replace_at_random<E: Dtype, D: KernelDevice<E>>(
     let (batch, count, width) = *rows.shape();
     // dfdx's dropout is its only random choice for every data type; it needs a tape to make one.
     let ones: Tensor<(usize, usize), E, D> = rows.device().try_ones_like(&(batch, count))?;
-    let kept = ones.put_tape(Operations::default()).try_dropout(rate)?.split_tape().0;
+    let ones = ones.put_tape(Operations::default());
+    let kept = super::random::dropout(ones, rate)?.split_tape().0;
     let keep =
         kept.try_gt(E::default())?.try_broadcast_like::<_, Axis<2>>(&(batch, count, width))?;
     let others = repeat_row(record, row, (batch, count))?;

@@ -9,6 +9,7 @@
 //! - [`Schedule`] is how the learning rate changes.
 //! - [`Batches`] shuffles examples, and [`made_ahead`] prepares batches on other threads.
 //! - [`save_training`] and [`load_training`] save and load a model with the state of its optimizer.
+//! - [`with_dropout_seed`] makes what is dropped out follow from a seed.
 //! - [`Trainer`] puts them together.
 //! - `distributed` (feature `mpi`) trains in several processes, on one machine or many.
 //!
@@ -24,6 +25,7 @@ mod schedule;
 mod state;
 mod trainer;
 
+pub use crate::ops::with_dropout_seed;
 pub use batches::{Batches, made_ahead};
 pub use loss::{CrossEntropy, LossError, Targets, accuracy, cross_entropy};
 pub use optimizer::{AdamW, AdamWConfig, StepError};

@@ -20,8 +20,8 @@ pub(super) struct Ranks {
 #[cfg(not(feature = "mpi"))]
 #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
 impl Ranks {
-    pub(super) fn is_first(&self) -> bool {
-        true
+    pub(super) fn rank(&self) -> usize {
+        0
     }
 
     pub(super) fn start<M, E, D>(
@@ -56,9 +56,9 @@ impl Ranks {
 
 #[cfg(feature = "mpi")]
 impl Ranks {
-    /// Whether this process saves and logs.
-    pub(super) fn is_first(&self) -> bool {
-        self.world.as_ref().is_none_or(|world| world.rank() == 0)
+    /// The number of this process. The first, 0, saves and logs.
+    pub(super) fn rank(&self) -> usize {
+        self.world.as_ref().map_or(0, World::rank)
     }
 
     /// Gives all processes the state of the first.

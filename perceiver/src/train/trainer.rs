@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::{Debug, Display};
 use std::fs::{self, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::ranks::Ranks;
-use super::{AdamW, Schedule, StepError, load_training, save_training};
+use super::{AdamW, Schedule, StepError, load_training, save_training, with_dropout_seed};
 use crate::checkpoint::{CheckpointDtype, CheckpointError};
 use crate::ops::AdamKernel;
 
@@ -127,14 +128,15 @@ pub struct StepReport {
 /// To stop at ctrl-C, with the state saved, pass [`stop_flag`](Self::stop_flag) to a handler such as that of the crate `ctrlc`:
 /// `ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))`.
 ///
-/// A run that is resumed has the losses of one that was not stopped, to the last bit, if its batches are the same, and nothing
-/// is dropped out: dfdx does not tell the state of a device's random numbers.
+/// A run that is resumed has the losses of one that was not stopped, to the last bit, if its batches are the same. What is dropped
+/// out follows from the number of the step.
 pub struct Trainer<E: Dtype, D: AdamKernel<E>> {
     /// The optimizer. Its learning rate is set before each step.
     pub optimizer: AdamW<E, D>,
     learning_rate: f64,
     schedule: Schedule,
     accumulated: usize,
+    seed: u64,
     checkpoint: Option<(PathBuf, u64)>,
     log: Option<PathBuf>,
     on_step: Option<Box<dyn FnMut(&StepReport)>>,
@@ -164,6 +166,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             learning_rate,
             schedule: Schedule::default(),
             accumulated: 1,
+            seed: 0,
             checkpoint: None,
             log: None,
             on_step: None,
@@ -194,6 +197,13 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     #[must_use]
     pub fn with_accumulation(mut self, batches: usize) -> Self {
         self.accumulated = batches.max(1);
+        self
+    }
+
+    /// Sets the seed of what is dropped out, 0 by default.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
         self
     }
 
@@ -241,7 +251,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     where
         M: TensorCollection<E, D>,
     {
-        if self.ranks.is_first() {
+        if self.ranks.rank() == 0 {
             self.load(model)?;
         }
         self.start(model)?;
@@ -297,9 +307,10 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             let part: Vec<B> = batches.by_ref().take(self.accumulated).collect();
             let count = part.len();
             let mut sum = 0.0;
-            for batch in part {
+            for (i, batch) in part.into_iter().enumerate() {
                 let step = self.optimizer.steps() + 1;
-                let loss = loss(model, batch, gradients)
+                let seed = self.dropout_seed(i);
+                let loss = with_dropout_seed(seed, || loss(model, batch, gradients))
                     .map_err(|error| TrainError::Loss { step, error })?;
                 sum += loss.as_vec().iter().filter_map(|loss| loss.to_f64()).sum::<f64>();
                 let share = E::from_f64(1.0 / count as f64).unwrap_or(E::ONE);
@@ -323,6 +334,13 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         self.progress = Progress { epoch: epoch + 1, batches: 0, loss: 0.0 };
         self.save(model)?;
         Ok(loss / batches as f64)
+    }
+
+    /// The seed for one of the batches of the next step.
+    fn dropout_seed(&self, batch: usize) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, self.optimizer.steps(), batch, self.ranks.rank()).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Makes a step from the gradients of some batches.
@@ -352,7 +370,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             on_step(&report);
         }
         if let Some(path) = &self.log
-            && self.ranks.is_first()
+            && self.ranks.rank() == 0
         {
             append(path, &report).map_err(|error| TrainError::Log { path: path.clone(), error })?;
         }
@@ -366,7 +384,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
 
     fn save<M: TensorCollection<E, D>>(&self, model: &M) -> Result<(), CheckpointError> {
         match &self.checkpoint {
-            Some((path, _)) if self.ranks.is_first() => {
+            Some((path, _)) if self.ranks.rank() == 0 => {
                 save_training(path, model, &self.optimizer, &self.progress)
             }
             _ => Ok(()),

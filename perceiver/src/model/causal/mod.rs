@@ -17,7 +17,7 @@ pub use parts::{CausalLayers, CausalLayersView, CausalNorm, Embedding, Embedding
 use super::memory_is_an_error;
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
-use crate::nn::{Before, Parameters, Part, init};
+use crate::nn::{Before, Parameters, Part};
 use crate::ops::{self, Angles, Record, Rows};
 use crate::spec::{CausalNumbers, CausalSpec, Dropout, Mode};
 use crate::{Device, Summary};
@@ -288,9 +288,7 @@ fn kept<E: Dtype, D: Device<E>>(
     if dropped == 0 {
         return Ok((0..batch).flat_map(|_| 0..prefix).collect());
     }
-    let mut order: Tensor<(usize, usize), E, D> = device.try_zeros_like(&(batch, prefix))?;
-    init::normal(&mut order)?;
-    let order: Vec<f64> = order.as_vec().iter().map(|x| x.to_f64().unwrap_or_default()).collect();
+    let order = ops::order::<E, D>(device, (batch, prefix))?;
     let kept = order.chunks(prefix).flat_map(|order| {
         let mut places: Vec<usize> = (0..prefix).collect();
         places.sort_by(|a, b| order[*a].total_cmp(&order[*b]));

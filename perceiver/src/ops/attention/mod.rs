@@ -111,7 +111,7 @@ pub(super) fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
         .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
     let weights = weights(query.retaped::<T>(), key, heads, mask, attend.softmax)?;
     let weights = if attend.dropout > 0.0 && T::OWNS_TAPE {
-        weights.try_dropout(attend.dropout)?
+        super::random::dropout(weights, attend.dropout)?
     } else {
         weights
     };

@@ -46,7 +46,11 @@ fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     x: Rows<E, D>,
     dropout: f64,
 ) -> Result<Rows<E, D, T>, D::Err> {
-    let branch = if dropout > 0.0 && T::OWNS_TAPE { branch.try_dropout(dropout)? } else { branch };
+    let branch = if dropout > 0.0 && T::OWNS_TAPE {
+        super::random::dropout(branch, dropout)?
+    } else {
+        branch
+    };
     branch.try_add(x)
 }
 
