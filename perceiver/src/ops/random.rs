@@ -28,7 +28,7 @@ thread_local! {
 ///
 /// let dev = Cpu::default();
 /// let mut model = dev.build_module::<Digits, f32>();
-/// let image: Tensor<Rank3<8, 8, 1>, f32, _> = dev.sample_normal();
+/// let image: Tensor<Rank4<1, 8, 8, 1>, f32, _> = dev.sample_normal();
 /// let mut train = |seed| {
 ///     with_dropout_seed(seed, || model.forward_mut(image.clone().leaky_trace()).array())
 /// };
