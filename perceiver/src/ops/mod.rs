@@ -32,6 +32,8 @@ mod concat;
 mod context;
 pub(crate) mod cpu;
 mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod elementwise;
 mod embed;
 mod feed_forward;

@@ -1,6 +1,8 @@
 //! `softmax(query · keyᵀ) · value`, for each head.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(super) mod cuda;
 
 use dfdx::prelude::*;
 use dfdx::tensor_ops::Device as TensorDevice;
@@ -54,7 +56,28 @@ pub trait AttentionKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(AttentionKernel);
+plain_on_dfdx_devices!(@without_cuda AttentionKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> AttentionKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_attention(
+        record: &mut Record<E, Self>,
+        query: Rows<E, Self>,
+        key_value: Rows<E, Self>,
+        heads: Heads,
+        mask: &Mask<Self>,
+        attend: Attend,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        fits(&query, &key_value, heads, mask)?;
+        if attend.needs_weights(record.is_on()) || !cuda::Shape::of_key_values(heads).fits() {
+            return with_tape!(record, plain(query, key_value, heads, mask, attend));
+        }
+        cuda::forward(record, &query, &key_value, heads, mask)
+    }
+}
 
 impl AttentionKernel<f32> for Cpu {
     fn try_attention(

@@ -5,6 +5,8 @@
 
 mod absorb;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod separable;
 #[cfg(test)]
 mod tests;
@@ -79,7 +81,7 @@ macro_rules! plain_context {
         }
     };
 }
-plain_on_dfdx_devices!(ContextKernel, plain_context);
+plain_on_dfdx_devices!(@without_cuda ContextKernel, plain_context);
 
 /// The parameters that turn normalised tokens into keys and values.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! The feed-forward layer: `contract(activation(expand(x)))`.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod gelu;
 
 use dfdx::prelude::*;
@@ -26,7 +28,22 @@ pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(FeedForwardKernel);
+plain_on_dfdx_devices!(@without_cuda FeedForwardKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> FeedForwardKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_feed_forward(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+        parameters: &FeedForwardParameters<'_, E, Self>,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        parameters.check(&x)?;
+        cuda::forward(record, &x, parameters)
+    }
+}
 
 impl FeedForwardKernel<f32> for Cpu {
     fn try_feed_forward(

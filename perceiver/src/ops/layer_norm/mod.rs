@@ -1,6 +1,8 @@
 //! Layer normalisation over the last axis.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use dfdx::prelude::*;
 
@@ -29,7 +31,23 @@ pub trait LayerNormKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(LayerNormKernel);
+plain_on_dfdx_devices!(@without_cuda LayerNormKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> LayerNormKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_layer_norm(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+        weight: &Vector<E, Self>,
+        bias: &Vector<E, Self>,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        fits(&x, weight, bias)?;
+        cuda::forward(record, &x, weight, bias)
+    }
+}
 
 impl LayerNormKernel<f32> for Cpu {
     fn try_layer_norm(

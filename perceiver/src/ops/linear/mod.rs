@@ -1,6 +1,8 @@
 //! `x · weightᵀ + bias` over the last axis.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use dfdx::prelude::*;
 
@@ -9,6 +11,8 @@ use super::{
     KernelDevice, Matrix, Record, Rows, Vector, Weight, check, matrix, plain_on_dfdx_devices,
     vector,
 };
+#[cfg(feature = "cuda")]
+pub(super) use cuda::Linear;
 
 /// A linear map of rows.
 pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
@@ -34,7 +38,23 @@ pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
     fn prepare(_weight: &mut Weight<E, Self>) {}
 }
 
-plain_on_dfdx_devices!(LinearKernel);
+plain_on_dfdx_devices!(@without_cuda LinearKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> LinearKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_linear(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+        weight: &Weight<E, Self>,
+        bias: Option<&Vector<E, Self>>,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        fits(&x, weight, bias)?;
+        cuda::forward(record, &x, weight, bias)
+    }
+}
 
 impl LinearKernel<f32> for Cpu {
     fn try_linear(

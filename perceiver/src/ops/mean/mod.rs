@@ -1,5 +1,8 @@
 //! The mean of rows.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use dfdx::prelude::*;
 
 use super::in_f32::Mean;
@@ -20,7 +23,20 @@ pub trait MeanKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(MeanKernel);
+plain_on_dfdx_devices!(@without_cuda MeanKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> MeanKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_mean(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        cuda::forward(record, &x)
+    }
+}
 
 impl MeanKernel<f32> for Cpu {
     // Same as the default, repeated so that it is compiled in this crate.

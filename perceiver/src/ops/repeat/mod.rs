@@ -1,5 +1,8 @@
 //! Copies of rows for each item of a batch.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use dfdx::prelude::*;
 
 use super::record::with_tape;
@@ -20,7 +23,21 @@ pub trait RepeatKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(RepeatKernel);
+plain_on_dfdx_devices!(@without_cuda RepeatKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> RepeatKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_repeat(
+        record: &mut Record<E, Self>,
+        x: Tensor<(usize, usize), E, Self>,
+        batch: usize,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        cuda::forward(record, &x, batch)
+    }
+}
 
 impl RepeatKernel<f32> for Cpu {
     // Same as the default, repeated so that it is compiled in this crate.

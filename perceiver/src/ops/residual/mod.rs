@@ -1,6 +1,8 @@
 //! Residual connections.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use dfdx::prelude::*;
 
@@ -24,7 +26,26 @@ pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(ResidualKernel);
+plain_on_dfdx_devices!(@without_cuda ResidualKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> ResidualKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_residual(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+        branch: Rows<E, Self>,
+        dropout: f64,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        check::<CudaError>(x.shape() == branch.shape())?;
+        if dropout > 0.0 && record.is_on() {
+            return with_tape!(record, plain(branch, x, dropout));
+        }
+        cuda::forward(record, &x, &branch)
+    }
+}
 
 impl ResidualKernel<f32> for Cpu {
     fn try_residual(

@@ -1,0 +1,114 @@
+//! Code shared by the kernels for dfdx's `Cuda`.
+//!
+//! Kernels are compiled by NVRTC when they are first used on a GPU, for the data type of the model, so that nothing but what
+//! dfdx needs has to be there when a program is built. Half precision is computed in `f32`. They run on the stream of
+//! dfdx's own kernels, one after another.
+
+mod gpu;
+mod place;
+
+use std::fmt::Debug;
+
+use dfdx::prelude::*;
+
+use super::flatten::owned;
+use super::record::with_tape;
+use super::{KernelDevice, Record, check};
+pub(super) use gpu::{Factor, Gpu, Grid, Number, Source};
+use place::Place;
+
+/// A tensor that kernels can read: contiguous, and its memory is known.
+#[derive(Clone, Debug)]
+pub(super) struct Array<S: Shape, E: Number> {
+    pub tensor: Tensor<S, E, Cuda>,
+    pub address: u64,
+    pub gpu: &'static Gpu,
+}
+
+impl<S: Shape, E: Number> Array<S, E>
+where
+    Cuda: KernelDevice<E>,
+{
+    /// A tensor, made contiguous if it is not.
+    pub fn new(
+        record: &mut Record<E, Cuda>,
+        tensor: &Tensor<S, E, Cuda>,
+    ) -> Result<Self, CudaError> {
+        fn contiguous<S: Shape, E: Number, T: Tape<E, Cuda>>(
+            x: Tensor<S, E, Cuda, T>,
+        ) -> Result<Tensor<S, E, Cuda, T>, CudaError>
+        where
+            Cuda: KernelDevice<E>,
+        {
+            x.try_contiguous()
+        }
+        let is_broadcast = place(tensor)?.len != tensor.shape().num_elements();
+        let tensor = match is_broadcast {
+            true => with_tape!(record, owned(tensor.clone()))?,
+            false => with_tape!(record, contiguous(tensor.clone()))?,
+        };
+        Self::of(tensor)
+    }
+
+    /// A new tensor, of zeros.
+    pub fn zeros(device: &Cuda, shape: S) -> Result<Self, CudaError> {
+        Self::of(device.try_zeros_like(&shape)?)
+    }
+
+    fn of(tensor: Tensor<S, E, Cuda>) -> Result<Self, CudaError> {
+        let Place { address, ordinal, .. } = place(&tensor)?;
+        Ok(Self { tensor, address, gpu: Gpu::get(ordinal)? })
+    }
+}
+
+// Without the bound above, which hides what dfdx's memory is.
+impl<S: Shape, E: Number> Array<S, E> {
+    /// The address of its gradient, to be added to.
+    pub fn gradient(&self, gradients: &mut Gradients<E, Cuda>) -> Result<u64, CudaError> {
+        Ok(address(gradients.get_or_alloc_mut(&self.tensor)?))
+    }
+}
+
+/// Memory for one operation, of zeros, in the data type that is computed in.
+#[derive(Debug)]
+pub(super) struct Memory<E: Number> {
+    memory: Option<<Cuda as Storage<E::Real>>::Vec>,
+}
+
+impl<E: Number> Memory<E> {
+    pub fn new(device: &Cuda, len: usize) -> Result<Self, CudaError> {
+        // The driver does not allocate nothing.
+        Ok(Self { memory: Some(Storage::<E::Real>::try_alloc_len(device, len.max(1))?) })
+    }
+
+    /// No memory, which kernels know by its address.
+    pub fn none() -> Self {
+        Self { memory: None }
+    }
+
+    /// The address, 0 if there is none.
+    pub fn address(&self) -> u64 {
+        self.memory.as_ref().map_or(0, address)
+    }
+}
+
+fn address<E>(memory: &impl cudarc::driver::DevicePtr<E>) -> u64 {
+    *memory.device_ptr()
+}
+
+fn place<S: Shape, E: Debug, T: Debug>(tensor: &Tensor<S, E, Cuda, T>) -> Result<Place, CudaError>
+where
+    Cuda: Storage<E, Vec: Debug>,
+{
+    match Place::of(tensor) {
+        Some(place) => Ok(place),
+        None => unreachable!("dfdx 0.13 shows where a tensor is"),
+    }
+}
+
+/// The address of a mask, which is contiguous as this crate makes it.
+pub(super) fn mask_address<S: Shape>(mask: &Tensor<S, bool, Cuda>) -> Result<u64, CudaError> {
+    let place = place(mask)?;
+    check::<CudaError>(place.len == mask.shape().num_elements())?;
+    Ok(place.address)
+}
