@@ -29,7 +29,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use cudarc::driver::sys::CUresult;
+use cudarc::driver::sys::{self, CUresult};
 use cudarc::driver::{DriverError, result};
 use dfdx::prelude::*;
 
@@ -105,7 +105,8 @@ pub fn count() -> Result<usize, CudaDeviceError> {
     }
 }
 
-/// Returns GPU `ordinal`, numbered from 0, with random seed 0.
+/// Returns GPU `ordinal`, numbered from 0, with random seed 0. Memory that tensors no longer use stays with the program, for
+/// the next ones.
 ///
 /// # Errors
 /// If there is no such GPU or it cannot be used; the error says how to fix it.
@@ -137,7 +138,25 @@ fn tried(ordinal: usize, seed: u64) -> Result<Cuda, CudaError> {
     let x: Tensor<Rank2<2, 3>, f32, Cuda> = device.try_zeros()?;
     x.try_permute::<Rank2<3, 2>, _>()?.try_reshape::<Rank1<6>>()?;
     device.try_synchronize()?;
+    keep_memory(ordinal);
     Ok(device)
+}
+
+/// Lets the driver keep freed memory for the next tensors, as PyTorch does. By default it gives it back to the system whenever
+/// the host waits for the GPU, and the next pass takes milliseconds to get it again. A GPU without pools has no such setting.
+#[allow(unsafe_code)]
+fn keep_memory(ordinal: usize) {
+    let Ok(device) = i32::try_from(ordinal) else { return };
+    let mut pool = std::ptr::null_mut();
+    let mut all = u64::MAX;
+    let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pool is only used if there is one, and the attribute is 64 bits.
+    unsafe {
+        if sys::cuDeviceGetDefaultMemPool(&raw mut pool, device).result().is_ok() {
+            // Without it, all works as well, only slower.
+            let _ = sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut all).cast()).result();
+        }
+    }
 }
 
 /// Runs `f` and turns dfdx's out-of-memory panic into an error: before it overwrites a tensor that is in use elsewhere,

@@ -39,7 +39,7 @@ perceiver! {
     struct Learned {
         family: Transformers,
         input: Grid { shape: [5, 5, 3], stem: [Linear(8)], position: Learned { channels: 6, project: 4 } },
-        num_latents: 8, latent_dim: 32, cross_heads: 1, depth: 1, output: ClassQuery(5),
+        num_latents: 8, latent_dim: 32, cross_heads: 1, depth: 1, attn_dropout: 0.0, output: ClassQuery(5),
     }
 
     /// A convolution, text and a point cloud; two outputs.

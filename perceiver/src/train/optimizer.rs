@@ -226,21 +226,24 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         model: &M,
         gradients: &mut Gradients<E, D>,
     ) -> Result<(), StepError<D::Err>> {
-        let mut sums = Vec::new();
-        let mut f = Measure { sums: &mut sums, gradients };
+        let (mut lens, mut together) = (Vec::new(), D::Together::default());
+        let mut f = Measure { lens: &mut lens, together: &mut together, gradients };
         M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f }).map_err(StepError::Device)?;
-        let lens = self.slots.iter().map(|slot| slot.len);
-        if !lens.eq(sums.iter().map(|(len, _)| *len)) {
-            let (expected, found) = (self.slots.len(), sums.len());
+        if !self.slots.iter().map(|slot| slot.len).eq(lens.iter().copied()) {
+            let (expected, found) = (self.slots.len(), lens.len());
             return Err(StepError::OtherModel { expected, found });
         }
-        for (slot, (_, sum)) in self.slots.iter().zip(&sums) {
+        let sums = match &self.device {
+            Some(device) => device.try_square_sums(together).map_err(StepError::Device)?,
+            None => Vec::new(),
+        };
+        for (slot, sum) in self.slots.iter().zip(&sums) {
             if !sum.is_finite() {
                 let parameter = slot.name.clone();
                 return Err(StepError::NotFinite { parameter, step: self.steps + 1 });
             }
         }
-        self.norm = sums.iter().map(|(_, sum)| sum).sum::<f64>().sqrt();
+        self.norm = sums.iter().sum::<f64>().sqrt();
         Ok(())
     }
 
@@ -253,6 +256,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         let AdamWConfig { learning_rate, betas, epsilon, max_norm, max_value, .. } = self.config;
         let step = AdamStep {
             learning_rate,
+            rate_factor: 1.0,
             betas,
             epsilon,
             weight_decay: self.config.weight_decay,
@@ -263,9 +267,16 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
             step: self.steps,
         };
         let decay_vectors = self.config.decay_vectors;
-        let mut f = Apply { slots: self.slots.iter_mut(), gradients, step, decay_vectors };
+        let Some(device) = &self.device else {
+            return Ok(());
+        };
+        let (slots, together) = (self.slots.iter_mut(), D::Together::default());
+        let mut f = Apply { slots, gradients, step, decay_vectors, together, is_computed: false };
+        M::iter_tensors(&mut RecursiveWalker { m: &mut *model, f: &mut f })?;
+        device.try_update(&f.together)?;
+        f.is_computed = true;
         M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f })?;
-        Ok(())
+        device.try_write(f.together)
     }
 
     /// The names of the parameters with their moments.
@@ -344,9 +355,9 @@ impl<E: Dtype, D: AdamKernel<E>, F: FnMut(String, usize, &D) -> Result<(), D::Er
     }
 }
 
-struct Measure<'a, E: Dtype, D: Storage<E>> {
-    /// The length of each tensor, and the sum of the squares of its gradient.
-    sums: &'a mut Vec<(usize, f64)>,
+struct Measure<'a, E: Dtype, D: AdamKernel<E>> {
+    lens: &'a mut Vec<usize>,
+    together: &'a mut D::Together,
     gradients: &'a mut Gradients<E, D>,
 }
 
@@ -362,8 +373,8 @@ impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Measure<'_, E, D> {
         tensor: &Tensor<S, E, D>,
     ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
         if options.do_gradient_update {
-            let sum = D::try_square_sum(tensor, self.gradients)?;
-            self.sums.push((tensor.shape().num_elements(), sum));
+            D::try_measure(tensor, self.gradients, self.together)?;
+            self.lens.push(tensor.shape().num_elements());
         }
         Ok(None)
     }
@@ -374,6 +385,9 @@ struct Apply<'a, E: Dtype, D: AdamKernel<E>> {
     gradients: &'a mut Gradients<E, D>,
     step: AdamStep,
     decay_vectors: bool,
+    together: D::Together,
+    /// Whether the updates were computed.
+    is_computed: bool,
 }
 
 impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Apply<'_, E, D> {
@@ -387,15 +401,17 @@ impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Apply<'_, E, D> {
         options: TensorOptions<S, E, D>,
         tensor: &mut Tensor<S, E, D>,
     ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
-        if options.do_gradient_update
+        if options.do_gradient_update && self.is_computed {
+            D::try_release(tensor, &mut self.together)?;
+        } else if options.do_gradient_update
             && let Some(slot) = self.slots.next()
         {
             let mut step = self.step;
-            step.learning_rate *= slot.factor;
+            step.rate_factor = slot.factor;
             if S::NUM_DIMS < 2 && !self.decay_vectors {
                 (step.weight_decay, step.trust_ratio) = (0.0, false);
             }
-            D::try_step(tensor, self.gradients, &mut slot.moments, &step)?;
+            D::try_step(tensor, self.gradients, &mut slot.moments, &step, &mut self.together)?;
         }
         Ok(None)
     }

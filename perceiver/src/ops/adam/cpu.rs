@@ -63,7 +63,7 @@ pub(super) fn step(
         [square_sum(parameter), square_sum(gradient)]
     });
     let norm = |i: usize| squares.iter().map(|squares| squares[i]).sum::<f64>().sqrt();
-    let rate = (step.learning_rate * trust_ratio(norm(0), norm(1))) as f32;
+    let rate = (step.own_rate() * trust_ratio(norm(0), norm(1))) as f32;
     for_each(parameter.chunks_mut(part).zip(gradient.chunks_mut(part)), |(parameter, update)| {
         Arch::new().dispatch(Subtract { parameter, update, rate });
     });
@@ -96,9 +96,9 @@ impl Values {
             rest: step.betas.map(|beta| (1.0 - beta) as f32),
             corrections: [(1.0 / first) as f32, (1.0 / second.sqrt()) as f32],
             epsilon: step.epsilon as f32,
-            rate: step.learning_rate as f32,
+            rate: step.own_rate() as f32,
             decay: step.weight_decay as f32,
-            kept: (1.0 - step.learning_rate * step.weight_decay) as f32,
+            kept: (1.0 - step.own_rate() * step.weight_decay) as f32,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The step of an optimizer that keeps the first two moments of gradients: AdamW or LAMB.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use std::fmt::Debug;
 
@@ -8,10 +10,15 @@ use dfdx::prelude::*;
 
 use super::{KernelDevice, check, plain_on_dfdx_devices, set_gradient};
 
-/// A step of AdamW (arXiv 1711.05101) or LAMB (arXiv 1904.00962) for one parameter.
+/// A step of AdamW (arXiv 1711.05101) or LAMB (arXiv 1904.00962) for the parameters of a model.
+///
+/// Parameters have shapes of their own, so they are passed one by one; a device may do the work for all of them together.
 pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
     /// The running means of a parameter's gradient and of its square.
     type Moments: Clone + Debug;
+
+    /// The parameters that were passed, and what is known about them.
+    type Together: Default;
 
     /// Returns moments with these numbers.
     ///
@@ -22,14 +29,21 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
     /// Returns the numbers of moments.
     fn numbers(moments: &Self::Moments) -> [Vec<E>; 2];
 
-    /// Returns the sum of the squares of a parameter's gradient; 0 if it has none.
+    /// Passes a parameter, for the sum of the squares of its gradient.
     ///
     /// # Errors
     /// If the device runs out of memory.
-    fn try_square_sum<S: Shape>(
+    fn try_measure<S: Shape>(
         parameter: &Tensor<S, E, Self>,
         gradients: &mut Gradients<E, Self>,
-    ) -> Result<f64, Self::Err>;
+        together: &mut Self::Together,
+    ) -> Result<(), Self::Err>;
+
+    /// Returns the sums of the parameters that were passed, one for each; 0 for one without a gradient.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn try_square_sums(&self, together: Self::Together) -> Result<Vec<f64>, Self::Err>;
 
     /// Appends a parameter's gradient to some numbers; zeros if it has none.
     ///
@@ -59,7 +73,8 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
         set_gradient(gradients, parameter, gradient)
     }
 
-    /// Updates a parameter and its moments, and sets its gradient to 0.
+    /// Passes a parameter, to be updated together with its moments; its gradient becomes 0. All is done after
+    /// [`try_write`](Self::try_write).
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -68,7 +83,35 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
         gradients: &mut Gradients<E, Self>,
         moments: &mut Self::Moments,
         step: &AdamStep,
+        together: &mut Self::Together,
     ) -> Result<(), Self::Err>;
+
+    /// Computes the updates of the parameters that were passed.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_update(&self, _together: &Self::Together) -> Result<(), Self::Err> {
+        Ok(())
+    }
+
+    /// Passes a parameter once more, in the same order, so that it can be written to.
+    ///
+    /// # Errors
+    /// If the device runs out of memory.
+    fn try_release<S: Shape>(
+        _parameter: &mut Tensor<S, E, Self>,
+        _together: &mut Self::Together,
+    ) -> Result<(), Self::Err> {
+        Ok(())
+    }
+
+    /// Writes the parameters.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn try_write(&self, _together: Self::Together) -> Result<(), Self::Err> {
+        Ok(())
+    }
 }
 
 /// The numbers of a step for one parameter.
@@ -76,6 +119,8 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
 pub struct AdamStep {
     /// The learning rate.
     pub learning_rate: f64,
+    /// What it is multiplied by for this parameter.
+    pub rate_factor: f64,
     /// How much of each moment is kept.
     pub betas: [f64; 2],
     /// What is added to the root of the second moment.
@@ -93,6 +138,11 @@ pub struct AdamStep {
 }
 
 impl AdamStep {
+    /// The learning rate of this parameter.
+    fn own_rate(&self) -> f64 {
+        self.learning_rate * self.rate_factor
+    }
+
     /// What the moments are divided by, since they began at 0.
     fn corrections(&self) -> [f64; 2] {
         self.betas.map(|beta| 1.0 - beta.powf(self.step as f64))
@@ -107,6 +157,8 @@ fn trust_ratio(of_parameter: f64, of_update: f64) -> f64 {
 macro_rules! plain_adam {
     ($E:ty) => {
         type Moments = [dfdx::tensor::Tensor<(usize,), $E, Self>; 2];
+        /// The sums of squares.
+        type Together = Vec<f64>;
 
         fn try_moments(&self, numbers: [Vec<$E>; 2]) -> Result<Self::Moments, Self::Err> {
             crate::ops::adam::moments(self, numbers)
@@ -116,11 +168,17 @@ macro_rules! plain_adam {
             moments.each_ref().map(dfdx::tensor::Tensor::as_vec)
         }
 
-        fn try_square_sum<S: dfdx::shapes::Shape>(
+        fn try_measure<S: dfdx::shapes::Shape>(
             parameter: &dfdx::tensor::Tensor<S, $E, Self>,
             gradients: &mut dfdx::tensor::Gradients<$E, Self>,
-        ) -> Result<f64, Self::Err> {
-            crate::ops::adam::square_sum(parameter, gradients)
+            sums: &mut Vec<f64>,
+        ) -> Result<(), Self::Err> {
+            sums.push(crate::ops::adam::square_sum(parameter, gradients)?);
+            Ok(())
+        }
+
+        fn try_square_sums(&self, sums: Vec<f64>) -> Result<Vec<f64>, Self::Err> {
+            Ok(sums)
         }
 
         fn try_step<S: dfdx::shapes::Shape>(
@@ -128,6 +186,7 @@ macro_rules! plain_adam {
             gradients: &mut dfdx::tensor::Gradients<$E, Self>,
             moments: &mut Self::Moments,
             step: &crate::ops::adam::AdamStep,
+            _together: &mut Vec<f64>,
         ) -> Result<(), Self::Err> {
             crate::ops::adam::plain(parameter, gradients, moments, step)
         }
@@ -136,10 +195,12 @@ macro_rules! plain_adam {
 #[cfg(feature = "f16")]
 pub(super) use plain_adam;
 
-plain_on_dfdx_devices!(AdamKernel, plain_adam);
+plain_on_dfdx_devices!(@without_cuda AdamKernel, plain_adam);
 
 impl AdamKernel<f32> for Cpu {
     type Moments = [Vec<f32>; 2];
+    /// The sums of squares.
+    type Together = Vec<f64>;
 
     fn try_moments(&self, numbers: [Vec<f32>; 2]) -> Result<Self::Moments, CpuError> {
         Ok(numbers)
@@ -149,11 +210,17 @@ impl AdamKernel<f32> for Cpu {
         moments.clone()
     }
 
-    fn try_square_sum<S: Shape>(
+    fn try_measure<S: Shape>(
         parameter: &Tensor<S, f32, Self>,
         gradients: &mut Gradients<f32, Self>,
-    ) -> Result<f64, CpuError> {
-        Ok(cpu::square_sum(gradients.get_or_alloc_mut(parameter)?))
+        sums: &mut Vec<f64>,
+    ) -> Result<(), CpuError> {
+        sums.push(cpu::square_sum(gradients.get_or_alloc_mut(parameter)?));
+        Ok(())
+    }
+
+    fn try_square_sums(&self, sums: Vec<f64>) -> Result<Vec<f64>, CpuError> {
+        Ok(sums)
     }
 
     fn try_append_gradient<S: Shape>(
@@ -181,6 +248,7 @@ impl AdamKernel<f32> for Cpu {
         gradients: &mut Gradients<f32, Self>,
         moments: &mut Self::Moments,
         step: &AdamStep,
+        _together: &mut Vec<f64>,
     ) -> Result<(), CpuError> {
         let gradient = gradients.get_or_alloc_mut(parameter)?;
         let len = parameter.shape().num_elements();
@@ -244,7 +312,7 @@ pub(super) fn plain<S: Shape, E: Dtype, D: KernelDevice<E>>(
     let root = moments[1].clone().try_sqrt()?.try_div(number(second.sqrt()))?;
     let update = moments[0].clone().try_div(number(first))?;
     let mut update = update.try_div(root.try_add(number(step.epsilon))?)?;
-    let (mut kept, mut rate) = (1.0 - step.learning_rate * step.weight_decay, step.learning_rate);
+    let (mut kept, mut rate) = (1.0 - step.own_rate() * step.weight_decay, step.own_rate());
     if step.trust_ratio {
         let numbers = parameter.clone().try_reshape_like(&(len,))?;
         update.try_axpy(1.0, &numbers, step.weight_decay)?;
@@ -278,9 +346,12 @@ mod tests {
             let factors = tensor::<_, E>((len,), &samples(seed + step, len));
             let loss = parameter.leaky_trace().try_mul(factors).unwrap().sum::<(), _>();
             gradients = loss.backward();
-            outcome.push(vec![Cpu::try_square_sum(&parameter, &mut gradients).unwrap()]);
+            let mut sums = Default::default();
+            Cpu::try_measure(&parameter, &mut gradients, &mut sums).unwrap();
+            outcome.push(AdamKernel::<E>::try_square_sums(&Cpu::default(), sums).unwrap());
             let step = AdamStep { step, ..*steps };
-            Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &step).unwrap();
+            let together = &mut Default::default();
+            Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &step, together).unwrap();
             outcome.push(numbers(&parameter));
         }
         outcome.push(numbers(&gradients.get(&parameter)));
@@ -292,6 +363,7 @@ mod tests {
 
     const STEP: AdamStep = AdamStep {
         learning_rate: 0.1,
+        rate_factor: 0.5,
         betas: [0.9, 0.98],
         epsilon: 1e-8,
         weight_decay: 0.1,
@@ -345,7 +417,8 @@ mod tests {
             let zeros = vec![E::default(); len];
             let mut moments = Cpu::default().try_moments([zeros.clone(), zeros]).unwrap();
             let mut gradients = Gradients::leaky();
-            Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &STEP).is_ok()
+            let together = &mut Default::default();
+            Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &STEP, together).is_ok()
         }
         assert!(fits::<f32>(3) && fits::<f64>(3));
         assert!(!fits::<f32>(4) && !fits::<f64>(4));

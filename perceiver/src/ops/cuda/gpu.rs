@@ -101,13 +101,11 @@ pub(in crate::ops) struct Gpu {
     device: Arc<CudaDevice>,
     blas: CudaBlas,
     kernels: Mutex<HashMap<Key, Kernel>>,
-    tables: Mutex<Vec<(TableKey, Table)>>,
+    /// What was copied to it last.
+    tables: Mutex<Vec<(Vec<u8>, Table)>>,
 }
 
-/// Numbers, and how many bytes each has on the GPU.
-type TableKey = (Vec<Vec<f64>>, usize);
-
-/// Numbers on a GPU.
+/// Bytes on a GPU.
 #[derive(Clone, Debug)]
 pub(in crate::ops) struct Table(Option<Arc<CudaSlice<u8>>>);
 
@@ -225,28 +223,30 @@ impl Gpu {
 
     /// Returns tables of numbers, one after another, as what is computed in. They are copied to the GPU the first time.
     pub fn table<E: Number>(&self, tables: &[Vec<f64>]) -> Result<Table, CudaError> {
-        if tables.iter().all(Vec::is_empty) {
+        let numbers = tables.iter().flatten();
+        self.bytes(match E::KIND {
+            Kind::F64 => numbers.flat_map(|number| number.to_ne_bytes()).collect(),
+            _ => numbers.flat_map(|number| (*number as f32).to_ne_bytes()).collect(),
+        })
+    }
+
+    /// Returns bytes that are copied to the GPU the first time.
+    pub fn bytes(&self, bytes: Vec<u8>) -> Result<Table, CudaError> {
+        if bytes.is_empty() {
             return Ok(Table(None));
         }
-        let bytes_of_number = size_of::<E::Real>();
         let mut kept = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_this = |key: &TableKey| key.1 == bytes_of_number && key.0 == tables;
-        if let Some(place) = kept.iter().position(|(key, _)| is_this(key)) {
+        if let Some(place) = kept.iter().position(|(key, _)| *key == bytes) {
             let last = kept.remove(place);
             let table = last.1.clone();
             kept.push(last);
             return Ok(table);
         }
-        let numbers = tables.iter().flatten();
-        let bytes: Vec<u8> = match E::KIND {
-            Kind::F64 => numbers.flat_map(|number| number.to_ne_bytes()).collect(),
-            _ => numbers.flat_map(|number| (*number as f32).to_ne_bytes()).collect(),
-        };
-        let table = Table(Some(Arc::new(self.device.htod_copy(bytes)?)));
+        let table = Table(Some(Arc::new(self.device.htod_sync_copy(&bytes)?)));
         if kept.len() == TABLES {
             kept.remove(0);
         }
-        kept.push(((tables.to_vec(), bytes_of_number), table.clone()));
+        kept.push((bytes, table.clone()));
         Ok(table)
     }
 

@@ -9,6 +9,7 @@ mod place;
 
 use std::fmt::Debug;
 
+use cudarc::driver::DevicePtr;
 use dfdx::prelude::*;
 
 use super::flatten::owned;
@@ -55,6 +56,11 @@ where
         Self::of(device.try_zeros_like(&shape)?)
     }
 
+    /// A tensor that is contiguous, as parameters are.
+    pub fn as_it_is(tensor: &Tensor<S, E, Cuda>) -> Result<Self, CudaError> {
+        Self::of(tensor.clone())
+    }
+
     fn of(tensor: Tensor<S, E, Cuda>) -> Result<Self, CudaError> {
         let Place { address, ordinal, .. } = place(&tensor)?;
         Ok(Self { tensor, address, gpu: Gpu::get(ordinal)? })
@@ -65,7 +71,7 @@ where
 impl<S: Shape, E: Number> Array<S, E> {
     /// The address of its gradient, to be added to.
     pub fn gradient(&self, gradients: &mut Gradients<E, Cuda>) -> Result<u64, CudaError> {
-        Ok(address(gradients.get_or_alloc_mut(&self.tensor)?))
+        Ok(address::<E>(gradients.get_or_alloc_mut(&self.tensor)?))
     }
 }
 
@@ -88,12 +94,37 @@ impl<E: Number> Memory<E> {
 
     /// The address, 0 if there is none.
     pub fn address(&self) -> u64 {
-        self.memory.as_ref().map_or(0, address)
+        self.memory.as_ref().map_or(0, |memory| *DevicePtr::device_ptr(memory))
     }
 }
 
-fn address<E>(memory: &impl cudarc::driver::DevicePtr<E>) -> u64 {
-    *memory.device_ptr()
+impl Memory<f64> {
+    /// Copies the numbers to the host.
+    pub fn numbers(&self) -> Result<Vec<f64>, CudaError> {
+        self.memory.as_ref().map_or(Ok(Vec::new()), numbers_in)
+    }
+}
+
+/// Copies numbers to the memory of a device.
+pub(super) fn memory_of<E: Number>(
+    device: &Cuda,
+    numbers: &[E],
+) -> Result<<Cuda as Storage<E>>::Vec, CudaError> {
+    let mut memory = Storage::<E>::try_alloc_len(device, numbers.len())?;
+    memory.device().htod_sync_copy_into(numbers, &mut *memory)?;
+    Ok(memory)
+}
+
+/// Copies numbers from the memory of a device.
+pub(super) fn numbers_in<E: Number>(
+    memory: &<Cuda as Storage<E>>::Vec,
+) -> Result<Vec<E>, CudaError> {
+    Ok(memory.device().dtoh_sync_copy(memory)?)
+}
+
+/// The address of memory.
+pub(super) fn address<E: Number>(memory: &<Cuda as Storage<E>>::Vec) -> u64 {
+    *DevicePtr::device_ptr(memory)
 }
 
 fn place<S: Shape, E: Debug, T: Debug>(tensor: &Tensor<S, E, Cuda, T>) -> Result<Place, CudaError>

@@ -1,6 +1,8 @@
 //! Conversion of a caller's tensor to rows: views become contiguous, and axes are flattened into tokens.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use dfdx::prelude::*;
 
@@ -102,7 +104,20 @@ pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(FlattenKernel);
+plain_on_dfdx_devices!(@without_cuda FlattenKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> FlattenKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_flatten(
+        record: &mut Record<E, Self>,
+        grid: AnyRank<E, Self>,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        with_tensor!(grid, x => cuda::flatten(record, &x))
+    }
+}
 
 impl FlattenKernel<f32> for Cpu {
     // Same as the default, repeated so that it is compiled in this crate.
