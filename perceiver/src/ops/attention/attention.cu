@@ -76,11 +76,12 @@ __device__ __forceinline__ void add_weighted(real (*sums)[COUNT], const Tiles &t
   }
 }
 
-// The sizes, which most kernels have in this order. Queries have rows of all heads' numbers, and so do results; keys have
-// rows of `key_stride` numbers, of which those of a head are `key_head` after those of the one before.
+// The sizes, which most kernels have in this order. Queries have rows of all heads' numbers, and so do results; items have
+// keys `key_item` after those of the one before, in rows of `key_stride` numbers, of which those of a head are `key_head`
+// after those of the one before.
 #define SIZES                                                                                                   \
-  size queries, size keys, size heads, size dim, size value_dim, size key_stride, size key_head, size value_head, \
-      size offset
+  size queries, size keys, size heads, size dim, size value_dim, size key_item, size key_stride, size key_head, \
+      size value_head, size offset
 
 __device__ __forceinline__ bool is_allowed(const unsigned char *mask, size item, size query, size key, size queries,
                                            size keys, size offset) {
@@ -117,8 +118,8 @@ KERNEL(256) attend(const number *query, const number *key, const number *value, 
   size block = blockIdx.x / blocks_of(queries), item = block / heads, head = block % heads;
   size first = blockIdx.x % blocks_of(queries) * TILE_ROWS;
   query += item * queries * heads * dim + head * dim;
-  key += item * keys * key_stride + head * key_head;
-  value += item * keys * key_stride + head * value_head;
+  key += item * key_item + head * key_head;
+  value += item * key_item + head * value_head;
   Rows rows = rows_of(query, first, queries, heads * dim);
 
   real sums[ROWS][VALUE_COLUMNS], largest[ROWS], totals[ROWS];
@@ -234,7 +235,7 @@ KERNEL(256) add_gradients_of_keys(const number *query, const number *key, const 
   d_out += item * queries * heads * value_dim + head * value_dim;
   statistics += 2 * block * queries;
   deltas += block * queries;
-  size of_keys = item * keys * key_stride + head * key_head, of_values = item * keys * key_stride + head * value_head;
+  size of_keys = item * key_item + head * key_head, of_values = item * key_item + head * value_head;
   Rows key_rows = rows_of(key + of_keys, first, keys, key_stride);
   Rows value_rows = rows_of(value + of_values, first, keys, key_stride);
 
@@ -298,8 +299,8 @@ KERNEL(256) add_gradients_of_queries(const number *query, const number *key, con
   d_out += item * queries * heads * value_dim + head * value_dim;
   statistics += 2 * block * queries;
   deltas += block * queries;
-  key += item * keys * key_stride + head * key_head;
-  value += item * keys * key_stride + head * value_head;
+  key += item * key_item + head * key_head;
+  value += item * key_item + head * value_head;
   Rows query_rows = rows_of(query + of_queries, first, queries, heads * dim);
   Rows d_out_rows = rows_of(d_out, first, queries, heads * value_dim);
 

@@ -91,6 +91,195 @@ where
     attend(record, query, rows, Shape::of_key_values(heads), mask)
 }
 
+/// Rows that contain keys and values.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops) struct KeyValues {
+    pub address: u64,
+    /// The keys of each item.
+    pub count: usize,
+    /// How far the rows of an item are from those of the one before.
+    pub item_stride: usize,
+    /// The width of a row.
+    pub width: usize,
+}
+
+impl KeyValues {
+    fn of<E: Number>(rows: &Array<(usize, usize, usize), E>) -> Self {
+        let (_, count, width) = *rows.tensor.shape();
+        Self { address: rows.address, count, item_stride: count * width, width }
+    }
+}
+
+/// What all kernels of an attention are launched with.
+#[derive(Clone, Debug)]
+struct Launch<E: Number> {
+    query: Array<(usize, usize, usize), E>,
+    rows: KeyValues,
+    shape: Shape,
+    mask: Mask<Cuda>,
+    /// The parts that keys are split into.
+    splits: usize,
+}
+
+impl<E: Number> Launch<E>
+where
+    Cuda: KernelDevice<E>,
+{
+    fn new(
+        query: Array<(usize, usize, usize), E>,
+        rows: KeyValues,
+        shape: Shape,
+        mask: &Mask<Cuda>,
+    ) -> Self {
+        let (batch, queries, _) = *query.tensor.shape();
+        let blocks = batch * shape.heads.count * queries.div_ceil(shape.rows_of_block());
+        let splits = (BLOCKS / blocks.max(1)).min(rows.count.div_ceil(4 * TILE_COLUMNS)).max(1);
+        Self { query, rows, shape, mask: mask.clone(), splits }
+    }
+
+    /// The queries of all heads of all items.
+    fn places(&self) -> usize {
+        let (batch, queries, _) = *self.query.tensor.shape();
+        batch * self.shape.heads.count * queries
+    }
+
+    /// Blocks for so many rows of each head of each item, and for each split.
+    fn grid(&self, rows: usize, splits: usize) -> Grid {
+        let items = self.query.tensor.shape().0 * self.shape.heads.count;
+        let blocks = items * rows.div_ceil(self.shape.rows_of_block());
+        Grid { blocks: [blocks, splits, 1], threads: 256 }
+    }
+
+    fn device(&self) -> &Cuda {
+        self.query.tensor.device()
+    }
+
+    /// The addresses of queries, keys, values and the mask; 0 for none.
+    fn inputs(&self) -> Result<[u64; 4], CudaError> {
+        let mask = match &self.mask {
+            Mask::None | Mask::Causal { .. } => 0,
+            Mask::Keys(keys) | Mask::CausalKeys { keys, .. } => mask_address(keys)?,
+            Mask::Pairs(pairs) => mask_address(pairs)?,
+        };
+        let key = self.rows.address;
+        Ok([self.query.address, key, self.value_after(key), mask])
+    }
+
+    /// The address of the first value, after that of the first key.
+    fn value_after(&self, key: u64) -> u64 {
+        key + (self.shape.first_value * size_of::<E>()) as u64
+    }
+
+    /// The scale and the sizes, which end the arguments of most kernels.
+    fn settings(&self) -> [u64; 11] {
+        let Heads { count, dim, value_dim } = self.shape.heads;
+        let queries = self.query.tensor.shape().1;
+        let KeyValues { count: keys, item_stride, width, .. } = self.rows;
+        let [key_head, value_head] = self.shape.head_strides;
+        let offset = match &self.mask {
+            Mask::Causal { offset } | Mask::CausalKeys { offset, .. } => *offset,
+            Mask::None | Mask::Keys(_) | Mask::Pairs(_) => 0,
+        };
+        let sizes = [
+            queries,
+            keys,
+            count,
+            dim,
+            value_dim,
+            item_stride,
+            width,
+            key_head,
+            value_head,
+            offset,
+        ];
+        let mut settings = [self.shape.scale.to_bits(); 11];
+        for (setting, size) in settings[1..].iter_mut().zip(sizes) {
+            *setting = size as u64;
+        }
+        settings
+    }
+
+    fn launch(
+        &self,
+        name: &'static str,
+        grid: Grid,
+        arguments: &[&[u64]],
+    ) -> Result<(), CudaError> {
+        let constants = self.shape.constants(&self.mask);
+        let arguments = arguments.concat();
+        // SAFETY: the sizes are those of the tensors, the mask fits them, and gradients are as large as what they belong to.
+        unsafe { self.query.gpu.launch::<E>(&SOURCE, &constants, name, grid, &arguments) }
+    }
+
+    /// Returns the result, and if they are needed the statistics of its softmax.
+    fn forward(
+        &self,
+        needs_statistics: bool,
+    ) -> Result<(Array<(usize, usize, usize), E>, Memory<E>), CudaError> {
+        let (batch, queries, _) = *self.query.tensor.shape();
+        let Heads { count, value_dim, .. } = self.shape.heads;
+        let (device, splits, places) = (self.device(), self.splits, self.places());
+        let memory = |is_needed: bool, len: usize| match is_needed {
+            true => Memory::<E>::new(device, len),
+            false => Ok(Memory::none()),
+        };
+        let out = Array::<_, E>::zeros(device, (batch, queries, count * value_dim))?;
+        let is_split = splits > 1;
+        let statistics = memory(needs_statistics || is_split, 2 * splits * places)?;
+        let partial = memory(is_split, splits * places * value_dim)?;
+        let results = [out.address, partial.address(), statistics.address()];
+        let grid = self.grid(queries, splits);
+        self.launch("attend", grid, &[&self.inputs()?, &results, &self.settings()])?;
+        if !is_split {
+            return Ok((out, statistics));
+        }
+        let joined = memory(needs_statistics, 2 * places)?;
+        let addresses = [partial.address(), statistics.address(), out.address, joined.address()];
+        let sizes = [splits, places, queries, count, value_dim].map(|size| size as u64);
+        self.launch("join", Grid::over(places * value_dim), &[&addresses, &sizes])?;
+        Ok((out, joined))
+    }
+
+    /// Adds the gradients of the queries and of the rows, at these addresses.
+    fn backward(
+        &self,
+        out: &Array<(usize, usize, usize), E>,
+        statistics: &Memory<E>,
+        d_out: u64,
+        d_query: u64,
+        d_rows: u64,
+    ) -> Result<(), CudaError> {
+        let (batch, queries, _) = *self.query.tensor.shape();
+        let Heads { count, dim, value_dim } = self.shape.heads;
+        let (device, splits, places) = (self.device(), self.splits, self.places());
+        let deltas = Memory::<E>::new(device, places)?;
+        let addresses = [out.address, d_out, deltas.address()];
+        let sizes = [places, queries, count, value_dim].map(|size| size as u64);
+        let warps = Grid::blocks(places.div_ceil(8), 256);
+        self.launch("multiply_results", warps, &[&addresses, &sizes])?;
+
+        let (inputs, settings) = (self.inputs()?, self.settings());
+        let known = [d_out, statistics.address(), deltas.address()];
+        let results = [d_rows, self.value_after(d_rows)];
+        let grid = self.grid(self.rows.count, 1);
+        self.launch("add_gradients_of_keys", grid, &[&inputs, &known, &results, &settings])?;
+
+        let numbers = batch * queries * count * dim;
+        let partial = match splits > 1 {
+            true => Memory::<E>::new(device, splits * numbers)?,
+            false => Memory::none(),
+        };
+        let results = [d_query, partial.address()];
+        let grid = self.grid(queries, splits);
+        self.launch("add_gradients_of_queries", grid, &[&inputs, &known, &results, &settings])?;
+        if splits > 1 {
+            let arguments = [partial.address(), d_query, splits as u64, numbers as u64];
+            self.launch("add_splits", Grid::over(numbers), &[&arguments])?;
+        }
+        Ok(())
+    }
+}
+
 /// Attends to rows, `(batch, keys, ..)`, from queries, `(batch, queries, count · dim)`.
 pub(in crate::ops) fn attend<E: Number>(
     record: &mut Record<E, Cuda>,
@@ -102,106 +291,28 @@ pub(in crate::ops) fn attend<E: Number>(
 where
     Cuda: KernelDevice<E>,
 {
-    let ((batch, queries, _), (_, keys, stride)) = (*query.tensor.shape(), *rows.tensor.shape());
-    let Heads { count, dim, value_dim } = shape.heads;
-    let device = query.tensor.device().clone();
-    let gpu = query.gpu;
-    let size = size_of::<E>() as u64;
-    let constants = shape.constants(mask);
-    let (mask_address, offset) = match mask {
-        Mask::None => (0, 0),
-        Mask::Keys(mask) => (mask_address(mask)?, 0),
-        Mask::Pairs(mask) => (mask_address(mask)?, 0),
-        Mask::Causal { offset } => (0, *offset),
-        Mask::CausalKeys { offset, keys } => (mask_address(keys)?, *offset),
-    };
-    let [key_head, value_head] = shape.head_strides;
-    let sizes = [queries, keys, count, dim, value_dim, stride, key_head, value_head, offset]
-        .map(|size| size as u64);
-    let (key, value) = (rows.address, rows.address + shape.first_value as u64 * size);
-    let scale = shape.scale.to_bits();
-
-    let rows_of_block = shape.rows_of_block();
-    let places = batch * count * queries;
-    let blocks = batch * count * queries.div_ceil(rows_of_block);
-    let splits = (BLOCKS / blocks.max(1)).min(keys.div_ceil(4 * TILE_COLUMNS)).max(1);
-    let grid = Grid { blocks: [blocks, splits, 1], threads: 256 };
-
-    let out = Array::<_, E>::zeros(&device, (batch, queries, count * value_dim))?;
-    let is_split = splits > 1;
-    let statistics = match record.is_on() || is_split {
-        true => Memory::<E>::new(&device, 2 * splits * places)?,
-        false => Memory::none(),
-    };
-    let partial = match is_split {
-        true => Memory::<E>::new(&device, splits * places * value_dim)?,
-        false => Memory::none(),
-    };
-    let arguments = [
-        &[query.address, key, value, mask_address, out.address, partial.address()][..],
-        &[statistics.address(), scale],
-        &sizes,
-    ];
-    // SAFETY: these are the sizes of the tensors, and the mask fits them.
-    unsafe { gpu.launch::<E>(&SOURCE, &constants, "attend", grid, &arguments.concat())? };
+    let launch = Launch::new(query, KeyValues::of(&rows), shape, mask);
+    let (out, statistics) = launch.forward(record.is_on())?;
     let result = out.tensor.clone();
-    let joined = match record.is_on() && is_split {
-        true => Memory::<E>::new(&device, 2 * places)?,
-        false => Memory::none(),
-    };
-    if is_split {
-        let sizes = [splits, places, queries, count, value_dim].map(|size| size as u64);
-        let addresses = [partial.address(), statistics.address(), out.address, joined.address()];
-        let arguments = [&addresses[..], &sizes].concat();
-        let grid = Grid::over(places * value_dim);
-        // SAFETY: the splits were just written.
-        unsafe { gpu.launch::<E>(&SOURCE, &constants, "join", grid, &arguments)? };
-    }
-    if !record.is_on() {
-        return Ok(result);
-    }
-
-    let statistics = if is_split { joined } else { statistics };
-    let mask = mask.clone();
     record.add(move |gradients| {
-        // Its memory is read below.
-        let _mask = mask;
         let d_out = out.gradient(gradients)?;
-        let (d_query, d_rows) = (query.gradient(gradients)?, rows.gradient(gradients)?);
-        let d_value = d_rows + shape.first_value as u64 * size;
-        let deltas = Memory::<E>::new(&device, places)?;
-        let of_results = [places, queries, count, value_dim].map(|size| size as u64);
-        let partial = match is_split {
-            true => Memory::<E>::new(&device, splits * batch * queries * count * dim)?,
-            false => Memory::none(),
-        };
-        let common = [
-            query.address,
-            key,
-            value,
-            mask_address,
-            d_out,
-            statistics.address(),
-            deltas.address(),
-        ];
-        let launch = |name, grid, arguments: &[&[u64]]| {
-            // SAFETY: gradients are as large as what they belong to, and the sizes are as above.
-            unsafe { gpu.launch::<E>(&SOURCE, &constants, name, grid, &arguments.concat()) }
-        };
-        let addresses = [out.address, d_out, deltas.address()];
-        let warps = Grid::blocks(places.div_ceil(8), 256);
-        launch("multiply_results", warps, &[&addresses, &of_results])?;
-        let of_keys = Grid::blocks(batch * count * keys.div_ceil(rows_of_block), 256);
-        let arguments = [&common[..], &[d_rows, d_value, scale], &sizes];
-        launch("add_gradients_of_keys", of_keys, &arguments)?;
-        let arguments = [&common[..], &[d_query, partial.address(), scale], &sizes];
-        launch("add_gradients_of_queries", grid, &arguments)?;
-        if is_split {
-            let numbers = batch * queries * count * dim;
-            let arguments = [partial.address(), d_query, splits as u64, numbers as u64];
-            launch("add_splits", Grid::over(numbers), &[&arguments])?;
-        }
-        Ok(())
+        let d_query = launch.query.gradient(gradients)?;
+        let d_rows = rows.gradient(gradients)?;
+        launch.backward(&out, &statistics, d_out, d_query, d_rows)
     });
     Ok(result)
+}
+
+/// Attends to rows that are no tensor, without gradients.
+pub(in crate::ops) fn attend_rows<E: Number>(
+    query: Array<(usize, usize, usize), E>,
+    rows: KeyValues,
+    heads: Heads,
+    mask: &Mask<Cuda>,
+) -> Result<Rows<E, Cuda>, CudaError>
+where
+    Cuda: KernelDevice<E>,
+{
+    let launch = Launch::new(query, rows, Shape::of_key_values(heads), mask);
+    Ok(launch.forward(false)?.0.tensor)
 }

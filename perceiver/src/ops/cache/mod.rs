@@ -1,6 +1,8 @@
 //! Keys and values that are kept from one token to the next.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use std::fmt::Debug;
 
@@ -121,7 +123,7 @@ macro_rules! copied {
 #[cfg(feature = "f16")]
 pub(super) use copied;
 
-plain_on_dfdx_devices!(CacheKernel, copied);
+plain_on_dfdx_devices!(@without_cuda CacheKernel, copied);
 
 impl CacheKernel<f32> for Cpu {
     type Cache = CpuCache;

@@ -77,3 +77,14 @@ __device__ __forceinline__ real largest_of(real x, int threads) {
   }
   return x;
 }
+
+// The sum over the warps of a block of 256 threads, for each of the 32 threads of the first.
+__device__ __forceinline__ real sum_of_warps(real x) {
+  __shared__ real parts[8][32];
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  __syncthreads();
+  parts[warp][lane] = x;
+  __syncthreads();
+  for (int other = 1; other < 8; other++) x += parts[other][lane];
+  return x;
+}

@@ -49,7 +49,6 @@ KERNEL(256) add_gradient(const number *x, const number *weight, const real *stat
 // A block sums over the rows for 32 columns.
 KERNEL(256) add_gradient_of_parameters(const number *x, const real *statistics, const number *d_y, number *d_weight,
                                        number *d_bias, size rows, size width) {
-  __shared__ real weights[8][32], biases[8][32];
   int lane = threadIdx.x % 32, part = threadIdx.x / 32;
   size column = (size)blockIdx.x * 32 + lane;
   real weight = 0, bias = 0;
@@ -60,14 +59,9 @@ KERNEL(256) add_gradient_of_parameters(const number *x, const real *statistics, 
       weight += gradient * (load(x[row * width + column]) - statistics[2 * row]) * statistics[2 * row + 1];
     }
   }
-  weights[part][lane] = weight;
-  biases[part][lane] = bias;
-  __syncthreads();
+  weight = sum_of_warps(weight);
+  bias = sum_of_warps(bias);
   if (part == 0 && column < width) {
-    for (int other = 1; other < 8; other++) {
-      weight += weights[other][lane];
-      bias += biases[other][lane];
-    }
     add_to(d_weight + column, weight);
     add_to(d_bias + column, bias);
   }

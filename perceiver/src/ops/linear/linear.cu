@@ -7,17 +7,12 @@ KERNEL(256) repeat_row(const number *row, number *y, size count, size width) {
 
 // A block sums over the rows for 32 columns.
 KERNEL(256) add_column_sums(const number *x, number *sums, size rows, size width) {
-  __shared__ real parts[8][32];
   int lane = threadIdx.x % 32, part = threadIdx.x / 32;
   size column = (size)blockIdx.x * 32 + lane;
   real sum = 0;
   if (column < width) {
     for (size row = part; row < rows; row += 8) sum += load(x[row * width + column]);
   }
-  parts[part][lane] = sum;
-  __syncthreads();
-  if (part == 0 && column < width) {
-    for (int other = 1; other < 8; other++) sum += parts[other][lane];
-    add_to(sums + column, sum);
-  }
+  sum = sum_of_warps(sum);
+  if (part == 0 && column < width) add_to(sums + column, sum);
 }

@@ -1,6 +1,8 @@
 //! Rotation of queries and keys by their positions.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use dfdx::prelude::*;
 
@@ -31,7 +33,26 @@ pub trait RotaryKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(RotaryKernel);
+plain_on_dfdx_devices!(@without_cuda RotaryKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> RotaryKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_rotate(
+        record: &mut Record<E, Self>,
+        x: Rows<E, Self>,
+        heads: Heads,
+        angles: &Angles,
+    ) -> Result<Rows<E, Self>, CudaError> {
+        fits(&x, heads, angles)?;
+        match angles.pairs {
+            0 => Ok(x),
+            _ => cuda::forward(record, &x, heads, angles),
+        }
+    }
+}
 
 impl RotaryKernel<f32> for Cpu {
     fn try_rotate(

@@ -88,19 +88,14 @@ KERNEL(256) project_and_keep(const number *left, const number *right, real *out,
 
 // The sums of columns, not yet rounded. A block sums over the rows for 32 columns.
 KERNEL(256) sum_columns(const number *x, real *sums, size rows, size width) {
-  __shared__ real parts[8][32];
   int lane = threadIdx.x % 32, part = threadIdx.x / 32;
   size column = (size)blockIdx.x * 32 + lane;
   real sum = 0;
   if (column < width) {
     for (size row = part; row < rows; row += 8) sum += load(x[row * width + column]);
   }
-  parts[part][lane] = sum;
-  __syncthreads();
-  if (part == 0 && column < width) {
-    for (int other = 1; other < 8; other++) sum += parts[other][lane];
-    sums[column] = sum;
-  }
+  sum = sum_of_warps(sum);
+  if (part == 0 && column < width) sums[column] = sum;
 }
 
 // The weight and bias of a norm, folded into the weight and bias of the map after it. A warp has a row.
@@ -131,7 +126,6 @@ __device__ __forceinline__ void unfold(const Gradient *d_folded, const Gradient 
                                        const number *norm_bias, const number *weight, number *d_norm_weight,
                                        number *d_norm_bias, number *d_weight, number *d_bias, size rows, size width,
                                        size skipped) {
-  __shared__ real weights[8][32], biases[8][32];
   int lane = threadIdx.x % 32, part = threadIdx.x / 32;
   size column = (size)blockIdx.x * 32 + lane;
   real of_weight = 0, of_bias = 0;
@@ -146,14 +140,9 @@ __device__ __forceinline__ void unfold(const Gradient *d_folded, const Gradient 
       if (d_bias && column == 0) add_to(d_bias + row, bias);
     }
   }
-  weights[part][lane] = of_weight;
-  biases[part][lane] = of_bias;
-  __syncthreads();
+  of_weight = sum_of_warps(of_weight);
+  of_bias = sum_of_warps(of_bias);
   if (part == 0 && column < width) {
-    for (int other = 1; other < 8; other++) {
-      of_weight += weights[other][lane];
-      of_bias += biases[other][lane];
-    }
     add_to(d_norm_weight + column, of_weight);
     add_to(d_norm_bias + column, of_bias);
   }
