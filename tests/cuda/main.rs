@@ -6,9 +6,11 @@
 mod cases;
 #[path = "../compare/mod.rs"]
 mod compare;
+mod dropout;
 mod family;
 #[cfg(feature = "f16")]
 mod half;
+mod kernels;
 mod masks;
 mod memory;
 mod model;

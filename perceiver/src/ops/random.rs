@@ -57,6 +57,13 @@ fn seeded(count: usize) -> Option<Vec<f64>> {
     })
 }
 
+/// A seed for the choices of one operation.
+#[cfg(feature = "cuda")]
+pub(super) fn seed(device: &impl RandomU64) -> u64 {
+    let seeded = SEEDED.with_borrow_mut(|rng| rng.as_mut().map(|rng| rng.r#gen()));
+    seeded.unwrap_or_else(|| device.random_u64())
+}
+
 /// Sets numbers to 0 at this rate, and multiplies the others by 1 / (1 - `rate`).
 ///
 /// # Errors

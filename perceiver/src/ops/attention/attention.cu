@@ -2,7 +2,8 @@
 // a head, with the largest score so far and the sum of the weights relative to it.
 //
 // ROWS: rows of a block for each of its 16 rows of threads. KEY_COLUMNS, VALUE_COLUMNS: numbers of a key and of a value for
-// each of its 16 columns of threads. MASK: as below.
+// each of its 16 columns of threads. MASK: as below. DROPOUT: whether
+// weights are dropped, at a rate and by a seed.
 
 #define NO_MASK 0
 #define OF_KEYS 1
@@ -81,7 +82,7 @@ __device__ __forceinline__ void add_weighted(real (*sums)[COUNT], const Tiles &t
 // after those of the one before.
 #define SIZES                                                                                                   \
   size queries, size keys, size heads, size dim, size value_dim, size key_item, size key_stride, size key_head, \
-      size value_head, size offset
+      size value_head, size offset, double rate, size seed
 
 __device__ __forceinline__ bool is_allowed(const unsigned char *mask, size item, size query, size key, size queries,
                                            size keys, size offset) {
@@ -100,6 +101,15 @@ __device__ __forceinline__ bool is_allowed(const unsigned char *mask, size item,
 
 // Blocks along x: those of the first head of the first item, then of the second; along y: splits.
 __device__ __forceinline__ size blocks_of(size rows) { return (rows + TILE_ROWS - 1) / TILE_ROWS; }
+
+// What the weight of a key is multiplied by for the query at `place` among those of all heads of all items.
+__device__ __forceinline__ real kept(size place, size key, size keys, double rate, size seed) {
+#if DROPOUT
+  return dropout_factor(seed, place * keys + key, rate);
+#else
+  return 1;
+#endif
+}
 
 // Which keys the split of a block has.
 __device__ __forceinline__ void range_of(size keys, size *start, size *end) {
@@ -150,7 +160,8 @@ KERNEL(256) attend(const number *query, const number *key, const number *value, 
       real total = 0, factor = exponential(largest[r] - most);
       for (int c = 0; c < COLUMNS; c++) {
         real weight = start + tx + 16 * c < keys ? exponential(scores[r][c] - most) : 0;
-        tiles.weights[ty * ROWS + r][tx + 16 * c] = weight;
+        size of_head = block * queries + row;
+        tiles.weights[ty * ROWS + r][tx + 16 * c] = weight * kept(of_head, start + tx + 16 * c, keys, rate, seed);
         total += weight;
       }
       totals[r] = totals[r] * factor + sum_of(total, 16);
@@ -258,9 +269,10 @@ KERNEL(256) add_gradients_of_keys(const number *query, const number *key, const 
         size row = first + ty * ROWS + r, column = start + tx + 16 * c;
         bool is_used = row < keys && column < queries;
         bool allowed = is_used && is_allowed(mask, item, column, row, queries, keys, offset);
+        real factor = kept(block * queries + column, row, keys, rate, seed);
         real weight = is_used ? weight_of(&scores[r][c], statistics, column, allowed, (real)scale) : 0;
-        scores[r][c] = is_used ? scores[r][c] * (products[r][c] - deltas[column]) : 0;
-        tiles.weights[ty * ROWS + r][tx + 16 * c] = weight;
+        scores[r][c] = is_used ? scores[r][c] * (products[r][c] * factor - deltas[column]) : 0;
+        tiles.weights[ty * ROWS + r][tx + 16 * c] = weight * factor;
       }
     }
     __syncwarp();
@@ -323,7 +335,8 @@ KERNEL(256) add_gradients_of_queries(const number *query, const number *key, con
         bool is_used = row < queries && column < keys;
         bool allowed = is_used && is_allowed(mask, item, row, column, queries, keys, offset);
         if (allowed) weight_of(&scores[r][c], statistics, row, true, (real)scale);
-        tiles.weights[ty * ROWS + r][tx + 16 * c] = allowed ? scores[r][c] * (products[r][c] - deltas[row]) : 0;
+        real factor = kept(block * queries + row, column, keys, rate, seed);
+        tiles.weights[ty * ROWS + r][tx + 16 * c] = allowed ? scores[r][c] * (products[r][c] * factor - deltas[row]) : 0;
       }
     }
     __syncwarp();

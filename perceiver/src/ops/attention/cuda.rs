@@ -4,6 +4,7 @@
 use dfdx::prelude::*;
 
 use crate::ops::cuda::{Array, Grid, Memory, Number, Source, mask_address};
+use crate::ops::random::seed;
 use crate::ops::{KernelDevice, Mask, Record, Rows};
 use crate::spec::Heads;
 
@@ -27,6 +28,8 @@ pub(in crate::ops) struct Shape {
     pub head_strides: [usize; 2],
     /// Where values are in a row.
     pub first_value: usize,
+    /// The rate and the seed with which weights are dropped.
+    pub dropout: Option<(f64, u64)>,
 }
 
 impl Shape {
@@ -42,17 +45,18 @@ impl Shape {
             scale: heads.scale(),
             head_strides: [heads.dim, heads.value_dim],
             first_value: heads.width(),
+            dropout: None,
         }
     }
 
     /// Rows that are both keys and values, of one head.
     pub fn of_tokens(width: usize, scale: f64) -> Self {
         let heads = Heads { count: 1, dim: width, value_dim: width };
-        Self { heads, scale, head_strides: [0, 0], first_value: 0 }
+        Self { heads, scale, head_strides: [0, 0], first_value: 0, dropout: None }
     }
 
     /// The constants of the kernels.
-    fn constants(&self, mask: &Mask<Cuda>) -> [(&'static str, usize); 4] {
+    fn constants(&self, mask: &Mask<Cuda>) -> [(&'static str, usize); 5] {
         let Heads { dim, value_dim, .. } = self.heads;
         // So that there are few variants to compile.
         let columns = |width: usize| width.div_ceil(16).next_power_of_two();
@@ -68,6 +72,7 @@ impl Shape {
             ("KEY_COLUMNS", columns(dim)),
             ("VALUE_COLUMNS", columns(value_dim)),
             ("MASK", mask),
+            ("DROPOUT", usize::from(self.dropout.is_some())),
         ]
     }
 
@@ -83,12 +88,17 @@ pub(super) fn forward<E: Number>(
     key_value: &Rows<E, Cuda>,
     heads: Heads,
     mask: &Mask<Cuda>,
+    dropout: f64,
 ) -> Result<Rows<E, Cuda>, CudaError>
 where
     Cuda: KernelDevice<E>,
 {
     let (query, rows) = (Array::new(record, query)?, Array::new(record, key_value)?);
-    attend(record, query, rows, Shape::of_key_values(heads), mask)
+    let mut shape = Shape::of_key_values(heads);
+    if record.is_on() && dropout > 0.0 {
+        shape.dropout = Some((dropout, seed(query.tensor.device())));
+    }
+    attend(record, query, rows, shape, mask)
 }
 
 /// Rows that contain keys and values.
@@ -171,7 +181,7 @@ where
     }
 
     /// The scale and the sizes, which end the arguments of most kernels.
-    fn settings(&self) -> [u64; 11] {
+    fn settings(&self) -> [u64; 13] {
         let Heads { count, dim, value_dim } = self.shape.heads;
         let queries = self.query.tensor.shape().1;
         let KeyValues { count: keys, item_stride, width, .. } = self.rows;
@@ -192,10 +202,13 @@ where
             value_head,
             offset,
         ];
-        let mut settings = [self.shape.scale.to_bits(); 11];
+        let (rate, seed) = self.shape.dropout.unwrap_or((0.0, 0));
+        let mut settings = [0; 13];
+        settings[0] = self.shape.scale.to_bits();
         for (setting, size) in settings[1..].iter_mut().zip(sizes) {
             *setting = size as u64;
         }
+        settings[11..].copy_from_slice(&[rate.to_bits(), seed]);
         settings
     }
 

@@ -72,10 +72,11 @@ where
         attend: Attend,
     ) -> Result<Rows<E, Self>, CudaError> {
         fits(&query, &key_value, heads, mask)?;
-        if attend.needs_weights(record.is_on()) || !cuda::Shape::of_key_values(heads).fits() {
+        let is_plain = attend.softmax == Softmax::Queries;
+        if is_plain || !cuda::Shape::of_key_values(heads).fits() {
             return with_tape!(record, plain(query, key_value, heads, mask, attend));
         }
-        cuda::forward(record, &query, &key_value, heads, mask)
+        cuda::forward(record, &query, &key_value, heads, mask, attend.dropout)
     }
 }
 

@@ -88,3 +88,13 @@ __device__ __forceinline__ real sum_of_warps(real x) {
   for (int other = 1; other < 8; other++) x += parts[other][lane];
   return x;
 }
+
+// What the i-th of some numbers is multiplied by: 0 at this rate, otherwise what makes up for it. The numbers of a seed are
+// those of SplitMix64.
+__device__ __forceinline__ real dropout_factor(unsigned long long seed, unsigned long long i, double rate) {
+  unsigned long long x = seed + (i + 1) * 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  x ^= x >> 31;
+  return (x >> 11) * (1.0 / 9007199254740992.0) < rate ? 0 : (real)(1 / (1 - rate));
+}

@@ -4,6 +4,7 @@
 use dfdx::prelude::*;
 
 use crate::ops::cuda::{Array, Grid, Number, Source};
+use crate::ops::random::seed;
 use crate::ops::{KernelDevice, Record, Rows};
 
 const SOURCE: Source = Source { name: "residual", text: include_str!("residual.cu") };
@@ -12,6 +13,7 @@ pub(super) fn forward<E: Number>(
     record: &mut Record<E, Cuda>,
     x: &Rows<E, Cuda>,
     branch: &Rows<E, Cuda>,
+    dropout: f64,
 ) -> Result<Rows<E, Cuda>, CudaError>
 where
     Cuda: KernelDevice<E>,
@@ -20,17 +22,23 @@ where
     let shape = *x.tensor.shape();
     let y = Array::zeros(x.tensor.device(), shape)?;
     let count = shape.num_elements();
-    let arguments = [x.address, branch.address, y.address, count as u64];
+    let rate = if record.is_on() { dropout } else { 0.0 };
+    let constants = [("DROPOUT", usize::from(rate > 0.0))];
+    let seed = if rate > 0.0 { seed(x.tensor.device()) } else { 0 };
+    let settings = [count as u64, rate.to_bits(), seed];
+    let arguments = [&[x.address, branch.address, y.address][..], &settings].concat();
     // SAFETY: all have `count` numbers.
-    unsafe { x.gpu.launch::<E>(&SOURCE, &[], "add", Grid::over(count), &arguments)? };
+    unsafe { x.gpu.launch::<E>(&SOURCE, &constants, "add", Grid::over(count), &arguments)? };
 
     let result = y.tensor.clone();
     record.add(move |gradients| {
         let d_y = y.gradient(gradients)?;
         let (d_x, d_branch) = (x.gradient(gradients)?, branch.gradient(gradients)?);
-        let arguments = [d_y, d_x, d_branch, count as u64];
+        let arguments = [&[d_y, d_x, d_branch][..], &settings].concat();
         // SAFETY: gradients are as large as what they belong to.
-        unsafe { x.gpu.launch::<E>(&SOURCE, &[], "add_to_both", Grid::over(count), &arguments) }
+        unsafe {
+            x.gpu.launch::<E>(&SOURCE, &constants, "add_to_both", Grid::over(count), &arguments)
+        }
     });
     Ok(result)
 }

@@ -40,10 +40,7 @@ where
         dropout: f64,
     ) -> Result<Rows<E, Self>, CudaError> {
         check::<CudaError>(x.shape() == branch.shape())?;
-        if dropout > 0.0 && record.is_on() {
-            return with_tape!(record, plain(branch, x, dropout));
-        }
-        cuda::forward(record, &x, &branch)
+        cuda::forward(record, &x, &branch, dropout)
     }
 }
 
