@@ -9,6 +9,7 @@
 //! - [`Schedule`] is how the learning rate changes.
 //! - [`Batches`] shuffles examples, and [`made_ahead`] prepares batches on other threads.
 //! - [`save_training`] and [`load_training`] save and load a model with the state of its optimizer.
+//! - [`BestModels`] keeps the best models, and tells when to stop early.
 //! - [`with_dropout_seed`] makes what is dropped out follow from a seed.
 //! - [`Trainer`] puts them together.
 //! - `distributed` (feature `mpi`) trains in several processes, on one machine or many.
@@ -16,6 +17,7 @@
 //! For a moving average of parameters, dfdx has `ModelEMA`.
 
 mod batches;
+mod best;
 #[cfg(feature = "mpi")]
 pub mod distributed;
 mod loss;
@@ -23,10 +25,12 @@ mod optimizer;
 mod ranks;
 mod schedule;
 mod state;
+mod tensorboard;
 mod trainer;
 
 pub use crate::ops::with_dropout_seed;
 pub use batches::{Batches, made_ahead};
+pub use best::BestModels;
 pub use loss::{CrossEntropy, LossError, Targets, accuracy, cross_entropy};
 pub use optimizer::{AdamW, AdamWConfig, StepError};
 pub use schedule::{Decay, Schedule};

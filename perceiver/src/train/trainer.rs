@@ -15,6 +15,7 @@ use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::ranks::Ranks;
+use super::tensorboard::EventFile;
 use super::{AdamW, Schedule, StepError, load_training, save_training, with_dropout_seed};
 use crate::checkpoint::{CheckpointDtype, CheckpointError};
 use crate::ops::AdamKernel;
@@ -139,6 +140,7 @@ pub struct Trainer<E: Dtype, D: AdamKernel<E>> {
     seed: u64,
     checkpoint: Option<(PathBuf, u64)>,
     log: Option<PathBuf>,
+    tensorboard: Option<(PathBuf, Option<EventFile>)>,
     on_step: Option<Box<dyn FnMut(&StepReport)>>,
     stop: Arc<AtomicBool>,
     progress: Progress,
@@ -169,6 +171,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             seed: 0,
             checkpoint: None,
             log: None,
+            tensorboard: None,
             on_step: None,
             stop: Arc::default(),
             progress: Progress::default(),
@@ -220,6 +223,15 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     #[must_use]
     pub fn with_log(mut self, path: impl Into<PathBuf>) -> Self {
         self.log = Some(path.into());
+        self
+    }
+
+    /// Writes the loss, the learning rate and the norm of the gradients of each step to a folder, for
+    /// `tensorboard --logdir`, which may show several runs in folders next to each other. A training that goes on begins
+    /// another file there.
+    #[must_use]
+    pub fn with_tensorboard(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.tensorboard = Some((folder.into(), None));
         self
     }
 
@@ -374,6 +386,12 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         {
             append(path, &report).map_err(|error| TrainError::Log { path: path.clone(), error })?;
         }
+        if let Some((folder, events)) = &mut self.tensorboard
+            && self.ranks.rank() == 0
+        {
+            log_event(folder, events, &report)
+                .map_err(|error| TrainError::Log { path: folder.clone(), error })?;
+        }
         if let Some((_, every)) = &self.checkpoint
             && report.step.is_multiple_of(*every)
         {
@@ -419,6 +437,18 @@ fn append(path: &Path, report: &StepReport) -> io::Result<()> {
     }
     line += &format!("{step},{epoch},{loss},{learning_rate},{gradient_norm}\n");
     file.write_all(line.as_bytes())
+}
+
+/// Adds a step to a file for TensorBoard, which the first step creates.
+fn log_event(folder: &Path, events: &mut Option<EventFile>, report: &StepReport) -> io::Result<()> {
+    let StepReport { step, loss, learning_rate, gradient_norm, .. } = *report;
+    let events = match events {
+        Some(events) => events,
+        None => events.insert(EventFile::create(folder, step)?),
+    };
+    let numbers =
+        [("loss", loss), ("learning_rate", learning_rate), ("gradient_norm", gradient_norm)];
+    events.add(step, &numbers)
 }
 
 /// Removes the lines after a step from a log, if there is one.

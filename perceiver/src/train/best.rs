@@ -1,0 +1,205 @@
+//! The best models of a training.
+
+use std::cmp::Ordering;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::CheckpointError;
+
+/// Keeps the models with the lowest scores, such as the losses on a validation set, in a folder, and tells when there was none
+/// for long.
+///
+/// The score is in the name of a file, so a training that goes on knows those of before.
+///
+/// ```
+/// use perceiver::prelude::*;
+/// use perceiver::train::BestModels;
+///
+/// perceiver! {
+///     struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 1, num_latents: 8,
+///         latent_dim: 32, latent_heads: 2, num_classes: 10 }
+/// }
+///
+/// # let temporary = tempfile::tempdir()?;
+/// # let folder = temporary.path();
+/// let mut model = Cpu::default().build_module::<Digits, f32>();
+/// let mut best = BestModels::new(folder.join("best"), 2)?;
+/// for (epoch, loss) in [0.9, 0.5, 0.4, 0.6, 0.7].into_iter().enumerate() {
+///     // .. a training epoch, and an evaluation ..
+///     best.offer(epoch as u64, loss, |path| model.save_checkpoint(path))?;
+///     if best.evaluations_since() == 2 {
+///         break; // nothing better came of the last two
+///     }
+/// }
+/// let paths: Vec<_> = best.paths().collect();
+/// assert_eq!(paths.len(), 2);
+/// model.load_checkpoint(paths[0])?; // that with a loss of 0.4
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct BestModels {
+    folder: PathBuf,
+    count: usize,
+    /// From the lowest score on.
+    kept: Vec<Kept>,
+    /// Those since the best.
+    since: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    score: f64,
+    step: u64,
+    path: PathBuf,
+}
+
+impl BestModels {
+    /// Keeps so many models, at least one, in a folder, which is created if need be. Those that are already there count.
+    ///
+    /// # Errors
+    /// If the folder cannot be created or read.
+    pub fn new(folder: impl Into<PathBuf>, count: usize) -> Result<Self, CheckpointError> {
+        let folder = folder.into();
+        let failed = |error| CheckpointError::Write { path: folder.clone(), error };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            kept.extend(Kept::of(entry.map_err(failed)?.path()));
+        }
+        let mut best = Self { folder, count: count.max(1), kept, since: 0 };
+        best.sort()?;
+        Ok(best)
+    }
+
+    /// Saves a model if its score is among the lowest, with a function that gets the path, and removes the file of the one it
+    /// replaces. `step` is what the file is named after. Returns whether the score is the lowest so far. A score that is not a
+    /// number is the highest.
+    ///
+    /// # Errors
+    /// If the file cannot be written, or the one that it replaces not be removed.
+    pub fn offer(
+        &mut self,
+        step: u64,
+        score: f64,
+        save: impl FnOnce(&Path) -> Result<(), CheckpointError>,
+    ) -> Result<bool, CheckpointError> {
+        let is_best = self.kept.first().is_none_or(|best| is_lower(score, best.score));
+        self.since = if is_best { 0 } else { self.since + 1 };
+        let is_kept = self.kept.len() < self.count
+            || self.kept.last().is_some_and(|worst| is_lower(score, worst.score));
+        if is_kept {
+            let path = self.folder.join(name(step, &score));
+            save(&path)?;
+            // A training that went on from before may evaluate a step again.
+            self.kept.retain(|kept| kept.path != path);
+            self.kept.push(Kept { score, step, path });
+            self.sort()?;
+        }
+        Ok(is_best)
+    }
+
+    /// Puts the lowest scores first, and removes the others.
+    fn sort(&mut self) -> Result<(), CheckpointError> {
+        let order = |kept: &Kept| (kept.score.is_nan(), kept.score, kept.step);
+        self.kept.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(Ordering::Equal));
+        while self.kept.len() > self.count {
+            if let Some(Kept { path, .. }) = self.kept.pop() {
+                fs::remove_file(&path).map_err(|error| CheckpointError::Write { path, error })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of the models, that with the lowest score first.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.kept.iter().map(|kept| &*kept.path)
+    }
+
+    /// The lowest score, if there is a model.
+    #[must_use]
+    pub fn score(&self) -> Option<f64> {
+        self.kept.first().map(|best| best.score)
+    }
+
+    /// How many scores since the lowest were not lower: to stop a training early.
+    #[must_use]
+    pub fn evaluations_since(&self) -> u64 {
+        self.since
+    }
+}
+
+fn is_lower(score: f64, than: f64) -> bool {
+    score < than || (than.is_nan() && !score.is_nan())
+}
+
+impl Kept {
+    /// What is kept in a file, if its name says so.
+    fn of(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (step, score) =
+            name.strip_prefix("step-")?.strip_suffix(".safetensors")?.split_once("-score-")?;
+        let (step, score) = (step.parse().ok()?, score.parse().ok()?);
+        Some(Self { score, step, path })
+    }
+}
+
+fn name(step: u64, score: &impl Display) -> String {
+    format!("step-{step}-score-{score}.safetensors")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path) -> Result<(), CheckpointError> {
+        fs::write(path, "model")
+            .map_err(|error| CheckpointError::Write { path: path.into(), error })
+    }
+
+    fn files(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut files: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn the_lowest_scores_are_kept_and_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("notes.txt");
+        fs::write(&other, "of the user").unwrap();
+        let mut best = BestModels::new(folder.path(), 2).unwrap();
+        let scores = [0.7, f64::NAN, 0.25, 0.5, -1e-9];
+        let is_best: Vec<bool> =
+            (0..5).map(|i| best.offer(i as u64, scores[i], write).unwrap()).collect();
+        assert_eq!(is_best, [true, false, true, false, true]);
+        let expected =
+            ["notes.txt", "step-2-score-0.25.safetensors", "step-4-score--0.000000001.safetensors"];
+        assert_eq!(files(folder.path()), expected);
+
+        let mut again = BestModels::new(folder.path(), 2).unwrap();
+        assert_eq!(again.score(), Some(-1e-9));
+        assert!(again.paths().eq(best.paths()));
+        assert!(!again.offer(5, 0.3, write).unwrap());
+        assert!(!again.offer(6, 0.1, write).unwrap());
+        assert_eq!(again.evaluations_since(), 2);
+        assert_eq!(again.paths().count(), 2);
+        assert!(again.paths().any(|path| path.ends_with("step-6-score-0.1.safetensors")));
+        // Fewer than there are.
+        assert_eq!(BestModels::new(folder.path(), 1).unwrap().paths().count(), 1);
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_saved_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut best = BestModels::new(folder.path(), 1).unwrap();
+        best.offer(0, 1.0, write).unwrap();
+        let fails = |path: &Path| {
+            Err(CheckpointError::Write { path: path.into(), error: std::io::Error::other("full") })
+        };
+        assert!(best.offer(1, 0.5, fails).is_err());
+        assert_eq!(files(folder.path()), ["step-0-score-1.safetensors"]);
+    }
+}
