@@ -34,6 +34,7 @@ use crate::input::{Accepts, GridSpec, InputKind, Purpose, Source, Tokens};
 use crate::nn::{Parameters, init};
 use crate::ops::{
     self, AnyRank, Attend, AttentionWeights, Mask, Positioned, Record, Rows, Updates,
+    WeightPrecision,
 };
 use crate::spec::{Cost, Family, Mode, Numbers, Softmax, Spec};
 use crate::{Device, Summary, WrongSize};
@@ -400,10 +401,21 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     /// assert_eq!(model.forward(images).array(), logits.array());
     /// ```
     pub fn prepare_for_inference(&mut self) {
-        self.input.prepare();
-        self.layers.prepare();
-        self.norm.prepare();
-        self.output.prepare();
+        self.prepare_for_inference_in(WeightPrecision::F32);
+    }
+
+    /// DOCS
+    pub fn prepare_for_inference_in(&mut self, weights: WeightPrecision) {
+        self.input.prepare(weights);
+        self.layers.prepare(weights);
+        self.norm.prepare(weights);
+        self.output.prepare(weights);
+    }
+
+    /// What the weights were rounded to.
+    fn rounded(&self) -> Option<WeightPrecision> {
+        let layers = self.layers.rounded();
+        layers.or_else(|| self.input.rounded()).or_else(|| self.output.rounded())
     }
 
     /// Returns a printable table of the model's parts, shapes and parameter counts.
@@ -416,12 +428,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     /// is either written completely or left unchanged.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or the weights were rounded by
+    /// [`prepare_for_inference_in`](Self::prepare_for_inference_in).
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
     where
         E: CheckpointDtype,
     {
-        checkpoint::save(self, &Self::format(), path.as_ref())
+        checkpoint::save(self, self.rounded(), &Self::format(), path.as_ref())
     }
 
     /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a

@@ -86,7 +86,7 @@ pub use residual::ResidualKernel;
 pub(crate) use rotary::frequencies;
 pub use rotary::{Angles, RotaryKernel};
 pub(crate) use select::{Selection, select};
-pub use weight::Weight;
+pub use weight::{Weight, WeightPrecision};
 
 use dfdx::prelude::*;
 

@@ -6,6 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::Addend;
 use super::panels::PanelsRef;
+use super::rounded::Numbers;
 use super::transpose::interleave;
 use crate::ops::cpu::Scratch;
 use crate::ops::cpu::matrix::MatRef;
@@ -16,7 +17,7 @@ const HEIGHT: usize = 12;
 const HALF: usize = HEIGHT / 2;
 
 /// The number of vectors of columns that are computed at once.
-const VECTORS: usize = 2;
+pub(super) const VECTORS: usize = 2;
 
 /// The rows and columns of the left-hand side that are multiplied with one panel after another: 576 KiB, which stay in an
 /// L2 cache.
@@ -28,6 +29,9 @@ pub(super) const LINE: usize = 16;
 
 /// For so many steps, one cache line of what comes next is prefetched.
 const STEPS: usize = 8;
+
+/// The numbers of as many steps of a panel, with the widest vectors.
+const WIDEST: usize = STEPS * VECTORS * 16;
 
 /// The right-hand side of a product.
 #[derive(Clone, Copy)]
@@ -64,6 +68,20 @@ pub(super) fn panel_width() -> usize {
     Arch::new().dispatch(Width)
 }
 
+/// Converts part of a panel to f32.
+pub(super) fn widen(numbers: Numbers<'_>, out: &mut [f32]) {
+    struct Widen<'a, 'o>(Numbers<'a>, &'o mut [f32]);
+    impl WithSimd for Widen<'_, '_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            self.0.widen::<S>(self.1);
+        }
+    }
+    Arch::new().dispatch(Widen(numbers, out));
+}
+
 pub(super) fn multiply(multiply: Multiply<'_, '_>) {
     Arch::new().dispatch(multiply);
 }
@@ -84,13 +102,14 @@ impl WithSimd for Multiply<'_, '_> {
 impl Multiply<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const H: usize>(self, simd: S) {
-        let (depth, rows) = (self.lhs.width(), self.out.len());
+        let (depth, rows_of_all) = (self.lhs.width(), self.out.len());
+        let rows = rows_of_all;
         let block_rows = rows.div_ceil(rows.div_ceil(ROWS)).next_multiple_of(H).min(rows);
         let panel_width = VECTORS * S::F32_LANES;
         let mut packed = Scratch::new(block_rows * DEPTH.min(depth));
         let mut panel = match self.rhs {
-            Rhs::Matrix(_) => Scratch::new(panel_width * DEPTH.min(depth)),
-            Rhs::Panels(_) => Scratch::new(0),
+            Rhs::Panels(rhs) if rhs.is_f32() => Scratch::new(0),
+            _ => Scratch::new(panel_width * DEPTH.min(depth)),
         };
         // With a depth of 0, there is one empty block, so that the sums of nothing are written.
         for first in (0..depth.max(1)).step_by(DEPTH) {
@@ -107,15 +126,24 @@ impl Multiply<'_, '_> {
                             let panel = &mut panel[..depths.len() * panel_width];
                             let columns = rhs.columns(columns.clone()).rows(depths.clone());
                             lay_out(panel, panel_width, columns);
-                            (&*panel, &[][..])
+                            (Numbers::F32(panel), &[][..])
                         }
                         Rhs::Panels(rhs) => {
                             let index = first / panel_width;
                             let next = match columns.end < self.columns.end {
                                 true => rhs.panel(index + 1, depths.clone()),
-                                false => &[],
+                                false => Numbers::F32(&[]),
                             };
-                            (rhs.panel(index, depths.clone()), next)
+                            match (rhs.panel(index, depths.clone()), next) {
+                                (numbers @ Numbers::F32(_), Numbers::F32(next)) => (numbers, next),
+                                // Converted once, unless there is but one tile.
+                                (numbers, _) if rows_of_all > H => {
+                                    let panel = &mut panel[..depths.len() * panel_width];
+                                    numbers.widen::<S>(panel);
+                                    (Numbers::F32(panel), &[][..])
+                                }
+                                (numbers, _) => (numbers, &[][..]),
+                            }
                         }
                     };
                     let block = Block {
@@ -205,7 +233,7 @@ struct Block<'a> {
     scale: f32,
     depth: usize,
     lhs: &'a [f32],
-    panel: &'a [f32],
+    panel: Numbers<'a>,
 }
 
 impl Block<'_> {
@@ -315,10 +343,14 @@ impl Block<'_> {
 fn sums<S: Simd, const H: usize>(
     simd: S,
     lhs: &[f32],
-    panel: &[f32],
+    panel: Numbers<'_>,
     next: &[f32],
 ) -> [[S::f32s; VECTORS]; H] {
     let (lhs, _) = lhs.as_chunks::<H>();
+    let panel = match panel {
+        Numbers::F32(panel) => panel,
+        rounded => return sums_of_rounded(simd, lhs, rounded),
+    };
     let (panel, _) = S::as_simd_f32s(panel);
     let (panel, _) = panel.as_chunks::<VECTORS>();
     let (next, _) = next.as_chunks::<LINE>();
@@ -329,6 +361,26 @@ fn sums<S: Simd, const H: usize>(
             prefetch(line);
         }
         sums = add_products(simd, lhs, panel, sums);
+    }
+    sums
+}
+
+/// The products with a panel whose numbers are converted on the way.
+#[inline(always)]
+fn sums_of_rounded<S: Simd, const H: usize>(
+    simd: S,
+    lhs: &[[f32; H]],
+    panel: Numbers<'_>,
+) -> [[S::f32s; VECTORS]; H] {
+    let mut wide = [0.0; WIDEST];
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; H];
+    let mut start = 0;
+    for lhs in lhs.chunks(STEPS) {
+        let wide = &mut wide[..lhs.len() * VECTORS * S::F32_LANES];
+        panel.part(start, wide.len()).widen::<S>(wide);
+        start += wide.len();
+        let (panel, _) = S::as_simd_f32s(wide);
+        sums = add_products(simd, lhs, panel.as_chunks::<VECTORS>().0, sums);
     }
     sums
 }
