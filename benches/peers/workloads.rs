@@ -115,6 +115,7 @@ pub fn load(name: &str, folder: Option<&Path>) -> Result<Workload> {
         None => (name, WeightPrecision::F32),
         Some((name, "bf16")) => (name, WeightPrecision::Bf16),
         Some((name, "int8")) => (name, WeightPrecision::Int8),
+        Some((name, "int8-dynamic")) => (name, WeightPrecision::Int8Dynamic),
         Some((_, weights)) => bail!("there are no weights in `{weights}`"),
     };
     let dev = device()?;

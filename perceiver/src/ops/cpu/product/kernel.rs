@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Addend;
 use super::panels::PanelsRef;
 use super::rounded::Numbers;
 use super::transpose::interleave;
+use super::{Addend, bytes};
 use crate::ops::cpu::Scratch;
 use crate::ops::cpu::matrix::MatRef;
 
@@ -83,6 +83,11 @@ pub(super) fn widen(numbers: Numbers<'_>, out: &mut [f32]) {
 }
 
 pub(super) fn multiply(multiply: Multiply<'_, '_>) {
+    if let Rhs::Panels(panels) = multiply.rhs
+        && let Some(bytes) = panels.bytes()
+    {
+        return bytes::multiply(multiply, bytes);
+    }
     Arch::new().dispatch(multiply);
 }
 
@@ -167,7 +172,7 @@ impl Multiply<'_, '_> {
 
 /// The number of rows of the next tile, when this many are left.
 #[inline(always)]
-const fn height<const H: usize>(rows: usize) -> usize {
+pub(super) const fn height<const H: usize>(rows: usize) -> usize {
     match rows {
         _ if rows >= H => H,
         8.. => 8,

@@ -5,6 +5,7 @@
 //! What the kernel reads next is prefetched while it computes, which is a fifth of the time where weights come from beyond
 //! the L2 cache.
 
+mod bytes;
 mod kernel;
 mod panels;
 mod rounded;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Threads;
+use super::bytes::Bytes;
 use super::kernel::{self, LINE};
 use super::rounded::{Numbers, Rounded};
 use crate::ops::WeightPrecision;
@@ -26,6 +27,7 @@ enum Stored<B> {
         start: usize,
     },
     Rounded(Rounded),
+    Bytes(Bytes),
 }
 
 /// Borrowed panels.
@@ -40,12 +42,18 @@ pub(super) struct PanelsRef<'a> {
 enum NumbersRef<'a> {
     F32(&'a [f32]),
     Rounded(&'a Rounded),
+    Bytes(&'a Bytes),
 }
 
 impl Panels {
     /// Lays out a matrix for as long as it is needed.
     pub(in crate::ops) fn new(matrix: MatRef<'_>, precision: WeightPrecision) -> Self {
         let (depth, width, panel_width) = (matrix.height(), matrix.width(), kernel::panel_width());
+        if precision == WeightPrecision::Int8Dynamic
+            && let Some(bytes) = Bytes::new(matrix)
+        {
+            return Self { numbers: Stored::Bytes(bytes), depth, width, panel_width };
+        }
         let columns = width.next_multiple_of(panel_width);
         let Some(mut rounded) = Rounded::zeros(precision, depth * columns, columns) else {
             return Self::with_buffer(matrix, |len| vec![0.0; len], Threads::All);
@@ -62,6 +70,10 @@ impl Panels {
     /// Returns the matrix, column by column.
     pub(in crate::ops) fn transposed(&self) -> Vec<f32> {
         let (depth, panel_width) = (self.depth, self.panel_width);
+        if let Stored::Bytes(bytes) = &self.numbers {
+            let column = |column| (0..depth).map(move |row| bytes.at(row, column));
+            return (0..self.width).flat_map(column).collect();
+        }
         let mut panel = vec![0.0; depth * panel_width];
         let mut numbers = vec![0.0; depth * self.width];
         for (i, columns) in numbers.chunks_mut((depth * panel_width).max(1)).enumerate() {
@@ -121,12 +133,21 @@ impl<B: AsRef<[f32]>> Panels<B> {
         let numbers = match &self.numbers {
             Stored::F32 { buffer, start } => NumbersRef::F32(&buffer.as_ref()[*start..]),
             Stored::Rounded(rounded) => NumbersRef::Rounded(rounded),
+            Stored::Bytes(bytes) => NumbersRef::Bytes(bytes),
         };
         PanelsRef { numbers, depth, panel_width }
     }
 }
 
 impl<'a> PanelsRef<'a> {
+    /// Panels that are multiplied in another way.
+    pub(super) fn bytes(self) -> Option<&'a Bytes> {
+        match self.numbers {
+            NumbersRef::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_f32(self) -> bool {
         matches!(self.numbers, NumbersRef::F32(_))
     }
@@ -137,6 +158,7 @@ impl<'a> PanelsRef<'a> {
         let panel = match self.numbers {
             NumbersRef::F32(numbers) => Numbers::F32(&numbers[panel * len..][..len]),
             NumbersRef::Rounded(rounded) => rounded.panel(panel, len, width),
+            NumbersRef::Bytes(_) => unreachable!("bytes are multiplied in another way"),
         };
         panel.part(rows.start * width, rows.len() * width)
     }

@@ -68,7 +68,7 @@ impl Rounded {
         match precision {
             WeightPrecision::F32 => None,
             WeightPrecision::Bf16 => Some(Self::Bf16(vec![0; len])),
-            WeightPrecision::Int8 => {
+            WeightPrecision::Int8 | WeightPrecision::Int8Dynamic => {
                 Some(Self::Int8 { numbers: vec![0; len], scales: vec![0.0; columns] })
             }
         }
@@ -85,14 +85,11 @@ impl Rounded {
             }
             Self::Int8 { numbers, scales } => {
                 let scales = &mut scales[index * width..][..width];
-                for (column, scale) in scales.iter_mut().enumerate() {
-                    *scale = scale_of(panel.iter().skip(column).step_by(width));
-                }
+                set_scales(scales, panel);
                 let rows = numbers[start..].chunks_mut(width).zip(panel.chunks(width));
                 for (numbers, row) in rows {
                     for ((number, x), scale) in numbers.iter_mut().zip(row).zip(&*scales) {
-                        // 0 where the scale is: a conversion from NaN is.
-                        *number = (x / scale).round_ties_even() as i8;
+                        *number = to_int8(*x, *scale);
                     }
                 }
             }
@@ -118,6 +115,19 @@ fn to_bf16(x: f32) -> u16 {
         return (bits >> 16) as u16 | 0x40;
     }
     ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+/// The nearest multiple of a scale. 0 where that is 0: a conversion from NaN is.
+pub(super) fn to_int8(x: f32, scale: f32) -> i8 {
+    (x / scale).round_ties_even() as i8
+}
+
+/// Computes the scales of the columns of a panel.
+pub(super) fn set_scales(scales: &mut [f32], panel: &[f32]) {
+    let width = scales.len();
+    for (column, scale) in scales.iter_mut().enumerate() {
+        *scale = scale_of(panel.iter().skip(column).step_by(width));
+    }
 }
 
 /// What 127 stands for, divided by it. If a number is not finite, no result of its column is.
