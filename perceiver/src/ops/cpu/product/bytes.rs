@@ -232,7 +232,7 @@ mod x86 {
             let products: [f32; WIDTH] =
                 std::array::from_fn(|i| (sums[i] - excess) as f32 * (factor * scales[i]));
             let row = &mut row[columns.clone()];
-            match (row.as_mut_array::<WIDTH>(), addend) {
+            match (row.first_chunk_mut::<WIDTH>(), addend) {
                 (Some(row), Addend::Nothing) => *row = products,
                 (Some(row), Addend::Row(addend)) if addend.len() == WIDTH => {
                     for i in 0..WIDTH {

@@ -27,6 +27,9 @@ const DEPTH: usize = 512;
 /// Numbers in a cache line.
 pub(super) const LINE: usize = 16;
 
+/// The bytes of a cache line, if it begins with one.
+pub(super) type Line = [u8; 4 * LINE];
+
 /// For so many steps, one cache line of what comes next is prefetched.
 const STEPS: usize = 8;
 
@@ -131,7 +134,7 @@ impl Multiply<'_, '_> {
                             let panel = &mut panel[..depths.len() * panel_width];
                             let columns = rhs.columns(columns.clone()).rows(depths.clone());
                             lay_out(panel, panel_width, columns);
-                            (Numbers::F32(panel), &[][..])
+                            (Numbers::F32(panel), Numbers::F32(&[]))
                         }
                         Rhs::Panels(rhs) => {
                             let index = first / panel_width;
@@ -139,15 +142,14 @@ impl Multiply<'_, '_> {
                                 true => rhs.panel(index + 1, depths.clone()),
                                 false => Numbers::F32(&[]),
                             };
-                            match (rhs.panel(index, depths.clone()), next) {
-                                (numbers @ Numbers::F32(_), Numbers::F32(next)) => (numbers, next),
-                                // Converted once, unless there is but one tile.
-                                (numbers, _) if rows_of_all > H => {
-                                    let panel = &mut panel[..depths.len() * panel_width];
-                                    numbers.widen::<S>(panel);
-                                    (Numbers::F32(panel), &[][..])
-                                }
-                                (numbers, _) => (numbers, &[][..]),
+                            let numbers = rhs.panel(index, depths.clone());
+                            // Converted once, unless there is but one tile.
+                            if rhs.is_f32() || rows_of_all <= H {
+                                (numbers, next)
+                            } else {
+                                let panel = &mut panel[..depths.len() * panel_width];
+                                numbers.widen::<S>(panel);
+                                (Numbers::F32(panel), next)
                             }
                         }
                     };
@@ -163,7 +165,7 @@ impl Multiply<'_, '_> {
                         lhs: packed,
                         panel,
                     };
-                    block.run::<S, H>(simd, out, next);
+                    block.run::<S, H>(simd, out, next.lines());
                 }
             }
         }
@@ -244,9 +246,9 @@ struct Block<'a> {
 impl Block<'_> {
     /// Computes the product, and prefetches what is read `next`.
     #[inline(always)]
-    fn run<S: Simd, const H: usize>(self, simd: S, out: &mut [&mut [f32]], next: &[f32]) {
+    fn run<S: Simd, const H: usize>(self, simd: S, out: &mut [&mut [f32]], next: &[Line]) {
         let share = next.len().div_ceil(out.len().div_ceil(H)).max(1);
-        let mut next = next.chunks(share.next_multiple_of(LINE));
+        let mut next = next.chunks(share);
         let mut first = 0;
         while first < out.len() {
             let next = next.next().unwrap_or(&[]);
@@ -269,7 +271,7 @@ impl Block<'_> {
         simd: S,
         out: &mut [&mut [f32]],
         first: usize,
-        next: &[f32],
+        next: &[Line],
     ) {
         let columns = self.first..self.first + self.width;
         let out = &mut out[first..first + H];
@@ -349,7 +351,7 @@ fn sums<S: Simd, const H: usize>(
     simd: S,
     lhs: &[f32],
     panel: Numbers<'_>,
-    next: &[f32],
+    next: &[Line],
 ) -> [[S::f32s; VECTORS]; H] {
     let (lhs, _) = lhs.as_chunks::<H>();
     let panel = match panel {
@@ -358,7 +360,6 @@ fn sums<S: Simd, const H: usize>(
     };
     let (panel, _) = S::as_simd_f32s(panel);
     let (panel, _) = panel.as_chunks::<VECTORS>();
-    let (next, _) = next.as_chunks::<LINE>();
     let mut next = next.iter();
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; H];
     for (lhs, panel) in lhs.chunks(STEPS).zip(panel.chunks(STEPS)) {
@@ -412,7 +413,7 @@ fn add_products<S: Simd, const H: usize>(
 /// Moves the cache line of the first number, if there is one, closer.
 #[inline(always)]
 #[allow(unsafe_code)]
-fn prefetch(numbers: &[f32]) {
+fn prefetch<T>(numbers: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};

@@ -1,8 +1,9 @@
 //! Weights that are stored with fewer bits than they are computed with.
 
 use pulp::Simd;
+use pulp::bytemuck::cast_slice;
 
-use super::kernel::VECTORS;
+use super::kernel::{Line, VECTORS};
 use crate::ops::WeightPrecision;
 
 /// A part of a panel, as it is stored.
@@ -29,6 +30,17 @@ impl<'a> Numbers<'a> {
                 Self::Int8 { numbers: &numbers[start..][..len], scales }
             }
         }
+    }
+
+    /// All of it, to be prefetched.
+    #[inline(always)]
+    pub fn lines(self) -> &'a [Line] {
+        let bytes = match self {
+            Self::F32(numbers) => cast_slice(numbers),
+            Self::Bf16(numbers) => cast_slice(numbers),
+            Self::Int8 { numbers, .. } => cast_slice(numbers),
+        };
+        bytes.as_chunks().0
     }
 
     /// Converts as many numbers to f32: the numbers that are multiplied with, and those of a tensor that is made again.
