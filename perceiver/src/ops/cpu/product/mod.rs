@@ -156,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ops::WeightPrecision::{Bf16, F32, Int8};
+    use crate::ops::WeightPrecision::{Bf16, F32, Int8, Int8Dynamic};
 
     /// Element by element, in f64.
     fn naive(lhs: MatRef<'_>, rhs: MatRef<'_>, row: usize, col: usize) -> f64 {
@@ -166,6 +166,21 @@ mod tests {
 
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// The rows that a product with these panels multiplies.
+    fn multiplied(lhs: MatRef<'_>, panels: &Panels) -> Vec<f32> {
+        let rows = (0..lhs.height()).flat_map(|row| {
+            let row: Vec<f32> = (0..lhs.width()).map(|k| lhs.at(row, k)).collect();
+            let largest = row.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+            let rounded = |x: f32| match panels.view().bytes() {
+                Some(_) if largest == 0.0 => 0.0,
+                Some(_) => (x * (127.0 / largest)).round_ties_even() * (largest / 127.0),
+                None => x,
+            };
+            row.into_iter().map(rounded).collect::<Vec<_>>()
+        });
+        rows.collect()
     }
 
     fn assert_right(m: usize, n: usize, k: usize, transposed: [bool; 2], tolerance: f64) {
@@ -187,13 +202,24 @@ mod tests {
             let restored = panels.transposed();
             (panels, restored)
         });
-        let at = |i: usize, start: &[f32], addend| {
-            let (row, col) = (i / stride, i % stride);
-            match (col < n, addend) {
-                (false, _) => f64::from(start[i]),
-                (true, Addend::Nothing) => 0.5 * naive(lhs, rhs, row, col),
-                (true, Addend::Existing) => f64::from(start[i]) + 0.5 * naive(lhs, rhs, row, col),
-                (true, Addend::Row(bias)) => f64::from(bias[col]) + 0.5 * naive(lhs, rhs, row, col),
+        let dynamic = Panels::new(rhs, Int8Dynamic);
+        let (rows, restored) = (multiplied(lhs, &dynamic), dynamic.transposed());
+        let of_dynamic = (MatRef::new(&rows, m, k), MatRef::new(&restored, n, k).t());
+        let check = |out: &[f32], (lhs, rhs), addend| {
+            for (i, found) in out.iter().enumerate() {
+                let (row, col) = (i / stride, i % stride);
+                let base = match addend {
+                    _ if col >= n => start[i],
+                    Addend::Nothing => 0.0,
+                    Addend::Existing => start[i],
+                    Addend::Row(bias) => bias[col],
+                };
+                let product = if col < n { naive(lhs, rhs, row, col) } else { 0.0 };
+                let expected = f64::from(base) + 0.5 * product;
+                assert!(
+                    (f64::from(*found) - expected).abs() < tolerance,
+                    "{m} × {n} × {k}, {addend:?}, element {i}: {found}, not {expected}"
+                );
             }
         };
         for addend in [Addend::Nothing, Addend::Existing, Addend::Row(&bias)] {
@@ -211,13 +237,8 @@ mod tests {
                     let expected = Panels::new(MatRef::new(restored, n, k).t(), F32);
                     assert_eq!(of_panels(rounded), of_panels(&expected), "{m} × {n} × {k}");
                 }
-                for (i, found) in out.iter().enumerate() {
-                    let expected = at(i, &start, addend);
-                    assert!(
-                        (f64::from(*found) - expected).abs() < tolerance,
-                        "{m} × {n} × {k}, {addend:?}, element {i}: {found}, not {expected}"
-                    );
-                }
+                check(&out, (lhs, rhs), addend);
+                check(&of_panels(&dynamic), of_dynamic, addend);
             }
         }
     }
@@ -266,7 +287,7 @@ mod tests {
             }
             let (lhs, rhs) = (MatRef::new(&a, m, k), MatRef::new(&b, n, k).t());
             let threads = if one_thread { Threads::One } else { Threads::All };
-            for precision in [F32, Bf16, Int8] {
+            for precision in [F32, Bf16, Int8, Int8Dynamic] {
                 let panels = Panels::new(rhs, precision);
                 let restored = panels.transposed();
                 for (column, (found, numbers)) in restored.chunks(k).zip(b.chunks(k)).enumerate() {
@@ -275,21 +296,22 @@ mod tests {
                         let allowed = match precision {
                             F32 => 0.0,
                             Bf16 => x.abs() / 256.0,
-                            Int8 => largest / 253.9,
+                            Int8 | Int8Dynamic => largest / 253.9,
                         };
-                        prop_assert!((found - x).abs() <= allowed, "{precision}, {column}: {found}, not {x}");
+                        prop_assert!((found - x).abs() <= allowed, "{precision:?}, {column}: {found}, not {x}");
                     }
                 }
                 let mut out = vec![f32::NAN; m * n];
                 let view = MatMut::new(&mut out, m, n);
                 product(view, Addend::Nothing, 1.0, lhs, &panels, threads);
-                let rounded = MatRef::new(&restored, n, k).t();
+                let rows = multiplied(lhs, &panels);
+                let (lhs, rounded) = (MatRef::new(&rows, m, k), MatRef::new(&restored, n, k).t());
                 for (i, found) in out.iter().enumerate() {
                     let (row, column) = (i / n, i % n);
                     let expected = naive(lhs, rounded, row, column);
                     let difference = (f64::from(*found) - expected).abs();
                     let allowed = 1e-6 * f64::from(size(column)) * k as f64;
-                    prop_assert!(difference <= allowed, "{precision}, {row}, {column}: {found}, not {expected}");
+                    prop_assert!(difference <= allowed, "{precision:?}, {row}, {column}: {found}, not {expected}");
                 }
             }
         }
