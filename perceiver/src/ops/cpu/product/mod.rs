@@ -9,6 +9,7 @@ mod bytes;
 mod kernel;
 mod panels;
 mod rounded;
+mod sums;
 mod transpose;
 
 use super::matrix::{MatMut, MatRef};
