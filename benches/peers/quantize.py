@@ -1,4 +1,4 @@
-"""OpenVINO's network with products of int8, as its own tools make it: weights for each output, inputs for all rows."""
+"""OpenVINO's network with products of int8: weights are rounded for each output, and inputs as a whole."""
 
 import numpy
 import openvino
