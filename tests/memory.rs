@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 
+use perceiver::WeightPrecision;
 use perceiver::prelude::*;
 
 /// The system's allocator, which counts bytes.
@@ -140,4 +141,27 @@ fn a_prepared_model_has_its_weights_once() {
     assert!(most < weights + weights / 5, "{most} bytes, where the weights take {weights}");
     let now = NOW.load(SeqCst) - before;
     assert!(now < weights + weights / 10, "{now} bytes, where the weights take {weights}");
+}
+
+/// Two bytes or one for each weight, which is never stored in full beside them but for the one that is being rounded.
+#[test]
+fn rounded_weights_take_fewer_bytes() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let dev = Cpu::seed_from_u64(3);
+    let x: Tensor<Rank3<1, 16, 3>, f32, _> = dev.sample_normal();
+    let parameters = Wide::<f32, Cpu>::PARAMETERS;
+    for (weights, bytes) in
+        [(WeightPrecision::Bf16, 2), (WeightPrecision::Int8, 1), (WeightPrecision::Int8Dynamic, 1)]
+    {
+        let before = NOW.load(SeqCst);
+        let mut model = dev.build_module::<Wide, f32>();
+        MOST.store(before, SeqCst);
+        model.prepare_for_inference_in(weights);
+        drop(model.forward(x.clone()));
+        let most = MOST.load(SeqCst) - before;
+        assert!(most < 5 * parameters, "{weights:?}: {most} bytes for {parameters} weights");
+        let now = NOW.load(SeqCst) - before;
+        let expected = bytes * parameters;
+        assert!(now < expected + expected / 8, "{weights:?}: {now} bytes, not {expected}");
+    }
 }

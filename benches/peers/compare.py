@@ -111,11 +111,12 @@ def compare(name, arguments, program, environment):
 
     def start(contender, memory=False):
         if contender == OURS:
-            command = [program, name] if memory else [program, name, arguments.data]
+            ours = name if arguments.weights == "f32" else f"{name}:{arguments.weights}"
+            command = [program, ours] if memory else [program, ours, arguments.data]
         else:
             if available() < workload.peer_memory:
                 raise RuntimeError(f"asks for {workload.peer_memory} MB of free memory")
-            command = [sys.executable, HERE / "worker.py", contender, device, name, arguments.data]
+            command = [sys.executable, HERE / "worker.py", contender, device, name, arguments.data, arguments.weights]
             command += ["--random"] if memory else []
         return Contender(command, environment)
 
@@ -154,7 +155,8 @@ def compare(name, arguments, program, environment):
         if contender == OURS:
             row["memory_goal"] = workload.memory_goal
         else:
-            row["goal"] = workload.goals.get(contender)
+            rounded = {"openvino": 1.0}
+            row["goal"] = (workload.goals if arguments.weights == "f32" else rounded).get(contender)
         yield row
 
 
@@ -189,6 +191,12 @@ def main():
     parser.add_argument("--device", choices=WORKLOADS, default="cpu")
     parser.add_argument("--program", type=pathlib.Path, help="this project's side, if it is built already")
     parser.add_argument("--peers", nargs="*", default=["eager", "compile", "openvino"])
+    parser.add_argument(
+        "--weights",
+        choices=["f32", "bf16", "int8", "int8-dynamic"],
+        default="f32",
+        help="in which weights are stored for inference; OpenVINO then computes in bf16, or multiplies int8",
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / "target" / "peers", help="folder of the weights")
@@ -204,7 +212,7 @@ def main():
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
     environment = dict(os.environ, **dict.fromkeys(variables, threads))
     head = ["workload", "contender", "ms", "ratio", "goal", "peak/MB", "difference", "elsewhere"]
-    print(f"{describe(arguments)}, f32, {arguments.rounds} rounds: median (least to most)\n")
+    print(f"{describe(arguments)}, weights in {arguments.weights}, {arguments.rounds} rounds: median (least to most)\n")
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     # OpenVINO's way in is one that PyTorch would have replaced.
     prepare = [sys.executable, "-W", "ignore::FutureWarning", HERE / "prepare.py"]

@@ -1,4 +1,4 @@
-"""A peer, to be asked by compare.py: `worker.py PEER cpu|cuda WORKLOAD FOLDER [--random]`.
+"""A peer, to be asked by compare.py: `worker.py PEER cpu|cuda WORKLOAD FOLDER WEIGHTS [--random]`.
 
 It answers as this project's side does; main.rs says how. With --random, weights and input are random, and only
 OpenVINO reads its network, which is the only model it can have.
@@ -43,17 +43,20 @@ def torch_run(peer, device, workload, folder, x):
     return run
 
 
-def openvino_run(network, x):
+def openvino_run(network, x, weights):
     import openvino
+    from quantize import quantized
 
     options = dict(
-        INFERENCE_PRECISION_HINT="f32",
+        # Where products are of int8, the rest is in the precision that it is fastest in.
+        INFERENCE_PRECISION_HINT="f32" if weights == "f32" else "bf16",
         PERFORMANCE_HINT="LATENCY",
         INFERENCE_NUM_THREADS=THREADS,
         NUM_STREAMS=1,
     )
     core = openvino.Core()
-    request = core.compile_model(core.read_model(network), "CPU", options).create_infer_request()
+    network = quantized(core, network, x) if weights.startswith("int8") else core.read_model(network)
+    request = core.compile_model(network, "CPU", options).create_infer_request()
     return lambda: next(iter(request.infer(x).values()))
 
 
@@ -88,7 +91,7 @@ def release(device):
         torch.cuda.empty_cache()
 
 
-def main(peer, device, name, folder, random):
+def main(peer, device, name, folder, weights, random):
     workload = WORKLOADS[device][name]
     folder = pathlib.Path(folder)
     if random:
@@ -103,7 +106,7 @@ def main(peer, device, name, folder, random):
         data = load_file(folder / f"{name}.io.safetensors")
         x, expected = data["input"], data["expected"]
     if peer == "openvino":
-        run = openvino_run(folder / f"{name}.xml", x)
+        run = openvino_run(folder / f"{name}.xml", x, weights)
     else:
         run = torch_run(peer, device, workload, None if random else folder, x)
     print(json.dumps({}), flush=True)
@@ -115,4 +118,4 @@ def main(peer, device, name, folder, random):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], random="--random" in sys.argv)
+    main(*sys.argv[1:6], random="--random" in sys.argv)

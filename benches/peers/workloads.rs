@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ::safetensors::SafeTensors;
 use anyhow::{Context, Result, bail};
+use perceiver::WeightPrecision;
 use perceiver::generate::Options;
 use perceiver::prelude::*;
 use perceiver::presets::{
@@ -107,8 +108,16 @@ pub struct Workload {
     pub expected: Vec<f32>,
 }
 
-/// The workload of that name, with weights and input from the folder that `compare.py` prepared, or random ones.
+/// The workload of that name, with weights and input from the folder that `compare.py` prepared, or random ones. Behind the
+/// name there may be `:bf16` or `:int8`, in which weights are stored for inference.
 pub fn load(name: &str, folder: Option<&Path>) -> Result<Workload> {
+    let (name, weights) = match name.split_once(':') {
+        None => (name, WeightPrecision::F32),
+        Some((name, "bf16")) => (name, WeightPrecision::Bf16),
+        Some((name, "int8")) => (name, WeightPrecision::Int8),
+        Some((name, "int8-dynamic")) => (name, WeightPrecision::Int8Dynamic),
+        Some((_, weights)) => bail!("there are no weights in `{weights}`"),
+    };
     let dev = device()?;
     /// A model with the weights of the folder, if there is one.
     macro_rules! model {
@@ -123,7 +132,7 @@ pub fn load(name: &str, folder: Option<&Path>) -> Result<Workload> {
     macro_rules! inference {
         ($Model:ident) => {{
             let mut model = model!($Model);
-            model.prepare_for_inference();
+            model.prepare_for_inference_in(weights);
             model
         }};
     }

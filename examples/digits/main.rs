@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use perceiver::WeightPrecision;
 use perceiver::prelude::*;
 use perceiver::train::Schedule;
 use rand::SeedableRng;
@@ -90,8 +91,17 @@ fn main() -> Result<()> {
     );
     println!("checkpoint: {checkpoint}; loaded into a new model, it predicts the same");
 
-    let right = predicted.iter().zip(&test).filter(|(p, digit)| **p == digit.label).count();
-    println!("test accuracy: {:.1} %", 100.0 * right as f32 / test.len() as f32);
+    let accuracy = |predicted: &[usize]| {
+        let right = predicted.iter().zip(&test).filter(|(p, digit)| **p == digit.label).count();
+        100.0 * right as f32 / test.len() as f32
+    };
+    let rounded = [WeightPrecision::Bf16, WeightPrecision::Int8, WeightPrecision::Int8Dynamic];
+    for weights in rounded {
+        let mut rounded = model.clone();
+        rounded.prepare_for_inference_in(weights);
+        println!("with weights in {weights:?}: {:.1} %", accuracy(&predict(&rounded)));
+    }
+    println!("test accuracy: {:.1} %", accuracy(&predicted));
     Ok(())
 }
 

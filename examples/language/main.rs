@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use perceiver::WeightPrecision;
 use perceiver::generate::{Options, Sampling};
 use perceiver::prelude::*;
 use rand::SeedableRng;
@@ -91,6 +92,12 @@ fn main() -> Result<()> {
     println!("\nbits per held-out byte");
     println!("  counts of up to {ORDER} bytes:  {of_counts:.3}");
     println!("  this model:               {:.3}", score::bits(&model, test, &dev)?);
+    for weights in [WeightPrecision::Bf16, WeightPrecision::Int8, WeightPrecision::Int8Dynamic] {
+        let mut rounded = model.clone();
+        rounded.prepare_for_inference_in(weights);
+        let bits = score::bits(&rounded, test, &dev)?;
+        println!("  weights in {:<15}{bits:.3}", format!("{weights:?}:"));
+    }
     continue_text(&model, prompt, &arguments, &dev)
 }
 

@@ -60,7 +60,7 @@ pub mod train;
 
 pub use dfdx;
 pub use error::{ForwardError, WrongSize};
-pub use ops::Device;
+pub use ops::{Device, WeightPrecision};
 pub use summary::{Part, Summary};
 
 /// Declares a Perceiver.

@@ -26,7 +26,7 @@ TESTS = [
     "test -p perceiver --lib --quiet",
     "test --test model --test parity --test checkpoint --test dropout --test start --test memory --test masks "
     "--test views --test family --test modalities --test points --test positions --test generate "
-    "--test training --test threads --quiet",
+    "--test training --test threads --test weights --quiet",
 ]
 
 # name, file, text, what it becomes, and why it survives if it does
@@ -54,6 +54,11 @@ MUTATIONS = [
     ("a caller does not compute", "ops/cpu/threads/pool.rs", "        work();\n        helping.finish();", "        if count == 0 {\n            work();\n        }\n        helping.finish();"),
     ("rows after the first part turn as the first", "ops/rotary/cpu.rs", ".skip(part * rows % table_rows)", ".skip(part * rows % table_rows * 0)"),
     ("the header of a file is not checked first", "checkpoint/files.rs", "if !metadata.is_file() {", "if metadata.is_dir() {"),
+    # Rounded weights.
+    ("int8 has another scale", "ops/cpu/product/rounded.rs", "largest.max(x.abs())) / 127.0", "largest.max(x.abs())) / 126.0"),
+    ("bf16 is cut off", "ops/cpu/product/rounded.rs", "(bits + 0x7fff + ((bits >> 16) & 1)) >> 16", "bits >> 16"),
+    ("an excess of bytes is not subtracted", "ops/cpu/product/bytes.rs", "(scale * factor, 128 * sum)", "(scale * factor, 127 * sum)"),
+    ("rounded weights are saved", "checkpoint/write.rs", "if let Some(precision) = rounded {", "if let Some(precision) = rounded.filter(|_| false) {"),
     # Behaviour of models.
     ("inverted never reaches the context", "spec/mod.rs", "map_or(self.cross_softmax, |inverted| Softmax::inverted(*inverted))", "map_or(Softmax::Tokens, |inverted| Softmax::inverted(*inverted))"),
     ("dropout never reaches the context", "model/mod.rs", "dropout: mode.dropout::<S>().attention,", "dropout: 0.0,"),

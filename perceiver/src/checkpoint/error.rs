@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use safetensors::Dtype;
 
+use crate::ops::WeightPrecision;
+
 /// An error from saving or loading a checkpoint. On any error, the model and an existing file are left unchanged. Messages
 /// include those of the errors underneath, so these are not sources.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,17 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The underlying I/O error.
         error: std::io::Error,
+    },
+    /// The weights of the model are not those it was trained to or loaded with any more.
+    #[error(
+        "cannot write {}: `prepare_for_inference_in` has rounded the weights to {precision}; save the model, or a clone of it, \
+         from before", path.display()
+    )]
+    Rounded {
+        /// The file.
+        path: PathBuf,
+        /// What they were rounded to.
+        precision: WeightPrecision,
     },
     /// The file is not a complete safetensors file.
     #[error(

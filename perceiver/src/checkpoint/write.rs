@@ -10,14 +10,19 @@ use dfdx::tensor_ops::Device;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::{CheckpointDtype, CheckpointError, Format, each_tensor};
+use crate::ops::WeightPrecision;
 
-/// Saves a model to `path`. The file is replaced atomically: it is written next to its destination and then moved
+/// Saves a model, whose weights were not `rounded`, to `path`. The file is replaced atomically: it is written next to its destination and then moved
 /// there.
 pub(crate) fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     model: &M,
+    rounded: Option<WeightPrecision>,
     format: &Format,
     path: &Path,
 ) -> Result<(), CheckpointError> {
+    if let Some(precision) = rounded {
+        return Err(CheckpointError::Rounded { path: path.into(), precision });
+    }
     let mut tensors = Vec::new();
     each_tensor(model, |name, shape, _, data: &dyn Fn() -> Vec<E>| {
         let (mut numbers, mut bytes) = (data(), Vec::new());

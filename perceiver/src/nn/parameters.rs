@@ -13,7 +13,7 @@ use dfdx::nn::tensor_collection::{ModuleFields, ModuleVisitor, TensorCollection,
 use dfdx::prelude::*;
 
 use super::init;
-use crate::ops::{Matrix, Updates, Vector, Weight};
+use crate::ops::{Matrix, Updates, Vector, Weight, WeightPrecision};
 use crate::spec::{Family, Width};
 
 /// A part of a model, as a type: the parameters of a layer, an output or a single operation.
@@ -124,6 +124,14 @@ impl<P: Part, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
 }
 
 impl<P, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
+    /// What a weight was rounded to, if one was.
+    pub(crate) fn rounded(&self) -> Option<WeightPrecision> {
+        self.list.iter().find_map(|parameter| match parameter {
+            Parameter::Matrix(weight) => weight.rounded(),
+            Parameter::Vector(_) => None,
+        })
+    }
+
     /// Gives buffers their next values.
     pub(crate) fn apply(&mut self, updates: Updates<E, D>) {
         for (address, next) in updates {
@@ -154,14 +162,15 @@ impl<P: Part, E: Dtype, D: crate::Device<E>> Parameters<P, E, D> {
         }
     }
 
-    /// Stores weights as the device multiplies with them fastest: those whose rows are looked up too, others only so.
-    pub(crate) fn prepare(&mut self) {
+    /// Stores weights as the device multiplies with them fastest, in this precision where it can: those whose rows are looked
+    /// up too, others only so.
+    pub(crate) fn prepare(&mut self, precision: WeightPrecision) {
         for (entry, parameter) in entries::<P>().iter().zip(&mut self.list) {
             match (&entry.kind, parameter) {
                 (Kind::Matrix { is_embedding: true, .. }, Parameter::Matrix(weight)) => {
-                    D::keep(weight);
+                    D::keep_in(weight, precision);
                 }
-                (Kind::Matrix { .. }, Parameter::Matrix(weight)) => D::prepare(weight),
+                (Kind::Matrix { .. }, Parameter::Matrix(weight)) => D::prepare(weight, precision),
                 _ => {}
             }
         }

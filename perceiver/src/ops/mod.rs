@@ -22,7 +22,7 @@
 //!
 //! dfdx does not expose a tensor's elements as a slice, so the kernels copy what they read. The weights of a model that
 //! was prepared for inference are laid out for the kernels instead. The only unsafe code is a prefetch instruction,
-//! and the lifetime of what is passed to another thread.
+//! a call for machines with AVX-512 VNNI, and the lifetime of what is passed to another thread.
 
 mod adam;
 mod attention;
@@ -88,7 +88,7 @@ pub use residual::ResidualKernel;
 pub(crate) use rotary::frequencies;
 pub use rotary::{Angles, RotaryKernel};
 pub(crate) use select::{Selection, select};
-pub use weight::Weight;
+pub use weight::{Weight, WeightPrecision};
 
 use dfdx::prelude::*;
 

@@ -11,16 +11,47 @@ use super::cpu::{Panels, panels_of, tensor_of};
 use super::{Matrix, Record};
 use crate::spec::Width;
 
+/// How the weights of a model that is prepared for inference are stored. What they are multiplied with, and sums of it, are
+/// `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WeightPrecision {
+    /// As they are.
+    #[default]
+    F32,
+    /// The nearest `bf16`, which has the range of `f32` and 8 bits of precision: 2 bytes.
+    Bf16,
+    /// From -127 to 127, times a scale for each output, of which the largest weight is 127: 1 byte.
+    Int8,
+    /// The same weights, and rows are rounded too before they are multiplied with them: from -127 to 127, times a scale for each
+    /// row. Only on machines with AVX-512 VNNI, where it is faster; elsewhere it is [`Int8`](Self::Int8).
+    Int8Dynamic,
+}
+
+impl fmt::Display for WeightPrecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 | Self::Int8Dynamic => "int8",
+        })
+    }
+}
+
 /// A matrix that rows are multiplied with: a parameter of a model, which dereferences to its tensor.
 ///
 /// In a model that was prepared for inference, on the `Cpu` in `f32`, it is stored as the kernels read it. What needs the
 /// tensor, such as a save or a forward pass with a tape, makes it again, and it stays until the model is prepared again.
-/// Generation stores both.
+/// Generation stores both. If it is stored in another precision than its own, the tensor that is made again is the rounded one.
 pub struct Weight<E: Dtype, D: Storage<E>> {
     tensor: OnceLock<Matrix<E, D>>,
     panels: OnceLock<Arc<Panels>>,
     /// Whether panels are kept once they are made.
     keeps_panels: AtomicBool,
+    /// What panels are stored in.
+    precision: WeightPrecision,
+    /// What the tensor was rounded to, unless it has changed since.
+    rounded: Option<WeightPrecision>,
     /// The shape of a tensor that was dropped, and what makes it again.
     dropped: Option<((Width, Width), Restore<E, D>)>,
 }
@@ -44,6 +75,11 @@ impl<E: Dtype, D: Storage<E>> Weight<E, D> {
     #[must_use]
     pub fn tensor(&self) -> &Matrix<E, D> {
         self.tensor.get_or_init(|| self.restored())
+    }
+
+    /// What the tensor was rounded to.
+    pub(crate) fn rounded(&self) -> Option<WeightPrecision> {
+        self.rounded
     }
 
     /// Returns the tensor, to be changed. What else is stored is forgotten.
@@ -73,7 +109,7 @@ impl Weight<f32, Cpu> {
         if self.panels.get().is_none() {
             // Not `get_or_init`: the work is split among threads, and one that waits for its part may begin another forward
             // pass, which would wait here for itself.
-            let _ = self.panels.set(Arc::new(panels_of(self)));
+            let _ = self.panels.set(Arc::new(panels_of(self, self.precision)));
         }
         self.panels.get().map(Arc::as_ref)
     }
@@ -83,12 +119,25 @@ impl Weight<f32, Cpu> {
         self.keeps_panels.store(true, Ordering::Relaxed);
     }
 
-    /// Stores panels instead of the tensor.
-    pub(super) fn store_as_panels(&mut self) {
+    /// Keeps panels of this precision, from their first use on, and the tensor.
+    pub(super) fn keep_panels_in(&mut self, precision: WeightPrecision) {
+        if self.precision != precision {
+            let _ = self.tensor();
+            self.panels.take();
+            self.precision = precision;
+        }
         self.keep_panels();
+    }
+
+    /// Stores panels instead of the tensor.
+    pub(super) fn store_as_panels(&mut self, precision: WeightPrecision) {
+        self.keep_panels_in(precision);
         let Some(tensor) = self.tensor.take() else { return };
         if self.panels.get().is_none() {
-            self.panels = Arc::new(panels_of(&tensor)).into();
+            self.panels = Arc::new(panels_of(&tensor, precision)).into();
+        }
+        if precision != WeightPrecision::F32 {
+            self.rounded = Some(precision);
         }
         let (shape, device) = (*tensor.shape(), tensor.device().clone());
         drop(tensor);
@@ -104,6 +153,8 @@ impl<E: Dtype, D: Storage<E>> From<Matrix<E, D>> for Weight<E, D> {
             tensor: tensor.into(),
             panels: OnceLock::new(),
             keeps_panels: AtomicBool::new(false),
+            precision: WeightPrecision::F32,
+            rounded: None,
             dropped: None,
         }
     }
@@ -123,6 +174,8 @@ impl<E: Dtype, D: Storage<E>> Clone for Weight<E, D> {
             tensor: self.tensor.clone(),
             panels: self.panels.clone(),
             keeps_panels: self.keeps_panels.load(Ordering::Relaxed).into(),
+            precision: self.precision,
+            rounded: self.rounded,
             dropped: self.dropped.clone(),
         }
     }

@@ -18,7 +18,7 @@ use super::memory_is_an_error;
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
 use crate::nn::{Before, Parameters, Part};
-use crate::ops::{self, Angles, Record, Rows};
+use crate::ops::{self, Angles, Record, Rows, WeightPrecision};
 use crate::spec::{CausalNumbers, CausalSpec, Dropout, Mode};
 use crate::{Device, Summary};
 
@@ -231,10 +231,23 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     /// forward pass: same as [`Perceiver::prepare_for_inference`](crate::model::Perceiver::prepare_for_inference).
     /// [`generate`](Self::generate) does the same by itself, but keeps the tensors.
     pub fn prepare_for_inference(&mut self) {
-        self.input.prepare();
-        self.layers.prepare();
-        self.norm.prepare();
-        self.output.prepare();
+        self.prepare_for_inference_in(WeightPrecision::F32);
+    }
+
+    /// Stores the weights in another precision: same as
+    /// [`Perceiver::prepare_for_inference_in`](crate::model::Perceiver::prepare_for_inference_in). Rows of embeddings are still
+    /// looked up in `f32`, and multiplied with in this precision for logits.
+    pub fn prepare_for_inference_in(&mut self, weights: WeightPrecision) {
+        self.input.prepare(weights);
+        self.layers.prepare(weights);
+        self.norm.prepare(weights);
+        self.output.prepare(weights);
+    }
+
+    /// What the weights were rounded to.
+    fn rounded(&self) -> Option<WeightPrecision> {
+        let layers = self.layers.rounded();
+        layers.or_else(|| self.input.rounded()).or_else(|| self.output.rounded())
     }
 
     /// Returns a printable table of the model's parts, shapes and parameter counts.
@@ -247,13 +260,14 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     /// `CausalSequenceModel`. The file is either written completely or left unchanged.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or the weights were rounded by
+    /// [`prepare_for_inference_in`](Self::prepare_for_inference_in).
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
     where
         E: CheckpointDtype,
     {
         let format = checkpoint::Format::causal(&CausalNumbers::of::<S>());
-        checkpoint::save(self, &format, path.as_ref())
+        checkpoint::save(self, self.rounded(), &format, path.as_ref())
     }
 
     /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a

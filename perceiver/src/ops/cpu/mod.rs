@@ -19,7 +19,7 @@ use dfdx::prelude::*;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::record::with_tape;
-use super::{Matrix, Record};
+use super::{Matrix, Record, WeightPrecision};
 use crate::spec::Width;
 use math::update;
 use matrix::MatRef;
@@ -55,11 +55,11 @@ pub(super) fn to_vec<S: Shape, T>(tensor: &Array<S, T>) -> Vec<f32> {
 }
 
 /// Lays out the transposed of a weight.
-pub(super) fn panels_of(weight: &Matrix<f32, Cpu>) -> Panels {
+pub(super) fn panels_of(weight: &Matrix<f32, Cpu>, precision: WeightPrecision) -> Panels {
     let (outputs, inputs) = *weight.shape();
     // Not into memory that is kept, since it happens once.
     let numbers = weight.as_vec();
-    Panels::new(MatRef::new(&numbers, outputs.size(), inputs.size()).t())
+    Panels::new(MatRef::new(&numbers, outputs.size(), inputs.size()).t(), precision)
 }
 
 /// Returns the weight that was laid out.

@@ -8,8 +8,8 @@ use dfdx::prelude::*;
 
 use super::record::with_tape;
 use super::{
-    KernelDevice, Matrix, Record, Rows, Vector, Weight, check, matrix, plain_on_dfdx_devices,
-    vector,
+    KernelDevice, Matrix, Record, Rows, Vector, Weight, WeightPrecision, check, matrix,
+    plain_on_dfdx_devices, vector,
 };
 #[cfg(feature = "cuda")]
 pub(super) use cuda::Linear;
@@ -34,8 +34,11 @@ pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
     /// From its next use on, also stores a weight as this device multiplies with it fastest.
     fn keep(_weight: &Weight<E, Self>) {}
 
-    /// Stores a weight only as this device multiplies with it fastest.
-    fn prepare(_weight: &mut Weight<E, Self>) {}
+    /// Same as [`keep`](Self::keep), in this precision where the device can.
+    fn keep_in(_weight: &mut Weight<E, Self>, _precision: WeightPrecision) {}
+
+    /// Stores a weight only as this device multiplies with it fastest, in this precision where it can.
+    fn prepare(_weight: &mut Weight<E, Self>, _precision: WeightPrecision) {}
 }
 
 plain_on_dfdx_devices!(@without_cuda LinearKernel);
@@ -71,8 +74,12 @@ impl LinearKernel<f32> for Cpu {
         weight.keep_panels();
     }
 
-    fn prepare(weight: &mut Weight<f32, Self>) {
-        weight.store_as_panels();
+    fn keep_in(weight: &mut Weight<f32, Self>, precision: WeightPrecision) {
+        weight.keep_panels_in(precision);
+    }
+
+    fn prepare(weight: &mut Weight<f32, Self>, precision: WeightPrecision) {
+        weight.store_as_panels(precision);
     }
 }
 

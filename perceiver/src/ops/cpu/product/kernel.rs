@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Addend;
 use super::panels::PanelsRef;
+use super::rounded::Numbers;
+use super::sums::{prefetch, sums};
 use super::transpose::interleave;
+use super::{Addend, bytes};
 use crate::ops::cpu::Scratch;
 use crate::ops::cpu::matrix::MatRef;
 
@@ -16,7 +18,7 @@ const HEIGHT: usize = 12;
 const HALF: usize = HEIGHT / 2;
 
 /// The number of vectors of columns that are computed at once.
-const VECTORS: usize = 2;
+pub(super) const VECTORS: usize = 2;
 
 /// The rows and columns of the left-hand side that are multiplied with one panel after another: 576 KiB, which stay in an
 /// L2 cache.
@@ -26,8 +28,8 @@ const DEPTH: usize = 512;
 /// Numbers in a cache line.
 pub(super) const LINE: usize = 16;
 
-/// For so many steps, one cache line of what comes next is prefetched.
-const STEPS: usize = 8;
+/// The bytes of a cache line, if it begins with one.
+pub(super) type Line = [u8; 4 * LINE];
 
 /// The right-hand side of a product.
 #[derive(Clone, Copy)]
@@ -64,7 +66,26 @@ pub(super) fn panel_width() -> usize {
     Arch::new().dispatch(Width)
 }
 
+/// Converts part of a panel to f32.
+pub(super) fn widen(numbers: Numbers<'_>, out: &mut [f32]) {
+    struct Widen<'a, 'o>(Numbers<'a>, &'o mut [f32]);
+    impl WithSimd for Widen<'_, '_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            self.0.widen::<S>(self.1);
+        }
+    }
+    Arch::new().dispatch(Widen(numbers, out));
+}
+
 pub(super) fn multiply(multiply: Multiply<'_, '_>) {
+    if let Rhs::Panels(panels) = multiply.rhs
+        && let Some(bytes) = panels.bytes()
+    {
+        return bytes::multiply(multiply, bytes);
+    }
     Arch::new().dispatch(multiply);
 }
 
@@ -85,12 +106,13 @@ impl Multiply<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const H: usize>(self, simd: S) {
         let (depth, rows) = (self.lhs.width(), self.out.len());
+        let is_one_tile = rows <= H;
         let block_rows = rows.div_ceil(rows.div_ceil(ROWS)).next_multiple_of(H).min(rows);
         let panel_width = VECTORS * S::F32_LANES;
         let mut packed = Scratch::new(block_rows * DEPTH.min(depth));
         let mut panel = match self.rhs {
-            Rhs::Matrix(_) => Scratch::new(panel_width * DEPTH.min(depth)),
-            Rhs::Panels(_) => Scratch::new(0),
+            Rhs::Panels(rhs) if rhs.is_f32() => Scratch::new(0),
+            _ => Scratch::new(panel_width * DEPTH.min(depth)),
         };
         // With a depth of 0, there is one empty block, so that the sums of nothing are written.
         for first in (0..depth.max(1)).step_by(DEPTH) {
@@ -107,15 +129,23 @@ impl Multiply<'_, '_> {
                             let panel = &mut panel[..depths.len() * panel_width];
                             let columns = rhs.columns(columns.clone()).rows(depths.clone());
                             lay_out(panel, panel_width, columns);
-                            (&*panel, &[][..])
+                            (Numbers::F32(panel), Numbers::F32(&[]))
                         }
                         Rhs::Panels(rhs) => {
                             let index = first / panel_width;
                             let next = match columns.end < self.columns.end {
                                 true => rhs.panel(index + 1, depths.clone()),
-                                false => &[],
+                                false => Numbers::F32(&[]),
                             };
-                            (rhs.panel(index, depths.clone()), next)
+                            let numbers = rhs.panel(index, depths.clone());
+                            // Converted once, unless there is but one tile.
+                            if rhs.is_f32() || is_one_tile {
+                                (numbers, next)
+                            } else {
+                                let panel = &mut panel[..depths.len() * panel_width];
+                                numbers.widen::<S>(panel);
+                                (Numbers::F32(panel), next)
+                            }
                         }
                     };
                     let block = Block {
@@ -130,7 +160,7 @@ impl Multiply<'_, '_> {
                         lhs: packed,
                         panel,
                     };
-                    block.run::<S, H>(simd, out, next);
+                    block.run::<S, H>(simd, out, next.lines());
                 }
             }
         }
@@ -139,7 +169,7 @@ impl Multiply<'_, '_> {
 
 /// The number of rows of the next tile, when this many are left.
 #[inline(always)]
-const fn height<const H: usize>(rows: usize) -> usize {
+pub(super) const fn height<const H: usize>(rows: usize) -> usize {
     match rows {
         _ if rows >= H => H,
         8.. => 8,
@@ -205,15 +235,15 @@ struct Block<'a> {
     scale: f32,
     depth: usize,
     lhs: &'a [f32],
-    panel: &'a [f32],
+    panel: Numbers<'a>,
 }
 
 impl Block<'_> {
     /// Computes the product, and prefetches what is read `next`.
     #[inline(always)]
-    fn run<S: Simd, const H: usize>(self, simd: S, out: &mut [&mut [f32]], next: &[f32]) {
+    fn run<S: Simd, const H: usize>(self, simd: S, out: &mut [&mut [f32]], next: &[Line]) {
         let share = next.len().div_ceil(out.len().div_ceil(H)).max(1);
-        let mut next = next.chunks(share.next_multiple_of(LINE));
+        let mut next = next.chunks(share);
         let mut first = 0;
         while first < out.len() {
             let next = next.next().unwrap_or(&[]);
@@ -236,7 +266,7 @@ impl Block<'_> {
         simd: S,
         out: &mut [&mut [f32]],
         first: usize,
-        next: &[f32],
+        next: &[Line],
     ) {
         let columns = self.first..self.first + self.width;
         let out = &mut out[first..first + H];
@@ -308,62 +338,6 @@ impl Block<'_> {
             }
         }
     }
-}
-
-/// The products of `H` packed rows with a panel.
-#[inline(always)]
-fn sums<S: Simd, const H: usize>(
-    simd: S,
-    lhs: &[f32],
-    panel: &[f32],
-    next: &[f32],
-) -> [[S::f32s; VECTORS]; H] {
-    let (lhs, _) = lhs.as_chunks::<H>();
-    let (panel, _) = S::as_simd_f32s(panel);
-    let (panel, _) = panel.as_chunks::<VECTORS>();
-    let (next, _) = next.as_chunks::<LINE>();
-    let mut next = next.iter();
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; H];
-    for (lhs, panel) in lhs.chunks(STEPS).zip(panel.chunks(STEPS)) {
-        if let Some(line) = next.next() {
-            prefetch(line);
-        }
-        sums = add_products(simd, lhs, panel, sums);
-    }
-    sums
-}
-
-/// Takes and returns the sums by value, so that they stay in registers.
-#[inline(always)]
-fn add_products<S: Simd, const H: usize>(
-    simd: S,
-    lhs: &[[f32; H]],
-    panel: &[[S::f32s; VECTORS]],
-    mut sums: [[S::f32s; VECTORS]; H],
-) -> [[S::f32s; VECTORS]; H] {
-    for (lhs, panel) in lhs.iter().zip(panel) {
-        for (sums, number) in sums.iter_mut().zip(lhs) {
-            let number = simd.splat_f32s(*number);
-            for (sum, vector) in sums.iter_mut().zip(panel) {
-                *sum = simd.mul_add_e_f32s(number, *vector, *sum);
-            }
-        }
-    }
-    sums
-}
-
-/// Moves the cache line of the first number, if there is one, closer.
-#[inline(always)]
-#[allow(unsafe_code)]
-fn prefetch(numbers: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: the instruction is part of all x86-64 processors, reads nothing, and is allowed for any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(numbers.as_ptr().cast()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = numbers;
 }
 
 #[cfg(test)]

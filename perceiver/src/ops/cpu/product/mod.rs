@@ -5,8 +5,11 @@
 //! What the kernel reads next is prefetched while it computes, which is a fifth of the time where weights come from beyond
 //! the L2 cache.
 
+mod bytes;
 mod kernel;
 mod panels;
+mod rounded;
+mod sums;
 mod transpose;
 
 use super::matrix::{MatMut, MatRef};
@@ -151,7 +154,10 @@ pub(in crate::ops) fn add_column_sums(sums: &mut [f32], matrix: MatRef<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::ops::WeightPrecision::{Bf16, F32, Int8, Int8Dynamic};
 
     /// Element by element, in f64.
     fn naive(lhs: MatRef<'_>, rhs: MatRef<'_>, row: usize, col: usize) -> f64 {
@@ -161,6 +167,21 @@ mod tests {
 
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// The rows that a product with these panels multiplies.
+    fn multiplied(lhs: MatRef<'_>, panels: &Panels) -> Vec<f32> {
+        let rows = (0..lhs.height()).flat_map(|row| {
+            let row: Vec<f32> = (0..lhs.width()).map(|k| lhs.at(row, k)).collect();
+            let largest = row.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+            let rounded = |x: f32| match panels.view().bytes() {
+                Some(_) if largest == 0.0 => 0.0,
+                Some(_) => (x * (127.0 / largest)).round_ties_even() * (largest / 127.0),
+                None => x,
+            };
+            row.into_iter().map(rounded).collect::<Vec<_>>()
+        });
+        rows.collect()
     }
 
     fn assert_right(m: usize, n: usize, k: usize, transposed: [bool; 2], tolerance: f64) {
@@ -176,31 +197,49 @@ mod tests {
         let stride = n + 2;
         let start = numbers((m - 1) * stride + n, 3);
         let bias = numbers(n, 4);
-        let panels = Panels::new(rhs);
-        let at = |i: usize, start: &[f32], addend| {
-            let (row, col) = (i / stride, i % stride);
-            match (col < n, addend) {
-                (false, _) => f64::from(start[i]),
-                (true, Addend::Nothing) => 0.5 * naive(lhs, rhs, row, col),
-                (true, Addend::Existing) => f64::from(start[i]) + 0.5 * naive(lhs, rhs, row, col),
-                (true, Addend::Row(bias)) => f64::from(bias[col]) + 0.5 * naive(lhs, rhs, row, col),
+        let panels = Panels::new(rhs, F32);
+        let rounded = [Bf16, Int8].map(|precision| {
+            let panels = Panels::new(rhs, precision);
+            let restored = panels.transposed();
+            (panels, restored)
+        });
+        let dynamic = Panels::new(rhs, Int8Dynamic);
+        let (rows, restored) = (multiplied(lhs, &dynamic), dynamic.transposed());
+        let of_dynamic = (MatRef::new(&rows, m, k), MatRef::new(&restored, n, k).t());
+        let check = |out: &[f32], (lhs, rhs), addend| {
+            for (i, found) in out.iter().enumerate() {
+                let (row, col) = (i / stride, i % stride);
+                let base = match addend {
+                    _ if col >= n => start[i],
+                    Addend::Nothing => 0.0,
+                    Addend::Existing => start[i],
+                    Addend::Row(bias) => bias[col],
+                };
+                let product = if col < n { naive(lhs, rhs, row, col) } else { 0.0 };
+                let expected = f64::from(base) + 0.5 * product;
+                assert!(
+                    (f64::from(*found) - expected).abs() < tolerance,
+                    "{m} × {n} × {k}, {addend:?}, element {i}: {found}, not {expected}"
+                );
             }
         };
         for addend in [Addend::Nothing, Addend::Existing, Addend::Row(&bias)] {
             for threads in [Threads::One, Threads::All] {
                 let mut out = start.clone();
                 product(MatMut::strided(&mut out, m, n, stride), addend, 0.5, lhs, rhs, threads);
-                let mut again = start.clone();
-                let view = MatMut::strided(&mut again, m, n, stride);
-                product(view, addend, 0.5, lhs, &panels, threads);
-                assert_eq!(out, again);
-                for (i, found) in out.iter().enumerate() {
-                    let expected = at(i, &start, addend);
-                    assert!(
-                        (f64::from(*found) - expected).abs() < tolerance,
-                        "{m} × {n} × {k}, {addend:?}, element {i}: {found}, not {expected}"
-                    );
+                let of_panels = |panels: &Panels| {
+                    let mut out = start.clone();
+                    let view = MatMut::strided(&mut out, m, n, stride);
+                    product(view, addend, 0.5, lhs, panels, threads);
+                    out
+                };
+                assert_eq!(of_panels(&panels), out);
+                for (rounded, restored) in &rounded {
+                    let expected = Panels::new(MatRef::new(restored, n, k).t(), F32);
+                    assert_eq!(of_panels(rounded), of_panels(&expected), "{m} × {n} × {k}");
                 }
+                check(&out, (lhs, rhs), addend);
+                check(&of_panels(&dynamic), of_dynamic, addend);
             }
         }
     }
@@ -232,5 +271,50 @@ mod tests {
         let (lhs, rhs) = (MatRef::new(&[], 2, 0), MatRef::new(&[], 0, 2));
         product(view, Addend::Nothing, 1.0, lhs, rhs, Threads::One);
         assert_eq!(out, [0.0; 4]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn rounded_weights_are_close_and_their_products_exact(
+            seed: u16, m in 1..40_usize, n in 1..70_usize, k in 1..600_usize, one_thread: bool,
+        ) {
+            let seed = usize::from(seed);
+            // Columns of very different sizes.
+            let size = |column: usize| 10.0_f32.powi((column % 7) as i32 - 3);
+            let (a, mut b) = (numbers(m * k, seed), numbers(n * k, seed + 1));
+            for (column, numbers) in b.chunks_mut(k).enumerate() {
+                numbers.iter_mut().for_each(|x| *x *= size(column));
+            }
+            let (lhs, rhs) = (MatRef::new(&a, m, k), MatRef::new(&b, n, k).t());
+            let threads = if one_thread { Threads::One } else { Threads::All };
+            for precision in [F32, Bf16, Int8, Int8Dynamic] {
+                let panels = Panels::new(rhs, precision);
+                let restored = panels.transposed();
+                for (column, (found, numbers)) in restored.chunks(k).zip(b.chunks(k)).enumerate() {
+                    let largest = numbers.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+                    for (found, x) in found.iter().zip(numbers) {
+                        let allowed = match precision {
+                            F32 => 0.0,
+                            Bf16 => x.abs() / 256.0,
+                            Int8 | Int8Dynamic => largest / 253.9,
+                        };
+                        prop_assert!((found - x).abs() <= allowed, "{precision:?}, {column}: {found}, not {x}");
+                    }
+                }
+                let mut out = vec![f32::NAN; m * n];
+                let view = MatMut::new(&mut out, m, n);
+                product(view, Addend::Nothing, 1.0, lhs, &panels, threads);
+                let rows = multiplied(lhs, &panels);
+                let (lhs, rounded) = (MatRef::new(&rows, m, k), MatRef::new(&restored, n, k).t());
+                for (i, found) in out.iter().enumerate() {
+                    let (row, column) = (i / n, i % n);
+                    let expected = naive(lhs, rounded, row, column);
+                    let difference = (f64::from(*found) - expected).abs();
+                    let allowed = 1e-6 * f64::from(size(column)) * k as f64;
+                    prop_assert!(difference <= allowed, "{precision:?}, {row}, {column}: {found}, not {expected}");
+                }
+            }
+        }
     }
 }
