@@ -3,7 +3,7 @@
 use perceiver::dfdx::optim::{Optimizer, Sgd, SgdConfig};
 use perceiver::generate::Options;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, CrossEntropy};
+use perceiver::train::{AdamW, AdamWConfig, CrossEntropy, with_dropout_seed};
 
 use crate::compare::assert_close;
 use crate::gpu;
@@ -211,7 +211,7 @@ fn causal_models_agree() {
     }
 }
 
-/// Steps of AdamW and LAMB, with losses that ignore some of the targets.
+/// Steps of AdamW and LAMB, with losses that ignore some of the targets, and with dropout.
 #[test]
 fn training_agrees() {
     fn outcome<D: Device<f32>>(dev: &D, model: &mut Learned<f32, D>) -> Vec<Vec<f64>> {
@@ -220,9 +220,10 @@ fn training_agrees() {
             let config = AdamWConfig { max_norm: Some(0.1), max_value: Some(0.01), ..config };
             let mut optimizer = AdamW::new(&*model, config).unwrap();
             let mut gradients = model.alloc_grads();
-            for _ in 0..3 {
+            for step in 0..3 {
                 let images = rows(dev, <Rank4<3, 5, 5, 3>>::default());
-                let logits = model.forward_mut(images.traced(gradients));
+                let logits =
+                    with_dropout_seed(step, || model.forward_mut(images.traced(gradients)));
                 all.push(numbers(&logits));
                 let loss = CrossEntropy { label_smoothing: 0.1, ignore: Some(9) };
                 let targets = dev.tensor_from_vec(vec![4, 9, 0], (Const::<3>,));

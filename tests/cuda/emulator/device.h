@@ -15,6 +15,7 @@
 #define __forceinline__ inline
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
+#define assert(condition) ((condition) ? (void)0 : emulator_runtime.fault("assert(" #condition ")"))
 #define __align__(n) __attribute__((aligned(n)))
 
 static emulator::State emulator_state;
@@ -43,8 +44,7 @@ template <class... A, void (*f)(A...)> struct emulator_call<f> : emulator::Call 
     this->run = [](emulator::Call *call, emulator::Threads *threads) {
       auto &self = *static_cast<emulator_call *>(call);
       while (threads->next < threads->count) {
-        unsigned t = threads->order[threads->next++];
-        threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
+        threadIdx = threads->order[threads->next++];
         std::apply(f, self.arguments);
         emulator_runtime.exchange[emulator_thread()] = 0;
       }

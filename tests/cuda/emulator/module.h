@@ -10,7 +10,7 @@ struct Dim { unsigned x, y, z; };
 struct State { Dim thread, block, block_size, grid_size; };
 
 // The threads of a block that have not started yet: those of `order` from `next` on.
-struct Threads { const unsigned *order; unsigned count, next; };
+struct Threads { const Dim *order; unsigned count, next; };
 
 // A launch of a kernel: its arguments, and how to run threads with them.
 struct Call {

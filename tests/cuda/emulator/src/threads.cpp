@@ -48,7 +48,7 @@ emulator_switch:
 namespace {
 struct Fiber {
   void *sp;
-  unsigned thread = 0;
+  Dim at = {};         // its thread's place in the block
   bool waits = false;
   unsigned lanes = 0;  // of the warp, for which it waits, or 0 for the block
 };
@@ -56,7 +56,7 @@ struct Shared { void *memory; size_t size; };
 
 // Fibers that were made; the first `busy` have threads of this block.
 auto &fibers = *new std::vector<Fiber *>;
-size_t busy;
+size_t busy, for_lanes;  // `for_lanes` of them wait for lanes
 void *scheduler;
 Fiber *current;
 State *state;
@@ -80,7 +80,8 @@ Fiber *fresh() {
     const size_t STACK = 256 << 10;
     void *stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stack == MAP_FAILED) fault("no stack for a thread");
-    void **sp = (void **)((char *)stack + STACK);
+    // Stacks that begin at the same place of a page would all share few lines of the cache.
+    void **sp = (void **)((char *)stack + STACK - fibers.size() % 256 * 256);
     *--sp = nullptr;  // `body` never returns; keeps the stack aligned as after a call
     *--sp = (void *)body;
     for (int i = 0; i < 6; i++) *--sp = nullptr;
@@ -90,22 +91,41 @@ Fiber *fresh() {
 }
 
 void resume(Fiber *fiber) {
-  if (fiber->waits) {
-    const Dim &size = state->block_size;
-    unsigned t = fiber->thread;
-    state->thread = {t % size.x, t / size.x % size.y, t / size.x / size.y};
-  }
+  state->thread = fiber->at;
+  for_lanes -= fiber->lanes != 0;
   current = fiber;
   fiber->waits = false;
+  fiber->lanes = 0;
   emulator_switch(&scheduler, fiber->sp);
 }
 
 void barrier(unsigned lanes) {
-  const Dim &size = state->block_size, &at = state->thread;
-  current->thread = at.x + size.x * (at.y + size.y * at.z);
+  current->at = state->thread;
   current->waits = true;
   current->lanes = lanes;
+  for_lanes += lanes != 0;
   emulator_switch(&current->sp, scheduler);
+}
+
+unsigned number(const Fiber *fiber) {
+  const Dim &size = state->block_size, &at = fiber->at;
+  return at.x + size.x * (at.y + size.y * at.z);
+}
+
+// Those that need not wait any longer, where some wait for lanes of their warp.
+void find_ready(const std::vector<Fiber *> &waiting, std::vector<Fiber *> &ready) {
+  unsigned alive[32] = {}, at_barrier[32] = {};
+  for (Fiber *fiber : waiting) {
+    unsigned thread = number(fiber), bit = 1u << thread % 32;
+    alive[thread / 32] |= bit;
+    if (fiber->lanes) at_barrier[thread / 32] |= bit;
+  }
+  ready.clear();
+  for (Fiber *fiber : waiting) {
+    unsigned warp = number(fiber) / 32;
+    if (fiber->lanes && !(fiber->lanes & alive[warp] & ~at_barrier[warp])) ready.push_back(fiber);
+  }
+  if (ready.empty()) fault("%s: threads of a block wait for each other at different barriers", name);
 }
 
 // A barrier is for the threads that have not ended, as since Volta.
@@ -113,20 +133,8 @@ void finish_waiting() {
   static auto &waiting = *new std::vector<Fiber *>, &ready = *new std::vector<Fiber *>;
   waiting.assign(fibers.begin(), fibers.begin() + busy);
   while (!waiting.empty()) {
-    unsigned alive[32] = {}, in_warp[32] = {};
-    for (Fiber *fiber : waiting) {
-      unsigned bit = 1u << fiber->thread % 32;
-      alive[fiber->thread / 32] |= bit;
-      if (fiber->lanes) in_warp[fiber->thread / 32] |= bit;
-    }
-    bool all = std::none_of(waiting.begin(), waiting.end(), [](Fiber *fiber) { return fiber->lanes; });
-    ready.clear();
-    for (Fiber *fiber : waiting) {
-      unsigned warp = fiber->thread / 32;
-      if (all || (fiber->lanes && !(fiber->lanes & alive[warp] & ~in_warp[warp]))) ready.push_back(fiber);
-    }
-    if (ready.empty()) fault("%s: threads of a block wait for each other at different barriers", name);
-    for (Fiber *fiber : ready) resume(fiber);
+    if (for_lanes) find_ready(waiting, ready);
+    for (Fiber *fiber : for_lanes ? ready : waiting) resume(fiber);
     waiting.erase(std::remove_if(waiting.begin(), waiting.end(), [](Fiber *fiber) { return !fiber->waits; }), waiting.end());
   }
 }
@@ -139,6 +147,7 @@ void run_block() {
   if (busy) finish_waiting();
 }
 
+// Orders the numbers below `count`.
 void order(std::vector<unsigned> &numbers, unsigned count) {
   static const std::string how = setting("EMULATOR_ORDER");
   static uint64_t seed = how.compare(0, 7, "random:") ? 0 : 2 * strtoull(how.c_str() + 7, nullptr, 10) + 1;
@@ -170,6 +179,7 @@ const Runtime runtime = {barrier, add_shared, [](const char *text) { fault("%s: 
 
 void execute(const Function *f, Call *call, Dim grid, Dim block, size_t dynamic) {
   static auto &of_blocks = *new std::vector<unsigned>, &of_threads = *new std::vector<unsigned>;
+  static auto &places = *new std::vector<Dim>;
   state = f->module->state;
   state->grid_size = grid;
   state->block_size = block;
@@ -177,7 +187,9 @@ void execute(const Function *f, Call *call, Dim grid, Dim block, size_t dynamic)
   name = f->name.c_str();
   order(of_blocks, grid.x * grid.y * grid.z);
   order(of_threads, block.x * block.y * block.z);
-  threads = {of_threads.data(), (unsigned)of_threads.size(), 0};
+  places.clear();
+  for (unsigned t : of_threads) places.push_back({t % block.x, t / block.x % block.y, t / block.x / block.y});
+  threads = {places.data(), (unsigned)places.size(), 0};
   memset(exchange, 0, sizeof exchange);
   struct sigaction before, now = {};
   now.sa_handler = crashed;
