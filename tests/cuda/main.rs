@@ -6,6 +6,8 @@
 mod cases;
 #[path = "../compare/mod.rs"]
 mod compare;
+mod counts;
+mod devices;
 mod family;
 #[cfg(feature = "f16")]
 mod half;
