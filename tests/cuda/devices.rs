@@ -1,8 +1,13 @@
-//! Several GPUs, where there are some.
+//! Several GPUs, or none.
+
+use std::env;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use perceiver::prelude::*;
 
 use crate::compare::assert_close;
+use crate::counts::counts;
 use crate::gpu;
 use crate::numbers::{backward, numbers, samples, tensor};
 
@@ -42,4 +47,33 @@ fn a_model_moves_between_gpus() {
             }
         }
     }
+}
+
+/// Runs a test of this program where something is missing.
+#[test]
+fn an_error_says_what_is_missing() {
+    if counts().is_none() {
+        println!("not tested: only the emulator can be taken away");
+        return;
+    }
+    let message = |name: &str, value: &str| {
+        let mut program = Command::new(env::current_exe().unwrap());
+        let test = program.args(["--exact", "model::a_gpu_that_is_not_there_is_an_error"]);
+        let output = test.env(name, value).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let libraries = folder.path().to_str().unwrap();
+    let without_driver = message("LD_LIBRARY_PATH", libraries);
+    assert!(without_driver.contains("there is no NVIDIA driver"), "{without_driver}");
+
+    let emulator = env::split_paths(&env::var_os("LD_LIBRARY_PATH").unwrap()).next().unwrap();
+    symlink(emulator.join("libcuda.so.1"), folder.path().join("libcuda.so.1")).unwrap();
+    symlink(emulator.join("libcublas.so.13"), folder.path().join("libcublas.so.13")).unwrap();
+    let without_nvrtc = message("LD_LIBRARY_PATH", libraries);
+    assert!(without_nvrtc.contains("dfdx cannot compile kernels for it"), "{without_nvrtc}");
+
+    let without_gpu = message("EMULATOR_GPUS", "0");
+    assert!(without_gpu.contains("the NVIDIA driver has no GPU to use"), "{without_gpu}");
 }

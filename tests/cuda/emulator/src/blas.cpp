@@ -108,7 +108,8 @@ int multiply(Handle *h, long m, long n, long k, T alpha, Matrix a, Matrix b, T b
 template <class T>
 int vector(Handle *h, int t, long m, long n, T alpha, Ptr a, long lda, Ptr x, long incx, T beta, Ptr y, long incy) {
   if (incx < 1 || incy < 1) return BLAS_NOT_SUPPORTED;
-  return multiply<T, T, T>(h, 1, t ? n : m, t ? m : n, alpha, {x, incx, false, 0}, {a, lda, t == 0, 0}, beta, {y, incy, false, 0}, 1);
+  Matrix row{x, incx, false, 0}, matrix{a, lda, t == 0, 0}, out{y, incy, false, 0};
+  return multiply<T, T, T>(h, 1, t ? n : m, t ? m : n, alpha, row, matrix, beta, out, 1);
 }
 }  // namespace
 
@@ -122,19 +123,19 @@ int cublasDestroy_v2(Handle *h) {
 }
 int cublasSetStream_v2(Handle *h, Stream *stream) { h->stream = stream; return OK; }
 
-#define PRODUCTS(T, plain, batched, of_vector)                                                                              \
-  int plain(Handle *h, int ta, int tb, int m, int n, int k, const T *alpha, Ptr a, int lda, Ptr b, int ldb, const T *beta,    \
-            Ptr c, int ldc) {                                                                                               \
-    return multiply<T, T, T>(h, m, n, k, *alpha, {a, lda, ta != 0, 0}, {b, ldb, tb != 0, 0}, *beta, {c, ldc, false, 0}, 1);  \
-  }                                                                                                                         \
-  int batched(Handle *h, int ta, int tb, int m, int n, int k, const T *alpha, Ptr a, int lda, long long sa, Ptr b, int ldb,   \
-              long long sb, const T *beta, Ptr c, int ldc, long long sc, int batch) {                                       \
-    return multiply<T, T, T>(h, m, n, k, *alpha, {a, lda, ta != 0, sa}, {b, ldb, tb != 0, sb}, *beta, {c, ldc, false, sc},   \
-                             batch);                                                                                        \
-  }                                                                                                                         \
-  int of_vector(Handle *h, int t, int m, int n, const T *alpha, Ptr a, int lda, Ptr x, int incx, const T *beta, Ptr y,        \
-                int incy) {                                                                                                 \
-    return vector<T>(h, t, m, n, *alpha, a, lda, x, incx, *beta, y, incy);                                                   \
+#define PRODUCTS(T, plain, batched, of_vector) \
+  int batched(Handle *h, int ta, int tb, int m, int n, int k, const T *alpha, Ptr a, int lda, long long sa, Ptr b, \
+              int ldb, long long sb, const T *beta, Ptr c, int ldc, long long sc, int batch) { \
+    Matrix left{a, lda, ta != 0, sa}, right{b, ldb, tb != 0, sb}, out{c, ldc, false, sc}; \
+    return multiply<T, T, T>(h, m, n, k, *alpha, left, right, *beta, out, batch); \
+  } \
+  int plain(Handle *h, int ta, int tb, int m, int n, int k, const T *alpha, Ptr a, int lda, Ptr b, int ldb, \
+            const T *beta, Ptr c, int ldc) { \
+    return batched(h, ta, tb, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1); \
+  } \
+  int of_vector(Handle *h, int t, int m, int n, const T *alpha, Ptr a, int lda, Ptr x, int incx, const T *beta, Ptr y, \
+                int incy) { \
+    return vector<T>(h, t, m, n, *alpha, a, lda, x, incx, *beta, y, incy); \
   }
 PRODUCTS(float, cublasSgemm_v2, cublasSgemmStridedBatched, cublasSgemv_v2)
 PRODUCTS(double, cublasDgemm_v2, cublasDgemmStridedBatched, cublasDgemv_v2)

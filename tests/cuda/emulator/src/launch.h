@@ -1,6 +1,6 @@
 // Modules, and what the launches of their kernels need.
 #pragma once
-#include "../module.h"
+#include "../include/module.h"
 #include <string>
 
 namespace emulator {

@@ -78,10 +78,10 @@ std::string emulator::preprocess(const std::string &source, const std::string &o
 
 std::string emulator::compile(const std::string &text, std::string &library) {
   if (text.compare(0, MARK.size(), MARK)) return "this is no text of the emulator's nvcc or NVRTC";
-  const fs::path source = home() / "source";
+  const fs::path source = home() / "source/include";
   static const std::string command =
-      "g++ -std=c++17 -O2 -ftree-vectorize -march=native -ffp-contract=fast -fno-strict-aliasing -fno-math-errno -fno-threadsafe-statics -fwrapv -w "
-      "-shared -fPIC -fno-gnu-unique -Wl,-Bsymbolic -I'" + source.string() + "' " + setting("EMULATOR_CXXFLAGS") + " -o ";
+      "g++ -std=c++17 -O2 -ftree-vectorize -march=native -ffp-contract=fast -fno-strict-aliasing -fno-math-errno -fwrapv "
+      "-fno-threadsafe-statics -fno-gnu-unique -w -shared -fPIC -Wl,-Bsymbolic -I'" + source.string() + "' " + setting("EMULATOR_CXXFLAGS") + " -o ";
   static const std::string device = [&] {
     std::string all;
     for (const char *header : {"module.h", "device.h", "warp.h", "numbers.h"}) all += read(source / header);

@@ -12,7 +12,8 @@ struct Program { std::string source, ptx, log; };
 const int COMPILATION = 6;
 
 std::string unknown(const std::string &text) {
-  static const std::regex names(R"(\b(u?int(8|16|32|64)_t|uintptr_t|INFINITY|NAN|M_PI\w*|(FLT|DBL|INT|UINT)_(MAX|MIN)|std::\w+)\b)");
+  static const std::regex names(
+      R"(\b(u?int(8|16|32|64)_t|uintptr_t|INFINITY|NAN|M_PI\w*|(FLT|DBL|INT|UINT)_(MAX|MIN)|std::\w+)\b)");
   std::smatch found;
   return std::regex_search(text, found, names) ? "NVRTC does not know " + found.str() + " without a header" : "";
 }

@@ -147,7 +147,7 @@ void run_block() {
   if (busy) finish_waiting();
 }
 
-// Orders the numbers below `count`.
+// The numbers below `count`, in the order that is set.
 void order(std::vector<unsigned> &numbers, unsigned count) {
   static const std::string how = setting("EMULATOR_ORDER");
   static uint64_t seed = how.compare(0, 7, "random:") ? 0 : 2 * strtoull(how.c_str() + 7, nullptr, 10) + 1;
@@ -166,6 +166,8 @@ void add_shared(void *memory, size_t size) {
   memset(memory, 0xff, size);
 }
 
+void ended(const char *text) { fault("%s: %s", name, text); }
+
 void crashed(int) {
   for (const char *text : {"emulator: ", name, " touches memory that it was not given\n"})
     if (write(2, text, strlen(text)) < 0) break;
@@ -175,7 +177,7 @@ void crashed(int) {
 
 namespace emulator {
 extern const Runtime runtime;
-const Runtime runtime = {barrier, add_shared, [](const char *text) { fault("%s: %s", name, text); }, exchange, dynamic_shared};
+const Runtime runtime = {barrier, add_shared, ended, exchange, dynamic_shared};
 
 void execute(const Function *f, Call *call, Dim grid, Dim block, size_t dynamic) {
   static auto &of_blocks = *new std::vector<unsigned>, &of_threads = *new std::vector<unsigned>;

@@ -1,4 +1,4 @@
-// The kernels of selftest.cpp.
+// The kernels of the selftest.
 extern const char KERNELS[] = R"(
 #include "cuda_fp16.h"
 
