@@ -68,7 +68,8 @@ fn an_error_says_what_is_missing() {
     let without_driver = message("LD_LIBRARY_PATH", libraries);
     assert!(without_driver.contains("there is no NVIDIA driver"), "{without_driver}");
 
-    let emulator = env::split_paths(&env::var_os("LD_LIBRARY_PATH").unwrap()).next().unwrap();
+    let path = env::var_os("LD_LIBRARY_PATH").unwrap();
+    let emulator = env::split_paths(&path).find(|path| path.join("libcuda.so.1").exists()).unwrap();
     symlink(emulator.join("libcuda.so.1"), folder.path().join("libcuda.so.1")).unwrap();
     symlink(emulator.join("libcublas.so.13"), folder.path().join("libcublas.so.13")).unwrap();
     let without_nvrtc = message("LD_LIBRARY_PATH", libraries);
