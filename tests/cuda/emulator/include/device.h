@@ -2,6 +2,7 @@
 // C++. Comes before every module; after it comes one EMULATOR_KERNEL(name) for each kernel.
 #pragma once
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <tuple>
 #include <type_traits>
@@ -24,6 +25,7 @@ extern "C" emulator::State *emulator_bind(const emulator::Runtime *runtime) {
   emulator_runtime = *runtime;
   return &emulator_state;
 }
+static inline void __trap() { emulator_runtime.fault("__trap"); }
 
 #define threadIdx (emulator_state.thread)
 #define blockIdx (emulator_state.block)

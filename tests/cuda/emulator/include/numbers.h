@@ -34,7 +34,10 @@ static inline float __frcp_rn(float x) { return 1 / x; }
 static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 static inline double rsqrt(double x) { return 1 / sqrt(x); }
 static inline float __saturatef(float x) { return fminf(fmaxf(x, 0), 1); }
-static inline void sincospif(float x, float *s, float *c) { sincosf(x * 3.14159265358979323846f, s, c); }
+// Of multiples of pi, without rounding the product.
+static inline float sinpif(float x) { return sin(3.14159265358979323846 * remainder(x, 2)); }
+static inline float cospif(float x) { return cos(3.14159265358979323846 * remainder(x, 2)); }
+static inline void sincospif(float x, float *s, float *c) { *s = sinpif(x), *c = cospif(x); }
 
 // Every operation is exact in float and then rounded, which is what the hardware's own gives too.
 struct __half {

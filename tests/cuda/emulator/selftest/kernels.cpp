@@ -19,7 +19,7 @@ extern "C" __global__ void sums(const float *in, float *out, const size_t n) {
 }
 
 // 1,000 numbers, in 250 threads.
-extern "C" __global__ void __launch_bounds__(256) warps(const float4 *__restrict__ in, float *out) {
+extern "C" __global__ void __launch_bounds__(8 * (16 + 16)) warps(const float4 *__restrict__ in, float *out) {
   extern __shared__ __align__(16) float parts[];
   float4 x = __ldg(in + threadIdx.x);
   float value = fmaf(x.x, x.x, x.y * x.y) + x.z * x.z + x.w * x.w;
@@ -90,6 +90,9 @@ extern "C" __global__ void apart() {
   else __syncwarp();
 }
 
-extern "C" __global__ void twice(float *x) { *x = 2 * *x; }
-extern "C" __global__ void plus_one(float *x) { *x += 1; }
+template <int n> __global__ void plus(float *x) { *x += n; }
+extern "C" {
+__global__ void twice(float *x) { *x = 2 * *x; }
+__global__ void plus_one(float *x) { plus<1>(x); }
+}
 )";

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <regex>
+#include <set>
 #include <sstream>
 #include <unistd.h>
 
@@ -47,22 +48,23 @@ std::string temporary() {
   return home() / "kernels" / (std::to_string(getpid()) + "-" + std::to_string(number++));
 }
 
-// A kernel's source as C++ that takes the place of CUDA's own syntax.
+// A source as C++ in place of CUDA's own syntax, with what calls its kernels.
 std::string translate(const std::string &text) {
+  const std::string brackets = R"(\s*\((?:[^()]|\([^()]*\))*\)\s*)";
+  const std::string align = "(?:(?:__align__|alignas)" + brackets + ")?", bounds = "(?:__launch_bounds__" + brackets + ")?";
   // Dynamic shared memory has its size when a kernel is launched, and is aligned more than anything.
-  const std::string align = R"((?:(?:__align__|alignas)\s*\([^)]*\)\s*)?)";
   static const std::regex dynamic(R"(extern\s+)" + align + R"(__shared__\s+)" + align +
                                   R"(([\w:\s]+?)\s*(\w+)\s*\[\s*\]\s*;)");
   std::string source = std::regex_replace(text, dynamic, "$1 *$2 = ($1 *)emulator_runtime.dynamic_shared;");
   static const std::regex fixed(R"(__shared__\s+([^;,(){}]+?)(\w+)\s*((?:\[[^\]]*\]\s*)*);)");
   source = std::regex_replace(source, fixed, "static $1 $2$3; static emulator_shared $2_shared(&$2);");
-  const std::string bounds = R"((?:__launch_bounds__\s*\([^)]*\)\s*)?)";
-  static const std::regex kernel(R"re(extern\s+"C"\s+)re" + bounds + R"(__global__\s+)" + bounds + R"(void\s+)" + bounds +
+  static const std::regex kernel(R"((template\s*<[^;{}()]*>\s*)?)" + bounds + R"(__global__\s+)" + bounds + R"(void\s+)" + bounds +
                                  R"((\w+)\s*\()");
-  std::string kernels;
+  std::set<std::string> kernels;
   for (std::sregex_iterator match(source.begin(), source.end(), kernel), end; match != end; ++match)
-    kernels += "EMULATOR_KERNEL(" + (*match)[1].str() + ")\n";
-  return "#include \"device.h\"\n" + source + "\n" + kernels;
+    if (!(*match)[1].matched) kernels.insert((*match)[2].str());
+  for (const std::string &name : kernels) source += "\nEMULATOR_KERNEL(" + name + ")";
+  return "#include \"device.h\"\n" + source + "\n";
 }
 }  // namespace
 
