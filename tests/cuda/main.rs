@@ -1,5 +1,5 @@
-//! What has to hold on a GPU. README.md beside this file says how to run it where there is one; where there is none,
-//! every test fails and says so.
+//! What has to hold on a GPU. README.md beside this file says how to run it, also where there is none; without a GPU and
+//! the emulator, every test fails and says so.
 
 #[macro_use]
 #[path = "../parity/cases.rs"]
