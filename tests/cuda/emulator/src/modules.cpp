@@ -58,8 +58,8 @@ std::string translate(const std::string &text) {
   std::string source = std::regex_replace(text, dynamic, "$1 *$2 = ($1 *)emulator_runtime.dynamic_shared;");
   static const std::regex fixed(R"(__shared__\s+([^;,(){}]+?)(\w+)\s*((?:\[[^\]]*\]\s*)*);)");
   source = std::regex_replace(source, fixed, "static $1 $2$3; static emulator_shared $2_shared(&$2);");
-  static const std::regex kernel(R"((template\s*<[^;{}()]*>\s*)?)" + bounds + R"(__global__\s+)" + bounds + R"(void\s+)" + bounds +
-                                 R"((\w+)\s*\()");
+  static const std::regex kernel(R"((template\s*<[^;{}()]*>\s*)?)" + bounds + R"(__global__\s+)" + bounds +
+                                 R"(void\s+)" + bounds + R"((\w+)\s*\()");
   std::set<std::string> kernels;
   for (std::sregex_iterator match(source.begin(), source.end(), kernel), end; match != end; ++match)
     if (!(*match)[1].matched) kernels.insert((*match)[2].str());
@@ -82,8 +82,9 @@ std::string emulator::compile(const std::string &text, std::string &library) {
   if (text.compare(0, MARK.size(), MARK)) return "this is no text of the emulator's nvcc or NVRTC";
   const fs::path source = home() / "source/include";
   static const std::string command =
-      "g++ -std=c++17 -O2 -ftree-vectorize -march=native -ffp-contract=fast -fno-strict-aliasing -fno-math-errno -fwrapv "
-      "-fno-threadsafe-statics -fno-gnu-unique -w -shared -fPIC -Wl,-Bsymbolic -I'" + source.string() + "' " + setting("EMULATOR_CXXFLAGS") + " -o ";
+      "g++ -std=c++17 -O2 -ftree-vectorize -march=native -ffp-contract=fast -fno-strict-aliasing -fno-math-errno "
+      "-fwrapv -fno-threadsafe-statics -fno-gnu-unique -w -shared -fPIC -Wl,-Bsymbolic -I'" + source.string() + "' " +
+      setting("EMULATOR_CXXFLAGS") + " -o ";
   static const std::string device = [&] {
     std::string all;
     for (const char *header : {"module.h", "device.h", "warp.h", "numbers.h"}) all += read(source / header);
