@@ -211,7 +211,7 @@ fn causal_models_agree() {
     }
 }
 
-/// Steps of AdamW and LAMB, with losses that ignore some of the targets.
+/// Steps of AdamW and LAMB, with losses that ignore some of the targets, and with dropout.
 #[test]
 fn training_agrees() {
     fn outcome<D: Device<f32>>(dev: &D, model: &mut Learned<f32, D>) -> Vec<Vec<f64>> {

@@ -239,7 +239,7 @@ fn heads(count: usize, dim: usize, value_dim: usize) -> Heads {
 fn attention_agrees() {
     // The last but one has more keys than one block goes through, and the last is too wide for two rows of a thread.
     let cases = [
-        ((1, 1, 2), heads(1, 1, 1)),
+        ((1, 1, 3), heads(1, 1, 1)),
         ((2, 5, 64), heads(2, 8, 8)),
         ((1, 40, 65), heads(3, 20, 33)),
         ((2, 3, 700), heads(1, 16, 5)),
@@ -353,4 +353,20 @@ fn cache<E: Dtype, D: Device<E>>(dev: &D, heads: Heads) -> Vec<Vec<f64>> {
 #[test]
 fn caches_agree() {
     agree!("the cache", cache(heads(2, 5, 7)));
+}
+
+fn cross_entropy<E: Dtype, D: Device<E>>(dev: &D, smoothing: f64) -> Vec<Vec<f64>> {
+    let (logits, mut record): (Rows<E, D>, _) = (tensor(dev, 1, (2, 6, 40)), record());
+    let targets: Vec<_> = (0..12).map(|i| (i % 5 != 3).then_some((7 * i) % 40)).collect();
+    let loss = D::try_cross_entropy(&mut record, logits.clone(), &targets, smoothing).unwrap();
+    let found = numbers(&loss);
+    let mut tape = OwnedTape::default();
+    record.put_on(&mut tape);
+    vec![found, numbers(&loss.put_tape(tape).backward().get(&logits))]
+}
+
+#[test]
+fn losses_agree() {
+    agree!("the cross entropy", cross_entropy(0.0));
+    agree!("the smoothed cross entropy", cross_entropy(0.3));
 }

@@ -1,11 +1,13 @@
-//! What has to hold on a GPU. README.md beside this file says how to run it where there is one; where there is none,
-//! every test fails and says so.
+//! What has to hold on a GPU. README.md beside this file says how to run it, also where there is none; without a GPU and
+//! the emulator, every test fails and says so.
 
 #[macro_use]
 #[path = "../parity/cases.rs"]
 mod cases;
 #[path = "../compare/mod.rs"]
 mod compare;
+mod counts;
+mod devices;
 mod dropout;
 mod family;
 #[cfg(feature = "f16")]

@@ -1,10 +1,11 @@
-"""Makes stand-ins for CUDA's libraries: `stand_ins.py SOURCE_OF_CUDARC FOLDER`. x86-64 Linux, with gcc and ar.
+"""Makes stand-ins for CUDA's libraries: `stand_ins.py FOLDER`. x86-64 Linux, with gcc and ar.
 
 cudarc links programs to libcuda, libnvrtc, libcublas and libcublasLt, which a machine without a GPU does not have, and
 without which a program does not even start. Each stand-in is a static library with the same symbols; a symbol looks
 for the real library when it is first called, and gives an error code where there is none.
 """
 
+import json
 import pathlib
 import re
 import subprocess
@@ -86,6 +87,13 @@ def find(name, count):
     return "find:\n  " + "\n  ".join(body) + f"\n  jmp *%r11\n.local slots\n.comm slots,{8 * count},16\n"
 
 
+def source_of_cudarc():
+    manifest = pathlib.Path(__file__).parents[2] / "Cargo.toml"
+    command = ["cargo", "metadata", "--manifest-path", manifest, "--locked", "--format-version", "1", "--features", "cuda"]
+    packages = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["packages"]
+    return next(pathlib.Path(p["manifest_path"]).parent for p in packages if p["name"] == "cudarc")
+
+
 def make(cudarc, folder, name, module, versions, error):
     declarations = (cudarc / "src" / module / "sys.rs").read_text()
     symbols = sorted(set(re.findall(r"pub fn ((?:cu|nvrtc)\w+)\s*\(", declarations)))
@@ -105,7 +113,7 @@ def make(cudarc, folder, name, module, versions, error):
 
 
 if __name__ == "__main__":
-    cudarc, folder = map(pathlib.Path, sys.argv[1:])
+    cudarc, folder = source_of_cudarc(), pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for library in LIBRARIES:
         make(cudarc, folder, *library)

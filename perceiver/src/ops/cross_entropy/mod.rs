@@ -1,6 +1,8 @@
 //! The cross entropy of logits and the classes they should predict.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use dfdx::prelude::*;
 
@@ -25,7 +27,23 @@ pub trait CrossEntropyKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(CrossEntropyKernel);
+plain_on_dfdx_devices!(@without_cuda CrossEntropyKernel);
+
+#[cfg(feature = "cuda")]
+impl<E: super::cuda::Number> CrossEntropyKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_cross_entropy(
+        record: &mut Record<E, Self>,
+        logits: Rows<E, Self>,
+        targets: &[Option<usize>],
+        smoothing: f64,
+    ) -> Result<Tensor<(), E, Self>, CudaError> {
+        fits(&logits, targets)?;
+        cuda::forward(record, &logits, targets, smoothing)
+    }
+}
 
 impl CrossEntropyKernel<f32> for Cpu {
     fn try_cross_entropy(
