@@ -3,7 +3,7 @@
 //!
 //! One forward pass of the README's model each, in a process of its own, since the peak of a process's memory never falls. Images
 //! have 224 × 224 pixels where it is not the number of tokens that grows. Writes `benches/growth.csv` and, from it,
-//! `benches/growth.png`; with the name of an axis, such as `-- depth`, only prints its rows.
+//! `benches/growth.png`; with the name of an axis, such as `-- depth`, only prints its rows, and with `-- draw` only draws.
 
 #[path = "peers/memory.rs"]
 mod memory;
@@ -60,6 +60,10 @@ fn main() -> Result<()> {
     }
     let only = arguments.iter().find(|a| !a.starts_with('-'));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if only.is_some_and(|only| only == "draw") {
+        let csv = std::fs::read_to_string(folder.join("growth.csv"))?;
+        return draw(&csv, &folder.join("growth.png"));
+    }
     let mut csv = String::from(HEADER) + "\n";
     println!("{HEADER}");
     for (axis, sizes) in AXES.into_iter().filter(|(axis, _)| only.is_none_or(|only| only == axis)) {
@@ -174,6 +178,9 @@ fn chart(
         .configure_mesh()
         .x_desc(axis)
         .x_labels(4)
+        .y_labels(4)
+        .y_label_formatter(&|y| format!("{y:.0}"))
+        .max_light_lines(0)
         .x_label_formatter(&|size| if *size < 1e4 { size.to_string() } else { format!("{size:e}") })
         .label_style(("sans-serif", 16))
         .axis_desc_style(("sans-serif", 16))

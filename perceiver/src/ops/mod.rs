@@ -1,15 +1,18 @@
 //! The operations that determine the speed of a Perceiver.
 //!
 //! Each operation has a folder with its kernel trait, its reference implementation in dfdx's own operations, which
-//! every device can run and which is the trait's default, its kernel for dfdx's `Cpu` in `f32`, and the test of one
-//! against the other. A device with something faster implements that operation's trait; [`Device`] combines all of
-//! them.
+//! every device can run and which is the trait's default, its kernels for dfdx's `Cpu` in `f32` and for `Cuda`, and the
+//! test of one against the other. [`Device`] combines all of their traits.
 //!
 //! Dimensions are run-time sizes here, and gradients go to a [`Record`], so that nothing is compiled again for another
 //! model or another tape.
 //!
-//! The kernels choose their instruction set at run time (AVX2, AVX-512, NEON, or none), so a plain
+//! The kernels for the `Cpu` choose their instruction set at run time (AVX2, AVX-512, NEON, or none), so a plain
 //! `cargo build --release` is fast. Half precision is stored as such and computed in `f32`.
+//!
+//! The kernels for `Cuda`, in all of dfdx's floating-point data types, are CUDA C++ that NVRTC compiles when one is first
+//! used. Attention keeps no scores, nor dropout its choices. A forward pass of the README's model makes 113 launches and 55
+//! matrix products, and copies nothing between host and GPU.
 //!
 //! # Threads
 //!
@@ -160,31 +163,15 @@ impl<E: Dtype, D> KernelDevice<E> for D where
 {
 }
 
-/// Implements an operation's trait with its reference implementation for every dfdx device, except for the CPU in
-/// `f32`, which has a kernel for all, and in half precision (`half/cpu.rs`). To add a kernel for `Cuda`, remove its
-/// types from the list here: the second form omits `Cuda`.
-macro_rules! plain_on_dfdx_devices {
+/// Implements an operation's trait with its reference implementation on the `Cpu` in `f64`: what kernels are tested against.
+macro_rules! plain_in_f64 {
     ($Trait:ident $(, $methods:path)?) => {
-        plain_on_dfdx_devices!(@without_cuda $Trait $(, $methods)?);
-        #[cfg(feature = "cuda")]
-        plain_on_dfdx_devices!(@impl Cuda: $Trait<f32> $(, $methods)?);
-        #[cfg(feature = "cuda")]
-        plain_on_dfdx_devices!(@impl Cuda: $Trait<f64> $(, $methods)?);
-        #[cfg(all(feature = "cuda", feature = "f16"))]
-        plain_on_dfdx_devices!(@impl Cuda: $Trait<dfdx::dtypes::f16> $(, $methods)?);
-        #[cfg(all(feature = "cuda", feature = "f16"))]
-        plain_on_dfdx_devices!(@impl Cuda: $Trait<dfdx::dtypes::AMP<dfdx::dtypes::f16>> $(, $methods)?);
-    };
-    (@without_cuda $Trait:ident $(, $methods:path)?) => {
-        plain_on_dfdx_devices!(@impl Cpu: $Trait<f64> $(, $methods)?);
-    };
-    (@impl $Device:ident: $Trait:ident<$E:ty> $(, $methods:path)?) => {
-        impl $Trait<$E> for $Device {
-            $($methods!($E);)?
+        impl $Trait<f64> for Cpu {
+            $($methods!(f64);)?
         }
     };
 }
-use plain_on_dfdx_devices;
+use plain_in_f64;
 
 /// Converts the dimensions of a tensor to run-time sizes; the result shares its gradient.
 pub(crate) fn untyped<S, N, E, D: Storage<E>>(x: Tensor<S, E, D>) -> Tensor<N, E, D>

@@ -22,20 +22,47 @@ use rand::seq::SliceRandom;
 /// assert!(batches.epoch(0).eq(first.clone()));
 /// assert!(!batches.epoch(1).eq(first));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batches {
     examples: usize,
     size: usize,
     seed: u64,
     /// Which part of each batch, of how many.
     part: (usize, usize),
+    /// The lengths of the examples, if those of a batch should be alike.
+    lengths: Option<Arc<[usize]>>,
+    /// The batches whose examples are sorted together.
+    sorted: usize,
 }
 
 impl Batches {
     /// Batches of `size` of so many examples; the last of an epoch has what is left. A size of 0 is taken for 1.
     #[must_use]
     pub fn new(examples: usize, size: usize, seed: u64) -> Self {
-        Self { examples, size: size.max(1), seed, part: (0, 1) }
+        Self { examples, size: size.max(1), seed, part: (0, 1), lengths: None, sorted: 1 }
+    }
+
+    /// Puts examples of similar lengths into a batch, so that little of it is padding: of each so many batches of an epoch, the
+    /// examples are sorted by length before they are cut into batches, which then come in any order. A length that is missing
+    /// counts as 0.
+    ///
+    /// ```
+    /// use perceiver::train::Batches;
+    ///
+    /// let lengths: Vec<usize> = (0..1000).map(|i| i * 7919 % 100).collect();
+    /// let batches = Batches::new(lengths.len(), 10, 1).by_length(&lengths, 20);
+    /// let padding = |batch: Vec<usize>| {
+    ///     let longest = batch.iter().map(|i| lengths[*i]).max().unwrap_or(0);
+    ///     batch.iter().map(|i| longest - lengths[*i]).sum::<usize>()
+    /// };
+    /// let sum: usize = batches.epoch(0).map(padding).sum();
+    /// assert!(sum < 5_000, "of 50,000 tokens");
+    /// ```
+    #[must_use]
+    pub fn by_length(self, lengths: &[usize], batches: usize) -> Self {
+        let length = |i| lengths.get(i).copied().unwrap_or(0);
+        let lengths = (0..self.examples).map(length).collect();
+        Self { lengths: Some(lengths), sorted: batches.max(1), ..self }
     }
 
     /// The same batches, but only one of so many equal parts of each.
@@ -56,9 +83,19 @@ impl Batches {
         let mut order: Vec<usize> = (0..self.examples).collect();
         // Far apart from those of the next seeds.
         let seed = self.seed ^ epoch.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        order.shuffle(&mut StdRng::seed_from_u64(seed));
+        let rng = &mut StdRng::seed_from_u64(seed);
+        order.shuffle(rng);
+        let mut batches: Vec<usize> = (0..self.per_epoch()).collect();
+        if let Some(lengths) = &self.lengths {
+            for sorted in order.chunks_mut(self.sorted.saturating_mul(self.size)) {
+                sorted.sort_by_key(|i| lengths[*i]);
+            }
+            // A last batch that is smaller stays the last.
+            let whole = batches.len().min(self.examples / self.size);
+            batches[..whole].shuffle(rng);
+        }
         let (size, (part, parts)) = (self.size, self.part);
-        (0..self.per_epoch()).map(move |i| {
+        batches.into_iter().map(move |i| {
             let batch = &order[i * size..order.len().min((i + 1) * size)];
             let len = batch.len() / parts;
             batch[part * len..(part + 1) * len].to_vec()
@@ -160,6 +197,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn batches_of_similar_lengths_have_all_examples() {
+        let lengths: Vec<usize> = (0..103).map(|i| i * 37 % 50).collect();
+        let batches = Batches::new(103, 10, 1).by_length(&lengths, 4);
+        let epoch = |epoch| batches.epoch(epoch).collect::<Vec<_>>();
+        let first = epoch(0);
+        let mut all = first.concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..103));
+        assert_eq!(
+            first.iter().map(Vec::len).collect::<Vec<_>>(),
+            [[10; 10].as_slice(), &[3]].concat()
+        );
+        assert!(first == epoch(0) && first != epoch(1));
+        // Of four batches at once, so a batch has about a quarter of the lengths.
+        let range = |batch: &Vec<usize>| {
+            let lengths = batch.iter().map(|i| lengths[*i]);
+            lengths.clone().max().unwrap() - lengths.min().unwrap()
+        };
+        assert!(first[..8].iter().map(range).sum::<usize>() < 8 * 25);
+        // Short batches do not come first.
+        let shortest = |batch: &Vec<usize>| batch.iter().map(|i| lengths[*i]).min().unwrap();
+        assert!(!first.is_sorted_by_key(shortest));
+    }
+
+    #[test]
     fn each_example_is_in_one_batch() {
         for (examples, size) in [(0, 3), (1, 3), (9, 3), (10, 3), (10, 0)] {
             let batches = Batches::new(examples, size, 7);
@@ -175,8 +237,8 @@ mod tests {
     fn parts_of_batches_are_equal_and_disjoint() {
         for examples in [11, 12, 13, 15, 16, 17] {
             let batches = Batches::new(examples, 4, 7);
-            let parts = [0, 1].map(|part| batches.part(part, 2));
-            let [first, second] = parts.map(|part| part.epoch(3).collect::<Vec<_>>());
+            let parts = [0, 1].map(|part| batches.clone().part(part, 2));
+            let [first, second] = parts.each_ref().map(|part| part.epoch(3).collect::<Vec<_>>());
             assert_eq!(first.len(), parts[0].per_epoch());
             for (whole, (first, second)) in batches.epoch(3).zip(first.iter().zip(&second)) {
                 assert_eq!(first.len(), second.len());

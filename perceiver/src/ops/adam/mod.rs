@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use dfdx::prelude::*;
 
-use super::{KernelDevice, check, plain_on_dfdx_devices, set_gradient};
+use super::{KernelDevice, check, plain_in_f64, set_gradient};
 
 /// A step of AdamW (arXiv 1711.05101) or LAMB (arXiv 1904.00962) for the parameters of a model.
 ///
@@ -195,7 +195,7 @@ macro_rules! plain_adam {
 #[cfg(feature = "f16")]
 pub(super) use plain_adam;
 
-plain_on_dfdx_devices!(@without_cuda AdamKernel, plain_adam);
+plain_in_f64!(AdamKernel, plain_adam);
 
 impl AdamKernel<f32> for Cpu {
     type Moments = [Vec<f32>; 2];

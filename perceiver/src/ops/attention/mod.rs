@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use dfdx::tensor_ops::Device as TensorDevice;
 
 use super::record::with_tape;
-use super::{InF32, KernelDevice, Mask, Record, Rows, check, plain_on_dfdx_devices};
+use super::{InF32, KernelDevice, Mask, Record, Rows, check, plain_in_f64};
 use crate::spec::{Heads, Softmax};
 pub(super) use cpu::MaskBias;
 
@@ -56,7 +56,7 @@ pub trait AttentionKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda AttentionKernel);
+plain_in_f64!(AttentionKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> AttentionKernel<E> for Cuda

@@ -9,8 +9,8 @@ use std::fmt::Debug;
 use dfdx::prelude::*;
 
 use super::{
-    Attend, AttentionKernel, Mask, Record, Rows, Selection, check, concat, flags,
-    plain_on_dfdx_devices, select,
+    Attend, AttentionKernel, Mask, Record, Rows, Selection, check, concat, flags, plain_in_f64,
+    select,
 };
 use crate::spec::Heads;
 pub use cpu::CpuCache;
@@ -123,7 +123,7 @@ macro_rules! copied {
 #[cfg(feature = "f16")]
 pub(super) use copied;
 
-plain_on_dfdx_devices!(@without_cuda CacheKernel, copied);
+plain_in_f64!(CacheKernel, copied);
 
 impl CacheKernel<f32> for Cpu {
     type Cache = CpuCache;

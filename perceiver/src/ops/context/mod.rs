@@ -20,7 +20,7 @@ use super::in_f32::Normalize;
 use super::record::with_tape;
 use super::{
     Attend, AttentionKernel, KernelDevice, LinearKernel, Mask, Matrix, Record, Rows, Selection,
-    Vector, check, layer_norm, plain_on_dfdx_devices,
+    Vector, check, layer_norm, plain_in_f64,
 };
 use crate::spec::{Heads, Softmax};
 #[cfg(feature = "f16")]
@@ -81,7 +81,7 @@ macro_rules! plain_context {
         }
     };
 }
-plain_on_dfdx_devices!(@without_cuda ContextKernel, plain_context);
+plain_in_f64!(ContextKernel, plain_context);
 
 /// The parameters that turn normalised tokens into keys and values.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ mod cuda;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, check, plain_on_dfdx_devices};
+use super::{KernelDevice, Record, Rows, check, plain_in_f64};
 
 /// The mean cross entropy, in nats.
 pub trait CrossEntropyKernel<E: Dtype>: KernelDevice<E> {
@@ -27,7 +27,7 @@ pub trait CrossEntropyKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda CrossEntropyKernel);
+plain_in_f64!(CrossEntropyKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> CrossEntropyKernel<E> for Cuda

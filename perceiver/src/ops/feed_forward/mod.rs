@@ -8,7 +8,7 @@ mod gelu;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, Vector, Weight, check, linear, plain_on_dfdx_devices};
+use super::{KernelDevice, Record, Rows, Vector, Weight, check, linear, plain_in_f64};
 use crate::spec::Activation;
 
 /// A feed-forward layer.
@@ -28,7 +28,7 @@ pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda FeedForwardKernel);
+plain_in_f64!(FeedForwardKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> FeedForwardKernel<E> for Cuda

@@ -7,7 +7,7 @@ mod cuda;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, check, plain_on_dfdx_devices};
+use super::{KernelDevice, Record, Rows, check, plain_in_f64};
 use crate::ForwardError;
 use cpu::flatten;
 
@@ -104,7 +104,7 @@ pub trait FlattenKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda FlattenKernel);
+plain_in_f64!(FlattenKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> FlattenKernel<E> for Cuda

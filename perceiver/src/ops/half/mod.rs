@@ -2,8 +2,8 @@
 //!
 //! A `Cpu` computes in `f32`, with its kernels, and stores in half precision: parameters take half the memory, and
 //! computation takes longer than in `f32`. A `Cuda` multiplies in half precision, at which it is fast, and computes
-//! softmax, norms and means in `f32`; the gradients of biases, and gradients to which several operations contribute,
-//! are summed by dfdx.
+//! all else in `f32`, the sums of the gradients of norms and biases included. Gradients to which several operations
+//! contribute are stored in half precision in between.
 
 mod cpu;
 mod upcast;

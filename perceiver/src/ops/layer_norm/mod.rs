@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 
 use super::in_f32::Normalize;
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, Vector, check, plain_on_dfdx_devices, vector};
+use super::{KernelDevice, Record, Rows, Vector, check, plain_in_f64, vector};
 
 /// The number added to the variance, as in PyTorch.
 pub(super) const EPSILON: f64 = 1e-5;
@@ -31,7 +31,7 @@ pub trait LayerNormKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda LayerNormKernel);
+plain_in_f64!(LayerNormKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> LayerNormKernel<E> for Cuda

@@ -9,7 +9,7 @@ use dfdx::prelude::*;
 use super::record::with_tape;
 use super::{
     KernelDevice, Matrix, Record, Rows, Vector, Weight, WeightPrecision, check, matrix,
-    plain_on_dfdx_devices, vector,
+    plain_in_f64, vector,
 };
 #[cfg(feature = "cuda")]
 pub(super) use cuda::Linear;
@@ -41,7 +41,7 @@ pub trait LinearKernel<E: Dtype>: KernelDevice<E> {
     fn prepare(_weight: &mut Weight<E, Self>, _precision: WeightPrecision) {}
 }
 
-plain_on_dfdx_devices!(@without_cuda LinearKernel);
+plain_in_f64!(LinearKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> LinearKernel<E> for Cuda

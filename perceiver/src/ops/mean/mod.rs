@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 
 use super::in_f32::Mean;
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, plain_on_dfdx_devices};
+use super::{KernelDevice, Record, Rows, plain_in_f64};
 
 /// The mean of rows.
 pub trait MeanKernel<E: Dtype>: KernelDevice<E> {
@@ -23,7 +23,7 @@ pub trait MeanKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda MeanKernel);
+plain_in_f64!(MeanKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> MeanKernel<E> for Cuda

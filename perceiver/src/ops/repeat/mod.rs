@@ -6,7 +6,7 @@ mod cuda;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Matrix, Record, Rows, plain_on_dfdx_devices};
+use super::{KernelDevice, Matrix, Record, Rows, plain_in_f64};
 
 /// Copies rows for each item of a batch.
 pub trait RepeatKernel<E: Dtype>: KernelDevice<E> {
@@ -23,7 +23,7 @@ pub trait RepeatKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda RepeatKernel);
+plain_in_f64!(RepeatKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> RepeatKernel<E> for Cuda

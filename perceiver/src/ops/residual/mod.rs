@@ -7,7 +7,7 @@ mod cuda;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, check, plain_on_dfdx_devices};
+use super::{KernelDevice, Record, Rows, check, plain_in_f64};
 
 /// A residual connection.
 pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
@@ -26,7 +26,7 @@ pub trait ResidualKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda ResidualKernel);
+plain_in_f64!(ResidualKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> ResidualKernel<E> for Cuda

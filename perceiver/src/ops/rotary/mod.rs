@@ -7,7 +7,7 @@ mod cuda;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, check, plain_on_dfdx_devices};
+use super::{KernelDevice, Record, Rows, check, plain_in_f64};
 use crate::spec::Heads;
 
 /// Rotary position embedding (arXiv 2104.09864).
@@ -33,7 +33,7 @@ pub trait RotaryKernel<E: Dtype>: KernelDevice<E> {
     }
 }
 
-plain_on_dfdx_devices!(@without_cuda RotaryKernel);
+plain_in_f64!(RotaryKernel);
 
 #[cfg(feature = "cuda")]
 impl<E: super::cuda::Number> RotaryKernel<E> for Cuda
