@@ -163,6 +163,7 @@ fn chart(
     points: &[(f64, f64)],
 ) -> Result<()> {
     let (first, last) = points.first().zip(points.last()).context("no points")?;
+    let decade = |power: f64| 10_f64.powf(power);
     let lowest = points.iter().fold(f64::INFINITY, |a, (_, y)| a.min(*y));
     let highest = points.iter().fold(0.0, |a: f64, (_, y)| a.max(*y));
     let mut chart = ChartBuilder::on(area)
@@ -172,7 +173,7 @@ fn chart(
         .y_label_area_size(64)
         .build_cartesian_2d(
             (first.0..last.0).log_scale(),
-            (lowest * 0.8..highest * 1.2).log_scale(),
+            (decade(lowest.log10().floor())..decade(highest.log10().ceil())).log_scale(),
         )?;
     chart
         .configure_mesh()
