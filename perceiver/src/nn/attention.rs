@@ -233,8 +233,8 @@ where
             ops::check::<D::Err>(*mask.shape() == (context.shape().0, context.shape().1))?;
             context = D::try_clear_masked(&mut record, context, mask)?;
         }
-        let view = self.view();
-        let out = view.try_attend(&mut record, queries, context, mask, attend)?;
+        let (view, mask) = (self.view(), mask.clone().try_contiguous::<E>()?);
+        let out = view.try_attend(&mut record, queries, context, &mask, attend)?;
         record.put_on(&mut tape);
         ops::typed(out, tape)
     }

@@ -5,6 +5,8 @@ use dfdx::prelude::*;
 use super::KernelDevice;
 
 /// Which keys a query may attend to: true where it may. Stays `bool` until a kernel reads it.
+///
+/// Kernels for `Cuda` read the memory of its tensors, which must not be permuted or broadcast views of others.
 #[derive(Clone, Debug, Default)]
 pub enum Mask<D: Storage<bool>> {
     /// Every query may attend to every key.
@@ -78,6 +80,28 @@ impl<D: Storage<bool>> Mask<D> {
 }
 
 impl<D: Storage<bool>> Mask<D> {
+    /// The same mask, none of whose tensors is a view of another.
+    pub(crate) fn try_contiguous<E: Dtype>(self) -> Result<Self, D::Err>
+    where
+        D: KernelDevice<E>,
+    {
+        fn copied<S: Shape, E: Dtype, D: KernelDevice<E>>(
+            mask: Tensor<S, bool, D>,
+        ) -> Result<Tensor<S, bool, D>, D::Err> {
+            let zeros: Tensor<S, E, D> = mask.device().try_zeros_like(mask.shape())?;
+            let ones = zeros.clone().try_add(E::ONE)?;
+            mask.try_choose(ones, zeros)?.try_gt(E::default())
+        }
+        Ok(match self {
+            Self::None | Self::Causal { .. } => self,
+            Self::Keys(keys) => Self::Keys(copied::<_, E, D>(keys)?),
+            Self::Pairs(pairs) => Self::Pairs(copied::<_, E, D>(pairs)?),
+            Self::CausalKeys { offset, keys } => {
+                Self::CausalKeys { offset, keys: copied::<_, E, D>(keys)? }
+            }
+        })
+    }
+
     /// The mask of keys, followed by `count` more keys that may all be attended to.
     pub(crate) fn followed_by<E: Dtype>(self, count: usize) -> Result<Self, D::Err>
     where

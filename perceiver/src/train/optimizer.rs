@@ -275,8 +275,10 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         M::iter_tensors(&mut RecursiveWalker { m: &mut *model, f: &mut f })?;
         device.try_update(&f.together)?;
         f.is_computed = true;
-        M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f })?;
-        device.try_write(f.together)
+        let released = M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f });
+        // Those that can be written to have to be, even if the next one could not be released.
+        device.try_write(f.together)?;
+        released.map(|_| ())
     }
 
     /// The names of the parameters with their moments.

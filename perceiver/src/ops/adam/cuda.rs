@@ -195,7 +195,9 @@ where
         Ok(())
     }
 
-    fn try_write(&self, together: Self::Together) -> Result<(), CudaError> {
+    fn try_write(&self, mut together: Self::Together) -> Result<(), CudaError> {
+        let [_, released] = together.released;
+        together.rows.truncate(released);
         match together.gpu {
             Some(gpu) => launch(&together, gpu, "finish", None, &[]),
             None => Ok(()),

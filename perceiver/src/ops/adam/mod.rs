@@ -105,7 +105,7 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
         Ok(())
     }
 
-    /// Writes the parameters.
+    /// Writes the parameters that were passed to [`try_release`](Self::try_release).
     ///
     /// # Errors
     /// If the device fails.

@@ -11,7 +11,7 @@ use crate::ops::attention::MaskBias;
 use crate::ops::cpu::flash::{Head, QUERIES, deltas};
 use crate::ops::cpu::matrix::MatRef;
 use crate::ops::cpu::{
-    Scratch, contiguous, for_each, gradient, map, parts, read, with_gradient_of,
+    Scratch, add, contiguous, for_each, gradient, map, parts, read, with_gradient_of,
 };
 use crate::ops::{Attend, Record, Rows};
 use crate::spec::Softmax;
@@ -141,16 +141,12 @@ pub(in crate::ops) fn attend_dense(
                             d_tokens,
                             &mut d_value,
                         );
-                        for (sum, term) in d_tokens.iter_mut().zip(&*d_value) {
-                            *sum += term;
-                        }
+                        add(d_tokens, &d_value);
                         d_query
                     });
                 let sums = &mut gradient(gradients, &query)?[first..][..queries * width];
                 for d_query in d_queries {
-                    for (sum, term) in sums.iter_mut().zip(d_query) {
-                        *sum += term;
-                    }
+                    add(sums, &d_query);
                 }
             }
             Ok(())
