@@ -1,5 +1,6 @@
 //! Trains on handwritten digits, and can be stopped at any time: `cargo run --release --example trainer`. Press ctrl-C, or kill
-//! it, and run it again: it goes on from the last checkpoint. `tensorboard --logdir target/trainer` shows its losses.
+//! it, and run it again to resume from the last checkpoint; delete `target/trainer` to start over.
+//! `tensorboard --logdir target/trainer` shows its losses.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -37,18 +38,19 @@ fn batch<'a>(dev: &AutoDevice, digits: impl Iterator<Item = &'a Digit>) -> Batch
 
 fn main() -> Result<()> {
     let dev = common::device(1)?;
-    let (train, test) = split(load(), &mut StdRng::seed_from_u64(1));
+    let (train, held_out) = split(load(), &mut StdRng::seed_from_u64(1));
     let mut model = dev.build_module::<Digits, f32>();
     let batches = Batches::new(train.len(), 16, 1);
     let epochs = 20;
     let steps = epochs * batches.per_epoch() as u64;
 
     let bar = common::progress_bar(steps)?;
+    let on_step = bar.clone();
     let mut trainer = Trainer::new(AdamW::new(&model, Default::default())?, 3e-3)
         .with_schedule(Schedule::cosine(steps))
         .with_checkpoint("target/trainer/digits.training", 100)
         .with_tensorboard("target/trainer")
-        .on_step(move |report| bar.set_position(report.step));
+        .on_step(move |report| on_step.set_position(report.step));
     let stop = trainer.stop_flag();
     ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))?;
     let mut best = BestModels::new("target/trainer/best", 2)?;
@@ -72,13 +74,16 @@ fn main() -> Result<()> {
             }
             other => other?,
         };
-        let (images, labels) = batch(&dev, test.iter());
+        let (images, labels) = batch(&dev, held_out.iter());
         let logits = model.try_forward(images)?;
         let right = 100.0 * accuracy(&logits, &labels)?;
         let loss = f64::from(cross_entropy(logits, &labels)?.array());
-        println!("epoch {}: {right:.1} % of test images, loss {loss:.3}", trainer.epoch());
+        let line =
+            format!("epoch {}: {right:.1} % of held-out images, loss {loss:.3}", trainer.epoch());
+        bar.suspend(|| println!("{line}"));
         best.offer(trainer.epoch(), loss, |path| model.save_checkpoint(path))?;
     }
+    bar.finish_and_clear();
     println!("the best model: {}", best.paths().map(|path| path.display()).next().unwrap());
     Ok(())
 }

@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-/// Batches of the numbers of examples, in an order that is another one in each epoch, and the same one in each run.
+/// Batches of example indices, in an order that differs between epochs and is the same in every run.
 ///
 /// ```
 /// use perceiver::train::Batches;
@@ -36,15 +36,14 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Batches of `size` of so many examples; the last of an epoch has what is left. A size of 0 is taken for 1.
+    /// Batches of `size` out of `examples` examples, shuffled by `seed`; the last may be smaller. A size of 0 means 1.
     #[must_use]
     pub fn new(examples: usize, size: usize, seed: u64) -> Self {
         Self { examples, size: size.max(1), seed, part: (0, 1), lengths: None, sorted: 1 }
     }
 
-    /// Puts examples of similar lengths into a batch, so that little of it is padding: of each so many batches of an epoch, the
-    /// examples are sorted by length before they are cut into batches, which then come in any order. A length that is missing
-    /// counts as 0.
+    /// Puts examples of similar lengths into a batch, to reduce padding: the examples of every `batches` batches are sorted by
+    /// length and cut into batches, and these are shuffled. A length that is missing counts as 0.
     ///
     /// ```
     /// use perceiver::train::Batches;

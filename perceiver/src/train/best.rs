@@ -10,7 +10,7 @@ use crate::checkpoint::CheckpointError;
 /// Keeps the models with the lowest scores, such as the losses on a validation set, in a folder, and tells when there was none
 /// for long.
 ///
-/// The score is in the name of a file, so a training that goes on knows those of before.
+/// Scores are stored in file names, so they survive a restart; [`evaluations_since`](Self::evaluations_since) restarts at 0.
 ///
 /// ```
 /// use perceiver::prelude::*;

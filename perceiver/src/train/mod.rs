@@ -2,7 +2,7 @@
 //!
 //! Each of them can be used alone, with dfdx's own types and any dfdx module:
 //!
-//! - [`cross_entropy`] and [`accuracy`] compare logits with class numbers; [`CrossEntropy`] has label smoothing and ignores
+//! - [`cross_entropy`] and [`accuracy`] compare logits with class indices; [`CrossEntropy`] has label smoothing and ignores
 //!   padding. dfdx has other losses, such as `mse_loss`.
 //! - [`AdamW`] is AdamW or LAMB. It limits gradients, has a factor for the learning rate of each parameter, and does not step if
 //!   a gradient is not finite.
@@ -10,7 +10,7 @@
 //! - [`Batches`] shuffles examples, and [`made_ahead`] prepares batches on other threads.
 //! - [`save_training`] and [`load_training`] save and load a model with the state of its optimizer.
 //! - [`BestModels`] keeps the best models, and tells when to stop early.
-//! - [`with_dropout_seed`] makes what is dropped out follow from a seed.
+//! - [`with_dropout_seed`] makes dropout reproducible.
 //! - [`Trainer`] puts them together.
 //! - `distributed` (feature `mpi`) trains in several processes, on one machine or many.
 //!

@@ -12,14 +12,14 @@ use dfdx::prelude::*;
 use crate::WrongSize;
 use crate::ops::{AdamKernel, AdamStep};
 
-/// The settings of [`AdamW`]. The default has those of PyTorch's `AdamW`, and does not decay vectors.
+/// The settings of [`AdamW`]. The defaults are PyTorch's, except that vectors do not decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
-    /// The learning rate, 1e-3 by default. A schedule sets it before each step.
+    /// The learning rate, 1e-3 by default. A `Trainer` overwrites it before each step.
     pub learning_rate: f64,
     /// How much of the running means of the gradient and of its square is kept in a step: 0.9 and 0.999 by default.
     pub betas: [f64; 2],
-    /// What is added to the root of the second, 1e-8 by default.
+    /// Added to the root of the second, 1e-8 by default.
     pub epsilon: f64,
     /// The weight decay, 0.01 by default: a step multiplies parameters by 1 - `learning_rate · weight_decay`.
     pub weight_decay: f64,
@@ -28,7 +28,7 @@ pub struct AdamWConfig {
     /// The largest norm of all gradients together: beyond it, they are scaled down, as PyTorch's `clip_grad_norm_` does. None by
     /// default.
     pub max_norm: Option<f64>,
-    /// The largest size of each number of a gradient, after that. None by default.
+    /// Clamps each element of a gradient to this absolute value, after `max_norm`. None by default.
     pub max_value: Option<f64>,
     /// Whether the update of each tensor that decays is scaled to the tensor's norm: LAMB (arXiv 1904.00962). Not by
     /// default.
@@ -97,8 +97,8 @@ pub enum StepError<Err: Debug + Display> {
 
 /// AdamW (arXiv 1711.05101), and LAMB (arXiv 1904.00962), for any dfdx module.
 ///
-/// The numbers are those of PyTorch's `AdamW`. On the `Cpu` in `f32`, a step is one pass over each parameter on all threads,
-/// which also sets its gradient to 0. It is one of dfdx's [`Optimizer`]s, too, but [`step`](Self::step) is faster: it takes
+/// With the same settings, results match PyTorch's `AdamW`. On the `Cpu` in `f32`, a step is one pass over each parameter on all threads,
+/// which also sets its gradient to 0. It implements dfdx's [`Optimizer`], too, but only [`step`](Self::step) checks gradients, and it is faster: it takes
 /// the gradients out of a backward pass and returns them for the next one.
 ///
 /// ```

@@ -160,7 +160,7 @@ pub(super) struct Progress {
 }
 
 impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
-    /// Trains with an optimizer and a learning rate, which a schedule may change.
+    /// Creates a trainer. `learning_rate`, times the factor of a schedule, overrides that of the optimizer's settings.
     #[must_use]
     pub fn new(optimizer: AdamW<E, D>, learning_rate: f64) -> Self {
         Self {
@@ -203,7 +203,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         self
     }
 
-    /// Sets the seed of what is dropped out, 0 by default.
+    /// Sets the seed for dropout, 0 by default.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -291,11 +291,12 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         Ok(())
     }
 
-    /// Trains on the batches of the current epoch that were not done before it was stopped, and returns the mean loss of all of
-    /// them. `loss` gets the model, a batch, and the gradients to trace its input with.
+    /// Trains on the current epoch and returns its mean loss. Pass all of its batches: those done before a resume are skipped.
+    /// `loss` gets the model, a batch, and the gradients to trace its input with.
     ///
     /// # Errors
-    /// If `loss` fails, a gradient is not finite, a file cannot be written, or the training was asked to stop.
+    /// If there are no batches, `loss` or the device fails, a gradient is not finite, a file cannot be written, or a stop was
+    /// requested.
     pub fn train_epoch<M, B>(
         &mut self,
         model: &mut M,
