@@ -85,7 +85,7 @@ fn launch<E: Number>(
     let mut arguments = vec![table.address()];
     arguments.extend(sums.map(Memory::address));
     arguments.extend(settings.iter().map(|number| number.to_bits()));
-    let grid = Grid::blocks(chunks.rows.len(), 256);
+    let grid = Grid::blocks(chunks.rows.len());
     // SAFETY: each chunk is a part of a parameter, and of what belongs to it.
     unsafe { gpu.launch::<E>(&SOURCE, &[], name, grid, &arguments) }
 }

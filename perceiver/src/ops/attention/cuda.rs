@@ -157,7 +157,7 @@ where
     fn grid(&self, rows: usize, splits: usize) -> Grid {
         let items = self.query.tensor.shape().0 * self.shape.heads.count;
         let blocks = items * rows.div_ceil(self.shape.rows_of_block());
-        Grid { blocks: [blocks, splits, 1], threads: 256 }
+        Grid { blocks: [blocks, splits, 1] }
     }
 
     fn device(&self) -> &Cuda {
@@ -232,10 +232,7 @@ where
         let (batch, queries, _) = *self.query.tensor.shape();
         let Heads { count, value_dim, .. } = self.shape.heads;
         let (device, splits, places) = (self.device(), self.splits, self.places());
-        let memory = |is_needed: bool, len: usize| match is_needed {
-            true => Memory::<E>::new(device, len),
-            false => Ok(Memory::none()),
-        };
+        let memory = |is_needed, len| Memory::<E>::new_if(is_needed, device, len);
         let out = Array::<_, E>::zeros(device, (batch, queries, count * value_dim))?;
         let is_split = splits > 1;
         let statistics = memory(needs_statistics || is_split, 2 * splits * places)?;
@@ -268,7 +265,7 @@ where
         let deltas = Memory::<E>::new(device, places)?;
         let addresses = [out.address, d_out, deltas.address()];
         let sizes = [places, queries, count, value_dim].map(|size| size as u64);
-        let warps = Grid::blocks(places.div_ceil(8), 256);
+        let warps = Grid::warps(places);
         self.launch("multiply_results", warps, &[&addresses, &sizes])?;
 
         let (inputs, settings) = (self.inputs()?, self.settings());
@@ -278,10 +275,7 @@ where
         self.launch("add_gradients_of_keys", grid, &[&inputs, &known, &results, &settings])?;
 
         let numbers = batch * queries * count * dim;
-        let partial = match splits > 1 {
-            true => Memory::<E>::new(device, splits * numbers)?,
-            false => Memory::none(),
-        };
+        let partial = Memory::<E>::new_if(splits > 1, device, splits * numbers)?;
         let results = [d_query, partial.address()];
         let grid = self.grid(queries, splits);
         self.launch("add_gradients_of_queries", grid, &[&inputs, &known, &results, &settings])?;

@@ -37,9 +37,9 @@ where
     // SAFETY: there are a target, a loss and a sum for each row, and targets are classes.
     unsafe {
         let arguments = [&addresses[..], &sizes].concat();
-        let grid = Grid::blocks(rows.div_ceil(8), 256);
+        let grid = Grid::warps(rows);
         gpu.launch::<E>(&SOURCE, &[], "compare", grid, &arguments)?;
-        gpu.launch::<E>(&SOURCE, &[], "average", Grid::blocks(1, 256), &of_mean)?;
+        gpu.launch::<E>(&SOURCE, &[], "average", Grid::blocks(1), &of_mean)?;
     }
 
     let result = mean.tensor.clone();

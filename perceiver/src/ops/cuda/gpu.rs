@@ -54,23 +54,34 @@ pub(in crate::ops) struct Source {
 
 const COMMON: &str = include_str!("common.cuh");
 
-/// How many threads run a kernel.
+/// How many blocks run a kernel.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct Grid {
     pub blocks: [usize; 3],
-    pub threads: usize,
 }
+
+/// The threads of a block.
+const THREADS: usize = 256;
 
 impl Grid {
     /// At least a thread for each of so many elements.
     pub fn over(elements: usize) -> Self {
-        let threads = 256;
-        Self { blocks: [elements.div_ceil(threads), 1, 1], threads }
+        Self::blocks(elements.div_ceil(THREADS))
+    }
+
+    /// At least a warp for each of so many rows.
+    pub fn warps(rows: usize) -> Self {
+        Self::blocks(rows.div_ceil(THREADS / 32))
+    }
+
+    /// A block for each 32 columns.
+    pub fn columns(width: usize) -> Self {
+        Self::blocks(width.div_ceil(32))
     }
 
     /// So many blocks.
-    pub fn blocks(blocks: usize, threads: usize) -> Self {
-        Self { blocks: [blocks, 1, 1], threads }
+    pub fn blocks(blocks: usize) -> Self {
+        Self { blocks: [blocks, 1, 1] }
     }
 }
 
@@ -173,11 +184,17 @@ impl Gpu {
             .map(|argument| std::ptr::from_ref(argument).cast_mut().cast())
             .collect();
         let [x, y, z] = grid.blocks.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let threads = u32::try_from(grid.threads).unwrap_or(u32::MAX);
         let (blocks, stream) = ((x, y, z), *self.device.cu_stream());
         // SAFETY: the caller's; the driver copies arguments before it returns.
         unsafe {
-            driver::launch_kernel(function, blocks, (threads, 1, 1), 0, stream, &mut parameters)?;
+            driver::launch_kernel(
+                function,
+                blocks,
+                (THREADS as u32, 1, 1),
+                0,
+                stream,
+                &mut parameters,
+            )?;
         }
         Ok(())
     }

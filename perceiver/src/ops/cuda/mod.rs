@@ -87,6 +87,11 @@ impl<E: Number> Memory<E> {
         Ok(Self { memory: Some(Storage::<E::Real>::try_alloc_len(device, len.max(1))?) })
     }
 
+    /// The same if it is needed, otherwise [none](Self::none).
+    pub fn new_if(is_needed: bool, device: &Cuda, len: usize) -> Result<Self, CudaError> {
+        if is_needed { Self::new(device, len) } else { Ok(Self::none()) }
+    }
+
     /// No memory, which kernels know by its address.
     pub fn none() -> Self {
         Self { memory: None }

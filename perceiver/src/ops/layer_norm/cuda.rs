@@ -9,9 +9,6 @@ use crate::ops::{KernelDevice, Record, Rows, Vector};
 
 const SOURCE: Source = Source { name: "layer_norm", text: include_str!("layer_norm.cu") };
 
-/// As many as a block has warps.
-const ROWS_OF_BLOCK: usize = 8;
-
 pub(super) fn forward<E: Number>(
     record: &mut Record<E, Cuda>,
     x: &Rows<E, Cuda>,
@@ -27,11 +24,8 @@ where
     let rows = batch * count;
     let device = x.tensor.device();
     let y = Array::zeros(device, shape)?;
-    let statistics = match record.is_on() {
-        true => Memory::<E>::new(device, 2 * rows)?,
-        false => Memory::none(),
-    };
-    let grid = Grid::blocks(rows.div_ceil(ROWS_OF_BLOCK), 32 * ROWS_OF_BLOCK);
+    let statistics = Memory::<E>::new_if(record.is_on(), device, 2 * rows)?;
+    let grid = Grid::warps(rows);
     let sizes = [rows as u64, width as u64];
     let arguments = [x.address, weight.address, bias.address, y.address, statistics.address()];
     // SAFETY: all are rows of `width` numbers, and two statistics for each row.
@@ -46,7 +40,7 @@ where
         let (d_weight, d_bias) = (weight.gradient(gradients)?, bias.gradient(gradients)?);
         let arguments = [x.address, weight.address, statistics.address(), d_y, d_x];
         let of_parameters = [x.address, statistics.address(), d_y, d_weight, d_bias];
-        let columns = Grid::blocks(width.div_ceil(32), 256);
+        let columns = Grid::columns(width);
         // SAFETY: gradients are as large as what they belong to.
         unsafe {
             let arguments = [&arguments[..], &sizes].concat();

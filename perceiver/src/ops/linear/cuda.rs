@@ -98,7 +98,7 @@ fn add_column_sums<E: Number>(
     width: usize,
 ) -> Result<(), CudaError> {
     let arguments = [x, sums, rows as u64, width as u64];
-    let grid = Grid::blocks(width.div_ceil(32), 256);
+    let grid = Grid::columns(width);
     // SAFETY: the caller's addresses have so many numbers.
     unsafe { gpu.launch::<E>(&SOURCE, &[], "add_column_sums", grid, &arguments) }
 }

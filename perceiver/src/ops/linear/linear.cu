@@ -7,12 +7,7 @@ KERNEL(256) repeat_row(const number *row, number *y, size count, size width) {
 
 // A block sums over the rows for 32 columns.
 KERNEL(256) add_column_sums(const number *x, number *sums, size rows, size width) {
-  int lane = threadIdx.x % 32, part = threadIdx.x / 32;
-  size column = (size)blockIdx.x * 32 + lane;
-  real sum = 0;
-  if (column < width) {
-    for (size row = part; row < rows; row += 8) sum += load(x[row * width + column]);
-  }
-  sum = sum_of_warps(sum);
-  if (part == 0 && column < width) add_to(sums + column, sum);
+  size column = (size)blockIdx.x * 32 + threadIdx.x;
+  real sum = sum_of_column(x, rows, width);
+  if (threadIdx.x < 32 && column < width) add_to(sums + column, sum);
 }

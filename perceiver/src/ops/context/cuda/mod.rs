@@ -91,15 +91,12 @@ where
     let width = channel_count + axes.iter().map(|[_, width]| *width as usize).sum::<usize>();
     let tables = channels.gpu.table::<E>(&tokens.features)?;
     let encoded = Array::zeros(device, (batch, count, width))?;
-    let scales = match record.is_on() {
-        true => Memory::<E>::new(device, rows)?,
-        false => Memory::none(),
-    };
+    let scales = Memory::<E>::new_if(record.is_on(), device, rows)?;
     let sizes = [rows, count, channel_count, width].map(|size| size as u64);
     let addresses = [channels.address, encoded.address, scales.address()];
     let settings = [layer_norm::EPSILON.to_bits(), tables.address()];
     let arguments = [&addresses[..], &sizes, &settings, axes.as_flattened()].concat();
-    let grid = Grid::blocks(rows.div_ceil(8), 256);
+    let grid = Grid::warps(rows);
     // SAFETY: these are the sizes of the tensors, and the tables have a row for each position.
     unsafe { channels.gpu.launch::<E>(&SOURCE, &[], "normalize_tokens", grid, &arguments)? };
 

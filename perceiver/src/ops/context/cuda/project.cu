@@ -88,14 +88,9 @@ KERNEL(256) project_and_keep(const number *left, const number *right, real *out,
 
 // The sums of columns, not yet rounded. A block sums over the rows for 32 columns.
 KERNEL(256) sum_columns(const number *x, real *sums, size rows, size width) {
-  int lane = threadIdx.x % 32, part = threadIdx.x / 32;
-  size column = (size)blockIdx.x * 32 + lane;
-  real sum = 0;
-  if (column < width) {
-    for (size row = part; row < rows; row += 8) sum += load(x[row * width + column]);
-  }
-  sum = sum_of_warps(sum);
-  if (part == 0 && column < width) sums[column] = sum;
+  size column = (size)blockIdx.x * 32 + threadIdx.x;
+  real sum = sum_of_column(x, rows, width);
+  if (threadIdx.x < 32 && column < width) sums[column] = sum;
 }
 
 // The weight and bias of a norm, folded into the weight and bias of the map after it. A warp has a row.

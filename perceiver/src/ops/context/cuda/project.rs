@@ -78,7 +78,7 @@ where
         let vectors = [inner_scale, inner_shift, column_scale, bias];
         let arguments = [&addresses[..], &sizes, &vectors].concat();
         let blocks = [items * heads * rows.div_ceil(TILE), columns.div_ceil(TILE), 1];
-        let grid = Grid { blocks, threads: 256 };
+        let grid = Grid { blocks };
         // SAFETY: the strides are those of the matrices at these addresses.
         unsafe { self.weight.gpu.launch::<E>(&SOURCE, &[], name, grid, &arguments) }
     }
@@ -86,6 +86,19 @@ where
     /// The address of the first value's row of a matrix like the weight.
     fn values_of(&self, address: u64) -> u64 {
         address + (self.heads.width() * self.width * size_of::<E>()) as u64
+    }
+
+    /// The address of the map's bias, 0 if there is none.
+    fn bias_address(&self) -> u64 {
+        self.bias.as_ref().map_or(0, |bias| bias.address)
+    }
+
+    /// The address of the first value's number of a vector like the bias; 0 if there is none.
+    fn values_of_bias(&self, address: u64) -> u64 {
+        match address {
+            0 => 0,
+            address => address + (self.heads.width() * size_of::<E>()) as u64,
+        }
     }
 
     /// Maps `(batch, queries, count · dim)` to `(batch, count · queries, width)`.
@@ -131,33 +144,11 @@ where
             };
             let addresses = [d_mapped, folded.weight.address, query.gradient(gradients)?];
             folded.project("project_and_add", addresses, back)?;
-            let d_folded = Memory::<E>::new(&device, inner * width)?;
-            let of_weight = Projection {
-                items: 1,
-                rows: dim,
-                outer: batch,
-                inner: queries,
-                left: [0, dim, 1, of_heads[0], of_heads[2]],
-                right: [0, of_tokens[1], of_tokens[0], of_tokens[2], 1],
-                out: [0, dim * width, width, 1],
-                column_scale: 0,
-                ..projection
-            };
-            let addresses = [query.address, d_mapped, d_folded.address()];
-            folded.project("project_and_keep", addresses, of_weight)?;
             let [d_weight, d_bias] = folded.gradients_of_map(gradients)?;
-            folded.unfold(
-                gradients,
-                "unfold_kept",
-                [d_folded.address(), 0],
-                UnfoldedRows {
-                    weight: folded.weight.address,
-                    d_weight,
-                    d_bias,
-                    count: inner,
-                    skipped: inner,
-                },
-            )
+            let weight = folded.weight.address;
+            let rows = UnfoldedRows { weight, d_weight, d_bias, count: inner, skipped: inner };
+            let factors = [query.address, d_mapped];
+            folded.add_gradients_of(gradients, &device, (batch, queries), factors, 0, rows)
         });
         Ok(result)
     }
@@ -175,10 +166,6 @@ where
         let values = Array::<_, E>::zeros(&device, (batch, queries, outer))?;
         let of_heads = [queries * outer, value_dim, outer];
         let of_tokens = [count * queries * width, queries * width, width];
-        let bias = |address: u64| match &self.bias {
-            Some(_) => address + (self.heads.width() * size_of::<E>()) as u64,
-            None => 0,
-        };
         let projection = Projection {
             items: batch,
             heads: count,
@@ -192,7 +179,7 @@ where
             inner_scale: self.norm_weight.address,
             inner_shift: self.norm_bias.address,
             column_scale: 0,
-            bias: bias(self.bias.as_ref().map_or(0, |bias| bias.address)),
+            bias: self.values_of_bias(self.bias_address()),
         };
         let weight = self.values_of(self.weight.address);
         let addresses = [sums.address, weight, values.address];
@@ -218,42 +205,21 @@ where
                 [d_values, weight, sums.gradient(gradients)?],
                 back,
             )?;
-            let d_folded = Memory::<E>::new(&device, outer * width)?;
-            let of_weight = Projection {
-                items: 1,
-                rows: value_dim,
-                outer: batch,
-                inner: queries,
-                left: [0, value_dim, 1, of_heads[0], of_heads[2]],
-                right: [0, of_tokens[1], of_tokens[0], of_tokens[2], 1],
-                out: [0, value_dim * width, width, 1],
-                column_scale: 0,
-                ..back
-            };
-            let addresses = [d_values, sums.address, d_folded.address()];
-            folded.project("project_and_keep", addresses, of_weight)?;
             let d_sums = Memory::<E>::new(&device, outer)?;
             let arguments = [d_values, d_sums.address(), (batch * queries) as u64, outer as u64];
-            let grid = Grid::blocks(outer.div_ceil(32), 256);
+            let grid = Grid::columns(outer);
             // SAFETY: a gradient is as large as what it belongs to.
             unsafe { sums.gpu.launch::<E>(&SOURCE, &[], "sum_columns", grid, &arguments)? };
             let [d_weight, d_bias] = folded.gradients_of_map(gradients)?;
-            let addresses = [d_folded.address(), d_sums.address()];
-            folded.unfold(
-                gradients,
-                "unfold_kept",
-                addresses,
-                UnfoldedRows {
-                    weight,
-                    d_weight: folded.values_of(d_weight),
-                    d_bias: match d_bias {
-                        0 => 0,
-                        d_bias => d_bias + (folded.heads.width() * size_of::<E>()) as u64,
-                    },
-                    count: outer,
-                    skipped: 0,
-                },
-            )
+            let rows = UnfoldedRows {
+                weight,
+                d_weight: folded.values_of(d_weight),
+                d_bias: folded.values_of_bias(d_bias),
+                count: outer,
+                skipped: 0,
+            };
+            let (factors, d_sums) = ([d_values, sums.address], d_sums.address());
+            folded.add_gradients_of(gradients, &device, (batch, queries), factors, d_sums, rows)
         });
         Ok(result)
     }
@@ -265,6 +231,37 @@ where
             None => 0,
         };
         Ok([self.weight.gradient(gradients)?, d_bias])
+    }
+
+    /// Adds the gradients of the parameters, from what some rows of the weight were multiplied with: the addresses of numbers
+    /// of heads, `(batch, queries, count · dim)`, and of tokens, `(batch, count · queries, width)`, one of which is a gradient.
+    fn add_gradients_of(
+        &self,
+        gradients: &mut Gradients<E, Cuda>,
+        device: &Cuda,
+        (batch, queries): (usize, usize),
+        [of_heads, of_tokens]: [u64; 2],
+        d_folded_bias: u64,
+        rows: UnfoldedRows,
+    ) -> Result<(), CudaError> {
+        let (count, width) = (self.heads.count, self.width);
+        let dim = rows.count / count;
+        let projection = Projection {
+            items: 1,
+            heads: count,
+            rows: dim,
+            outer: batch,
+            inner: queries,
+            columns: width,
+            left: [0, dim, 1, queries * rows.count, rows.count],
+            right: [0, queries * width, count * queries * width, width, 1],
+            out: [0, dim * width, width, 1],
+            ..Projection::default()
+        };
+        let d_folded = Memory::<E>::new(device, rows.count * width)?;
+        let addresses = [of_heads, of_tokens, d_folded.address()];
+        self.project("project_and_keep", addresses, projection)?;
+        self.unfold(gradients, "unfold_kept", [d_folded.address(), d_folded_bias], rows)
     }
 
     /// Adds the gradients of the parameters, from those of the folded weight and bias.
@@ -281,7 +278,7 @@ where
         let sizes = [count, self.width, skipped].map(|size| size as u64);
         let arguments =
             [&d_folded[..], &norm, &[weight], &d_norm, &[d_weight, d_bias], &sizes].concat();
-        let grid = Grid::blocks(self.width.div_ceil(32), 256);
+        let grid = Grid::columns(self.width);
         // SAFETY: these are rows of the weight and its gradient, and the vectors are as wide.
         unsafe { self.weight.gpu.launch::<E>(&SOURCE, &[], name, grid, &arguments) }
     }
@@ -310,18 +307,17 @@ where
     let device = parts.weight.tensor.device();
     let weight = Array::zeros(device, (Width::new(rows), Width::new(width)))?;
     let bias = Array::zeros(device, (Width::new(rows),))?;
-    let map_bias = parts.bias.as_ref().map_or(0, |bias| bias.address);
     let arguments = [
         parts.norm_weight.address,
         parts.norm_bias.address,
         parts.weight.address,
-        map_bias,
+        parts.bias_address(),
         weight.address,
         bias.address,
         rows as u64,
         width as u64,
     ];
-    let grid = Grid::blocks(rows.div_ceil(8), 256);
+    let grid = Grid::warps(rows);
     // SAFETY: these are the sizes of the tensors.
     unsafe { weight.gpu.launch::<E>(&SOURCE, &[], "fold", grid, &arguments)? };
     let result = (weight.tensor.clone(), bias.tensor.clone());
