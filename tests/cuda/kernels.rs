@@ -105,23 +105,28 @@ fn linear<E: Dtype, D: Device<E>>(
     dev: &D,
     (batch, rows, inputs, outputs): (usize, usize, usize, usize),
     has_bias: bool,
+    has_residual: bool,
 ) -> Vec<Vec<f64>> {
     let (x, mut record) = (tensor(dev, 1, (batch, rows, inputs)), record());
     let (weight, bias) = (matrix(dev, 2, outputs, inputs), vector(dev, 3, outputs));
     let weight_of_map = weight.clone().into();
     let bias_of_map = has_bias.then_some(&bias);
-    let y = D::try_linear(&mut record, x.clone(), &weight_of_map, bias_of_map).unwrap();
-    let (y, gradients) = backward(record, y);
+    let residual = has_residual.then(|| tensor(dev, 4, (batch, rows, outputs)));
+    let y = D::try_linear(&mut record, x.clone(), &weight_of_map, bias_of_map, residual.as_ref());
+    let (y, gradients) = backward(record, y.unwrap());
     let mut all = vec![y, numbers(&gradients.get(&x)), numbers(&gradients.get(&weight))];
     all.extend(bias_of_map.map(|bias| numbers(&gradients.get(bias))));
+    all.extend(residual.map(|residual| numbers(&gradients.get(&residual))));
     all
 }
 
 #[test]
 fn linear_maps_agree() {
     for sizes in [(1, 1, 1, 1), (2, 3, 5, 7), (2, 20, 33, 40)] {
-        agree!(format!("{sizes:?} with a bias"), linear(sizes, true));
-        agree!(format!("{sizes:?}"), linear(sizes, false));
+        for (bias, residual) in [(true, true), (true, false), (false, true), (false, false)] {
+            let case = format!("{sizes:?}, bias: {bias}, residual: {residual}");
+            agree!(case, linear(sizes, bias, residual));
+        }
     }
 }
 
@@ -142,10 +147,13 @@ fn feed_forward<E: Dtype, D: Device<E>>(
         contract_bias: has_biases.then_some(&contract_bias),
         activation,
     };
-    let y = D::try_feed_forward(&mut record, x.clone(), &parameters).unwrap();
+    let residual = tensor(dev, 6, (2, 7, outputs));
+    let y = D::try_feed_forward(&mut record, x.clone(), &parameters, Some(&residual)).unwrap();
     let (y, gradients) = backward(record, y);
     let of = |parameter| numbers(&gradients.get(parameter));
-    let mut all = vec![y, numbers(&gradients.get(&x)), of(&expand), of(&contract)];
+    let rows = [&x, &residual].map(|rows| numbers(&gradients.get(rows)));
+    let mut all = vec![y, of(&expand), of(&contract)];
+    all.extend(rows);
     if has_biases {
         all.extend([&expand_bias, &contract_bias].map(|bias| numbers(&gradients.get(bias))));
     }

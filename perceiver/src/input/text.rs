@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 
 use super::{Accepts, InputKind, InputMask, Prepared, Purpose, Source, Tokens, Unmasked};
 use crate::nn::{ParameterSource, Parameters, Part};
-use crate::ops::{self, Positioned, Record, Rows, Weight, embed};
+use crate::ops::{self, Positioned, Record, Rows, Weight};
 use crate::spec::Spec;
 use crate::{ForwardError, WrongSize};
 
@@ -79,7 +79,10 @@ impl<E: Dtype, D: crate::Device<E>> TextView<&Weight<E, D>> {
         record: &mut Record<E, D>,
         ids: Tensor<(usize, usize), usize, D>,
     ) -> Result<Rows<E, D>, D::Err> {
-        embed(record, self.embeddings, self.positions, ids)
+        let (batch, tokens) = *ids.shape();
+        let places = (0..batch).flat_map(|_| 0..tokens).collect();
+        let places = ids.device().try_tensor_from_vec(places, (batch, tokens))?;
+        D::try_embed(record, &[(self.embeddings, &ids), (self.positions, &places)])
     }
 }
 

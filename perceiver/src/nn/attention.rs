@@ -131,8 +131,8 @@ pub(crate) const fn parameters(
 impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
     AttentionView<&Weight<E, D>, &Vector<E, D>>
 {
-    /// Attends from `queries`, `(batch, queries, query)`, to `context`, `(batch, tokens, context)`; the result has the
-    /// shape of the queries.
+    /// Attends from `queries`, `(batch, queries, query)`, to `context`, `(batch, tokens, context)`, and adds the `residual`; the
+    /// result has the shape of the queries.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -143,11 +143,12 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
         context: Rows<E, D>,
         mask: &Mask<D>,
         attend: Attend,
+        residual: Option<&Rows<E, D>>,
     ) -> Result<Rows<E, D>, D::Err> {
         let query = self.to_q.try_forward(record, queries)?;
         let key_value = self.to_kv.try_forward(record, context)?;
         let out = D::try_attention(record, query, key_value, self.heads, mask, attend)?;
-        self.to_out.try_forward(record, out)
+        self.to_out.try_forward_onto(record, out, residual)
     }
 
     /// The weights with which `queries` attend to `context`, `(batch, heads, queries, tokens)`.
@@ -168,8 +169,8 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
         ops::attention_weights(query, key, self.heads, mask, softmax)
     }
 
-    /// Attends from `queries` to a context, normalised with `norm`, with the settings that the context was prepared
-    /// for.
+    /// Attends from `queries` to a context, normalised with `norm`, with the settings that the context was prepared for, and adds
+    /// the `residual`.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -179,6 +180,7 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
         queries: Rows<E, D>,
         norm: &NormView<&Vector<E, D>>,
         context: &Context<E, D>,
+        residual: Option<&Rows<E, D>>,
     ) -> Result<Rows<E, D>, D::Err>
     where
         D: crate::Device<E>,
@@ -188,7 +190,7 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
             Keys::WithQueries { tokens, mask, attend } => {
                 let tokens = norm.try_forward(record, tokens.clone())?;
                 let keys = ops::concat(record, tokens, queries.clone())?;
-                return self.try_attend(record, queries, keys, mask, *attend);
+                return self.try_attend(record, queries, keys, mask, *attend, residual);
             }
         };
         let query = self.to_q.try_forward(record, queries)?;
@@ -200,7 +202,7 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
             heads: self.heads,
         };
         let out = D::try_cross_attention(record, query, &parameters, prepared)?;
-        self.to_out.try_forward(record, out)
+        self.to_out.try_forward_onto(record, out, residual)
     }
 }
 
@@ -234,7 +236,7 @@ where
             context = D::try_clear_masked(&mut record, context, mask)?;
         }
         let (view, mask) = (self.view(), mask.clone().try_contiguous::<E>()?);
-        let out = view.try_attend(&mut record, queries, context, &mask, attend)?;
+        let out = view.try_attend(&mut record, queries, context, &mask, attend, None)?;
         record.put_on(&mut tape);
         ops::typed(out, tape)
     }
@@ -282,7 +284,7 @@ where
     fn try_forward(&self, x: Tensor<(B, L, Const<DIM>), E, D, T>) -> Result<Self::Output, D::Err> {
         super::layer(x, |record, x| {
             let (mask, attend) = (Mask::None, Attend::default());
-            self.view().try_attend(record, x.clone(), x, &mask, attend)
+            self.view().try_attend(record, x.clone(), x, &mask, attend, None)
         })
     }
 }

@@ -106,11 +106,8 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
             return Err(D::Err::wrong_size());
         };
         let query = self.norm.try_forward(record, x.clone())?;
-        let branch = self.attention.try_attend_context(record, query, norm_context, context)?;
-        match self.residual {
-            true => D::try_residual(record, x, branch, 0.0),
-            false => Ok(branch),
-        }
+        let residual = self.residual.then_some(&x);
+        self.attention.try_attend_context(record, query, norm_context, context, residual)
     }
 
     /// The weights with which `x`, `(batch, rows, dim)`, attends to tokens that are not normalised, and with `keys_too` to
@@ -155,8 +152,7 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
     ) -> Result<Rows<E, D>, D::Err> {
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
         let rows = self.norm.try_forward(record, x.clone())?;
-        let branch = self.attention.try_attend(record, rows.clone(), rows, mask, attend)?;
-        let x = D::try_residual(record, x, branch, 0.0)?;
+        let x = self.attention.try_attend(record, rows.clone(), rows, mask, attend, Some(&x))?;
         self.try_feed_forward(record, x, dropout.feed_forward)
     }
 
@@ -171,7 +167,10 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
             return Ok(x);
         };
         let rows = norm.try_forward(record, x.clone())?;
-        let branch = feed_forward.try_forward(record, rows)?;
+        if dropout == 0.0 || !record.is_on() {
+            return feed_forward.try_forward(record, rows, Some(&x));
+        }
+        let branch = feed_forward.try_forward(record, rows, None)?;
         D::try_residual(record, x, branch, dropout)
     }
 }

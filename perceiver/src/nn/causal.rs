@@ -63,8 +63,7 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
         let attend = Attend { dropout: dropout.attention, ..Attend::default() };
         let cached = key_value.clone();
         let out = D::try_attention(record, query, key_value, attention.heads, &mask, attend)?;
-        let branch = attention.to_out.try_forward(record, out)?;
-        let x = D::try_residual(record, x, branch, 0.0)?;
+        let x = attention.to_out.try_forward_onto(record, out, Some(&x))?;
         Ok((self.try_feed_forward(record, x, dropout.feed_forward)?, cached))
     }
 
@@ -91,8 +90,7 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
         }
         D::try_push(cache, key_value)?;
         let out = D::try_attend_cached(query, cache, attention.heads, allowed)?;
-        let branch = attention.to_out.try_forward(record, out)?;
-        let x = D::try_residual(record, x, branch, 0.0)?;
+        let x = attention.to_out.try_forward_onto(record, out, Some(&x))?;
         self.try_feed_forward(record, x, 0.0)
     }
 }

@@ -91,7 +91,7 @@ impl<E: Dtype, D: LinearKernel<E>> ConvPoolView<&Weight<E, D>, &Vector<E, D>> {
         let image = (height, width);
         let halved = (CONVOLUTION.count(height), CONVOLUTION.count(width));
         let rows = windows(record, rows, image, CONVOLUTION)?;
-        let rows = D::try_linear(record, rows, self.weight, None)?;
+        let rows = D::try_linear(record, rows, self.weight, None, None)?;
         let BatchNormView { weight, bias, running_mean, running_var } = self.norm;
         let norm = BatchNormParameters { weight, bias, running_mean, running_var };
         let rows = ops::batch_norm(record, rows, norm, mode == Mode::Training)?;

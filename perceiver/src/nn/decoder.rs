@@ -240,8 +240,7 @@ impl<E: Dtype, D: Device<E>> Folded<E, D> {
             activation: feed_forward.activation,
         };
         let rows = norm.try_forward(record, x.clone())?;
-        let branch = D::try_feed_forward(record, rows, &parameters)?;
-        let direct = D::try_linear(record, x, &self.direct, None)?;
-        D::try_residual(record, direct, branch, 0.0)
+        let direct = D::try_linear(record, x, &self.direct, None, None)?;
+        D::try_feed_forward(record, rows, &parameters, Some(&direct))
     }
 }

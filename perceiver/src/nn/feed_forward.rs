@@ -76,7 +76,7 @@ pub(crate) const fn parameters(dim: usize, mlp: Mlp) -> usize {
 }
 
 impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Weight<E, D>, &Vector<E, D>> {
-    /// Maps `(batch, rows, dim)` to the same shape.
+    /// Maps `(batch, rows, dim)` to the same shape, and adds the `residual`.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -84,6 +84,7 @@ impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Weight<E, D>, &Vector<E
         &self,
         record: &mut Record<E, D>,
         x: Rows<E, D>,
+        residual: Option<&Rows<E, D>>,
     ) -> Result<Rows<E, D>, D::Err> {
         let parameters = FeedForwardParameters {
             expand: self.expand.weight,
@@ -92,7 +93,7 @@ impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Weight<E, D>, &Vector<E
             contract_bias: self.contract.bias,
             activation: self.activation,
         };
-        D::try_feed_forward(record, x, &parameters)
+        D::try_feed_forward(record, x, &parameters, residual)
     }
 }
 
@@ -103,6 +104,6 @@ impl<B: Dim, L: Dim, const DIM: usize, E: Dtype, D: crate::Device<E>, T: Tape<E,
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, L, Const<DIM>), E, D, T>) -> Result<Self::Output, D::Err> {
-        layer(x, |record, x| self.view().try_forward(record, x))
+        layer(x, |record, x| self.view().try_forward(record, x, None))
     }
 }

@@ -46,6 +46,16 @@ impl<E: Dtype, D: LinearKernel<E>> LinearView<&Weight<E, D>, &Vector<E, D>> {
         record: &mut Record<E, D>,
         x: Rows<E, D>,
     ) -> Result<Rows<E, D>, D::Err> {
-        D::try_linear(record, x, self.weight, self.bias)
+        self.try_forward_onto(record, x, None)
+    }
+
+    /// Adds what rows are mapped to, `(batch, rows, outputs)`, to a `residual` of this shape.
+    pub(super) fn try_forward_onto(
+        &self,
+        record: &mut Record<E, D>,
+        x: Rows<E, D>,
+        residual: Option<&Rows<E, D>>,
+    ) -> Result<Rows<E, D>, D::Err> {
+        D::try_linear(record, x, self.weight, self.bias, residual)
     }
 }

@@ -69,7 +69,7 @@ pub use context::{ContextKernel, CpuContext, CrossParameters, Dense, Positioned}
 pub use cpu::free_memory;
 pub use cross_entropy::CrossEntropyKernel;
 pub(crate) use elementwise::{relu, scale};
-pub(crate) use embed::{embed, rows_at};
+pub use embed::{EmbedKernel, Places};
 pub use feed_forward::{FeedForwardKernel, FeedForwardParameters};
 pub use flatten::{AnyRank, FlattenKernel};
 pub use in_f32::{InF32, InF32Kernel};
@@ -120,6 +120,7 @@ pub trait Device<E: Dtype>:
     + CacheKernel<E>
     + ContextKernel<E>
     + CrossEntropyKernel<E>
+    + EmbedKernel<E>
     + FeedForwardKernel<E>
     + FlattenKernel<E>
     + LayerNormKernel<E>
@@ -140,6 +141,7 @@ impl<E: Dtype, D> Device<E> for D where
         + CacheKernel<E>
         + ContextKernel<E>
         + CrossEntropyKernel<E>
+        + EmbedKernel<E>
         + FeedForwardKernel<E>
         + FlattenKernel<E>
         + LayerNormKernel<E>

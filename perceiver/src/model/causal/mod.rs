@@ -166,13 +166,11 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     ) -> Result<Rows<E, D>, D::Err> {
         let view = self.input.view();
         let ids = device.try_tensor_from_vec(ids, shape)?;
-        let rows = ops::rows_at(record, view.embeddings, ids)?;
-        let Some(of_positions) = view.positions else {
-            return Ok(rows);
+        let Some(table) = view.positions else {
+            return D::try_embed(record, &[(view.embeddings, &ids)]);
         };
         let positions = device.try_tensor_from_vec(positions, shape)?;
-        let positions = ops::rows_at(record, of_positions, positions)?;
-        D::try_residual(record, rows, positions, 0.0)
+        D::try_embed(record, &[(view.embeddings, &ids), (table, &positions)])
     }
 
     /// Runs latents through all layers. They attend to a `prefix` and to themselves. `positions` are those of all keys of the
@@ -224,7 +222,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     }
 
     fn logits(&self, record: &mut Record<E, D>, latents: Rows<E, D>) -> Result<Rows<E, D>, D::Err> {
-        D::try_linear(record, latents, self.input.view().embeddings, self.output.view())
+        D::try_linear(record, latents, self.input.view().embeddings, self.output.view(), None)
     }
 
     /// Stores the weights as the device multiplies with them fastest, in place of their tensors, which takes as long as a

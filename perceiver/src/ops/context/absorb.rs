@@ -30,7 +30,7 @@ pub(in crate::ops) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKe
         parameters.check(&query, (batch, width))?;
         let (weight, bias) = folded(record, parameters)?;
         let tokens = context.tokens.clone();
-        let key_value = D::try_linear(record, tokens, &weight.into(), Some(&bias))?;
+        let key_value = D::try_linear(record, tokens, &weight.into(), Some(&bias), None)?;
         D::try_attention(record, query, key_value, heads, &context.mask, context.attend)
     } else {
         absorbed(record, query, parameters, (batch, width), attend)
@@ -87,7 +87,7 @@ fn folded<E: Dtype, D: LinearKernel<E>>(
     let CrossParameters { norm_weight, norm_bias, to_kv, kv_bias, .. } = *parameters;
     let weight = with_tape!(record, scaled(vector(norm_weight), to_kv))?;
     let row = with_tape!(record, as_row(vector(norm_bias)))?;
-    let bias = D::try_linear(record, row, &to_kv.clone().into(), kv_bias)?;
+    let bias = D::try_linear(record, row, &to_kv.clone().into(), kv_bias, None)?;
     let bias = with_tape!(record, as_vector(bias))?;
     Ok((untyped(weight), untyped(bias)))
 }

@@ -122,6 +122,16 @@ pub(super) fn add(sums: &mut [f32], terms: &[f32]) {
     });
 }
 
+/// Adds a row to each row of a matrix, on all threads.
+pub(super) fn add_to_rows(matrix: &mut [f32], row: &[f32]) {
+    let rows = (matrix.len() / row.len()).div_ceil(parts(2 * matrix.len())).max(1);
+    for_each(matrix.chunks_mut(rows * row.len()), |rows| {
+        for sums in rows.chunks_mut(row.len()) {
+            Arch::new().dispatch(Add { sums, terms: row });
+        }
+    });
+}
+
 struct Add<'a> {
     sums: &'a mut [f32],
     terms: &'a [f32],

@@ -8,8 +8,9 @@ use crate::ops::cpu::math::{normal, sigmoid, update, update_all};
 use crate::ops::cpu::matrix::{MatMut, MatRef};
 use crate::ops::cpu::product::{Addend, Factor, Threads, add_column_sums, product};
 use crate::ops::cpu::{
-    Scratch, contiguous, for_each, gradient, parts, read, read_both, with_gradient_of,
+    Scratch, add, contiguous, for_each, gradient, parts, read, read_both, with_gradient_of,
 };
+use crate::ops::linear::start;
 use crate::ops::{Record, Rows, Vector};
 use crate::spec::Activation;
 
@@ -20,8 +21,10 @@ pub(super) fn forward(
     record: &mut Record<f32, Cpu>,
     x: Rows<f32, Cpu>,
     parameters: &FeedForwardParameters<'_, f32, Cpu>,
+    residual: Option<&Rows<f32, Cpu>>,
 ) -> Result<Rows<f32, Cpu>, CpuError> {
     let x = contiguous(record, &x)?;
+    let residual = residual.map(|residual| contiguous(record, residual)).transpose()?;
     let mut bias =
         |bias: Option<&Vector<f32, Cpu>>| bias.map(|bias| contiguous(record, bias)).transpose();
     let (expand_bias, contract_bias) =
@@ -38,9 +41,8 @@ pub(super) fn forward(
         None => vec![0.0; size],
     };
 
-    let mut y = vec![0.0; all_rows * outputs];
-    let contract_row = contract_bias.as_ref().map(read);
-    let contract_row = contract_row.as_deref().map_or(Addend::Nothing, Addend::Row);
+    let row = contract_bias.as_ref().map(read);
+    let (mut y, addend) = start(all_rows * outputs, residual.as_ref(), row.as_deref());
     // The result of the first product for each block, without the bias: kept for the backward pass, since recomputing
     // it would take a third of that pass.
     let mut kept = Vec::new();
@@ -75,7 +77,7 @@ pub(super) fn forward(
             activate_rows(&mut after, &before, &bias, activation);
             let out = MatMut::new(y, rows, outputs);
             let after = MatRef::new(&after, rows, hidden);
-            product(out, contract_row, 1.0, after, contract, Threads::All);
+            product(out, addend, 1.0, after, contract, Threads::All);
             if record.is_on() {
                 kept.push(before);
             }
@@ -89,6 +91,9 @@ pub(super) fn forward(
         with_gradient_of(gradients, &y, |dy, gradients| {
             let (x_numbers, bias) = (read(&x), numbers(&expand_bias, expanded));
             let (expand_numbers, contract_numbers) = read_both(&expand, &contract);
+            if let Some(residual) = &residual {
+                add(gradient(gradients, residual)?, dy);
+            }
             if let Some(bias) = &contract_bias {
                 let dy = MatRef::new(dy, all_rows, outputs);
                 add_column_sums(gradient(gradients, bias)?, dy);

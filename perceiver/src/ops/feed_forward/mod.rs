@@ -1,4 +1,4 @@
-//! The feed-forward layer: `contract(activation(expand(x)))`.
+//! The feed-forward layer: `residual + contract(activation(expand(x)))`.
 
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -8,13 +8,13 @@ mod gelu;
 use dfdx::prelude::*;
 
 use super::record::with_tape;
-use super::{KernelDevice, Record, Rows, Vector, Weight, check, linear, plain_in_f64};
+use super::{KernelDevice, Record, Rows, Vector, Weight, check, linear, plain_in_f64, residual};
 use crate::spec::Activation;
 
 /// A feed-forward layer.
 pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
-    /// Computes `contract(activation(expand(x)))`, `(batch, rows, outputs)`. With [`Activation::Geglu`],
-    /// `expand` returns values and then gates.
+    /// Computes `residual + contract(activation(expand(x)))`, `(batch, rows, outputs)`, with a residual of this shape. With
+    /// [`Activation::Geglu`], `expand` returns values and then gates.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -22,9 +22,11 @@ pub trait FeedForwardKernel<E: Dtype>: KernelDevice<E> {
         record: &mut Record<E, Self>,
         x: Rows<E, Self>,
         parameters: &FeedForwardParameters<'_, E, Self>,
+        residual: Option<&Rows<E, Self>>,
     ) -> Result<Rows<E, Self>, Self::Err> {
-        parameters.check(&x)?;
-        with_tape!(record, plain(x, parameters))
+        parameters.check(&x, residual)?;
+        let y = with_tape!(record, plain(x, parameters))?;
+        residual::plain_added(record, y, residual)
     }
 }
 
@@ -39,9 +41,10 @@ where
         record: &mut Record<E, Self>,
         x: Rows<E, Self>,
         parameters: &FeedForwardParameters<'_, E, Self>,
+        residual: Option<&Rows<E, Self>>,
     ) -> Result<Rows<E, Self>, CudaError> {
-        parameters.check(&x)?;
-        cuda::forward(record, &x, parameters)
+        parameters.check(&x, residual)?;
+        cuda::forward(record, &x, parameters, residual)
     }
 }
 
@@ -50,9 +53,10 @@ impl FeedForwardKernel<f32> for Cpu {
         record: &mut Record<f32, Self>,
         x: Rows<f32, Self>,
         parameters: &FeedForwardParameters<'_, f32, Self>,
+        residual: Option<&Rows<f32, Self>>,
     ) -> Result<Rows<f32, Self>, CpuError> {
-        parameters.check(&x)?;
-        cpu::forward(record, x, parameters)
+        parameters.check(&x, residual)?;
+        cpu::forward(record, x, parameters, residual)
     }
 }
 
@@ -72,14 +76,16 @@ pub struct FeedForwardParameters<'a, E: Dtype, D: Storage<E>> {
 }
 
 impl<E: Dtype, D: KernelDevice<E>> FeedForwardParameters<'_, E, D> {
-    fn check(&self, x: &Rows<E, D>) -> Result<(), D::Err> {
+    fn check(&self, x: &Rows<E, D>, residual: Option<&Rows<E, D>>) -> Result<(), D::Err> {
         let (expanded, input) = *self.expand.shape();
         let (output, hidden) = *self.contract.shape();
+        let y = (x.shape().0, x.shape().1, output.size());
         check(
             expanded.size() == self.activation.inputs() * hidden.size()
                 && self.expand_bias.is_none_or(|bias| *bias.shape() == (expanded,))
                 && self.contract_bias.is_none_or(|bias| *bias.shape() == (output,))
-                && input.size() == x.shape().2,
+                && input.size() == x.shape().2
+                && residual.is_none_or(|residual| *residual.shape() == y),
         )
     }
 }
@@ -132,7 +138,7 @@ mod tests {
                 activation: Activation::Geglu,
             };
             let x = tensor::<_, E>((1, 2, 3), &zeros(6));
-            Cpu::try_feed_forward(&mut Record::new(), x, &parameters).is_ok()
+            Cpu::try_feed_forward(&mut Record::new(), x, &parameters, None).is_ok()
         }
         for fits in [fits::<f32>, fits::<f64>] {
             assert!(fits(8, 4, 3));
@@ -150,7 +156,7 @@ mod tests {
         Activation::SquaredRelu,
     ];
 
-    /// There are two kinds of each activation: with biases (even) and without (odd).
+    /// There are four kinds of each activation: with biases or without, and with a residual or without.
     fn run<E: Dtype>(
         seed: u64,
         (b, l, i, h): (usize, usize, usize, usize),
@@ -160,8 +166,8 @@ mod tests {
     where
         Cpu: Device<E>,
     {
-        let activation = ACTIVATIONS[kind / 2];
-        let has_bias = kind.is_multiple_of(2);
+        let activation = ACTIVATIONS[kind / 4];
+        let (has_bias, has_residual) = (kind.is_multiple_of(2), kind % 4 < 2);
         let expanded = activation.inputs() * h;
         let x: Vec<f64> = samples(seed, b * l * i).into_iter().map(|x| size * x).collect();
         let x = tensor::<_, E>((b, l, i), &x);
@@ -176,8 +182,10 @@ mod tests {
             contract_bias: has_bias.then_some(&contract_bias),
             activation,
         };
+        let residual = tensor((b, l, i), &samples(seed + 5, b * l * i));
+        let residual = has_residual.then_some(&residual);
         let mut record = Record::new();
-        let y = Cpu::try_feed_forward(&mut record, x.clone(), &parameters).unwrap();
+        let y = Cpu::try_feed_forward(&mut record, x.clone(), &parameters, residual).unwrap();
         let (y, gradients) = backward(record, y);
         let mut outcome = vec![
             y,
@@ -185,6 +193,7 @@ mod tests {
             numbers(&gradients.get(&expand)),
             numbers(&gradients.get(&contract)),
         ];
+        outcome.extend(residual.map(|residual| numbers(&gradients.get(residual))));
         if has_bias {
             outcome.push(numbers(&gradients.get(&expand_bias)));
             outcome.push(numbers(&gradients.get(&contract_bias)));
@@ -198,7 +207,7 @@ mod tests {
         fn kernel_matches_reference(
             seed: u32,
             sizes in (1..4_usize, 1..30_usize, 1..20_usize, 1..50_usize),
-            kind in 0..10_usize,
+            kind in 0..20_usize,
         ) {
             let seed = u64::from(seed);
             let found = run::<f32>(seed, sizes, 1.0, kind);
@@ -208,7 +217,7 @@ mod tests {
 
     #[test]
     fn many_rows_are_cut_into_blocks_and_large_numbers_stay_finite() {
-        for kind in 0..10 {
+        for kind in 0..20 {
             let check = |sizes, size, tolerance| {
                 let found = run::<f32>(5, sizes, size, kind);
                 assert_close(&found, &run::<f64>(5, sizes, size, kind), tolerance);

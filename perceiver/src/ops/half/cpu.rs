@@ -8,9 +8,9 @@ use crate::ops::adam::plain_adam;
 use crate::ops::cache::copied;
 use crate::ops::{
     AdamKernel, Attend, AttentionKernel, CacheKernel, ContextKernel, CrossEntropyKernel,
-    CrossParameters, Dense, FeedForwardKernel, FeedForwardParameters, FlattenKernel, KernelDevice,
-    LayerNormKernel, LinearKernel, Mask, MeanKernel, Positioned, Record, RepeatKernel,
-    ResidualKernel, RotaryKernel, Rows, Vector, Weight, context,
+    CrossParameters, Dense, EmbedKernel, FeedForwardKernel, FeedForwardParameters, FlattenKernel,
+    KernelDevice, LayerNormKernel, LinearKernel, Mask, MeanKernel, Positioned, Record,
+    RepeatKernel, ResidualKernel, RotaryKernel, Rows, Vector, Weight, context,
 };
 use crate::spec::Heads;
 
@@ -23,19 +23,19 @@ where
         x: Rows<E, Self>,
         weight: &Weight<E, Self>,
         bias: Option<&Vector<E, Self>>,
+        residual: Option<&Rows<E, Self>>,
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
         let x = upcast.input(record, &x)?;
         let weight = upcast.input(record, weight)?;
-        let bias = match bias {
-            None => None,
-            Some(bias) => Some(upcast.input(record, bias)?),
-        };
+        let bias = bias.map(|bias| upcast.input(record, bias)).transpose()?;
+        let residual = residual.map(|x| upcast.input(record, x)).transpose()?;
         let y = <Self as LinearKernel<f32>>::try_linear(
             &mut upcast.record,
             x,
             &weight.into(),
             bias.as_ref(),
+            residual.as_ref(),
         )?;
         upcast.output(record, y)
     }
@@ -68,9 +68,11 @@ where
         record: &mut Record<E, Self>,
         x: Rows<E, Self>,
         parameters: &FeedForwardParameters<'_, E, Self>,
+        residual: Option<&Rows<E, Self>>,
     ) -> Result<Rows<E, Self>, CpuError> {
         let mut upcast = Upcast::new(record);
         let x = upcast.input(record, &x)?;
+        let residual = residual.map(|x| upcast.input(record, x)).transpose()?;
         let mut bias = |bias: Option<&Vector<E, Self>>| {
             bias.map(|bias| upcast.input(record, bias)).transpose()
         };
@@ -83,8 +85,12 @@ where
             contract_bias: contract_bias.as_ref(),
             activation: parameters.activation,
         };
-        let y =
-            <Self as FeedForwardKernel<f32>>::try_feed_forward(&mut upcast.record, x, &parameters)?;
+        let y = <Self as FeedForwardKernel<f32>>::try_feed_forward(
+            &mut upcast.record,
+            x,
+            &parameters,
+            residual.as_ref(),
+        )?;
         upcast.output(record, y)
     }
 }
@@ -182,6 +188,8 @@ where
 }
 
 impl<E: Half> FlattenKernel<E> for Cpu where Self: KernelDevice<E> {}
+impl<E: Half> EmbedKernel<E> for Cpu where Self: KernelDevice<E> {}
+
 impl<E: Half> MeanKernel<E> for Cpu where Self: KernelDevice<E> {}
 impl<E: Half> RepeatKernel<E> for Cpu where Self: KernelDevice<E> {}
 impl<E: Half> ResidualKernel<E> for Cpu where Self: KernelDevice<E> {}

@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 
 use crate::ops::cpu::matrix::{MatMut, MatRef};
 use crate::ops::cpu::product::{Addend, Threads, add_column_sums, product};
-use crate::ops::cpu::{contiguous, gradient, read, with_gradient_of};
+use crate::ops::cpu::{add, add_to_rows, contiguous, gradient, read, to_vec, with_gradient_of};
 use crate::ops::{Record, Rows, Vector, Weight};
 
 pub(super) fn forward(
@@ -12,19 +12,17 @@ pub(super) fn forward(
     x: Rows<f32, Cpu>,
     weight: &Weight<f32, Cpu>,
     bias: Option<&Vector<f32, Cpu>>,
+    residual: Option<&Rows<f32, Cpu>>,
 ) -> Result<Rows<f32, Cpu>, CpuError> {
     let x = contiguous(record, &x)?;
-    let bias = match bias {
-        None => None,
-        Some(bias) => Some(contiguous(record, bias)?),
-    };
+    let bias = bias.map(|bias| contiguous(record, bias)).transpose()?;
+    let residual = residual.map(|residual| contiguous(record, residual)).transpose()?;
 
     let (batch, tokens, i) = *x.shape();
     let o = weight.shape().0.size();
     let rows = batch * tokens;
-    let mut y = vec![0.0; rows * o];
     let row = bias.as_ref().map(read);
-    let addend = row.as_deref().map_or(Addend::Nothing, Addend::Row);
+    let (mut y, addend) = start(rows * o, residual.as_ref(), row.as_deref());
     let out = MatMut::new(&mut y, rows, o);
     let x_numbers = read(&x);
     let lhs = MatRef::new(&x_numbers, rows, i);
@@ -42,12 +40,12 @@ pub(super) fn forward(
     let result = y.clone();
     record.add(move |gradients| {
         with_gradient_of(gradients, &y, |dy, gradients| {
-            let dy = MatRef::new(dy, rows, o);
+            let d_y = MatRef::new(dy, rows, o);
             product(
                 MatMut::new(gradient(gradients, &x)?, rows, i),
                 Addend::Existing,
                 1.0,
-                dy,
+                d_y,
                 MatRef::new(&read(&weight), o, i),
                 Threads::All,
             );
@@ -55,15 +53,34 @@ pub(super) fn forward(
                 MatMut::new(gradient(gradients, &weight)?, o, i),
                 Addend::Existing,
                 1.0,
-                dy.t(),
+                d_y.t(),
                 MatRef::new(&read(&x), rows, i),
                 Threads::All,
             );
             if let Some(bias) = &bias {
-                add_column_sums(gradient(gradients, bias)?, dy);
+                add_column_sums(gradient(gradients, bias)?, d_y);
+            }
+            if let Some(residual) = &residual {
+                add(gradient(gradients, residual)?, dy);
             }
             Ok(())
         })
     });
     Ok(result)
+}
+
+/// What a product is added to: numbers for its result, and the rest.
+pub(in crate::ops) fn start<'a>(
+    len: usize,
+    residual: Option<&Rows<f32, Cpu>>,
+    bias: Option<&'a [f32]>,
+) -> (Vec<f32>, Addend<'a>) {
+    let Some(residual) = residual else {
+        return (vec![0.0; len], bias.map_or(Addend::Nothing, Addend::Row));
+    };
+    let mut y = to_vec(residual);
+    if let Some(bias) = bias {
+        add_to_rows(&mut y, bias);
+    }
+    (y, Addend::Existing)
 }

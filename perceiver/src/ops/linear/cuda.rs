@@ -9,6 +9,14 @@ use crate::spec::Width;
 
 const SOURCE: Source = Source { name: "linear", text: include_str!("linear.cu") };
 
+/// What a product is added to.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops) enum Start<'a, E: Number> {
+    Nothing,
+    /// The bias, if there is one, and a residual.
+    Bias(Option<&'a Array<(usize, usize, usize), E>>),
+}
+
 /// The parameters of a linear map.
 #[derive(Clone, Debug)]
 pub(in crate::ops) struct Linear<E: Number> {
@@ -34,30 +42,34 @@ where
         self.bias.as_ref().map_or(0, |bias| bias.address)
     }
 
-    /// Maps rows, with the bias or without.
+    /// Maps rows.
     pub fn forward(
         &self,
         x: &Array<(usize, usize, usize), E>,
-        has_bias: bool,
+        start: Start<'_, E>,
     ) -> Result<Array<(usize, usize, usize), E>, CudaError> {
         let (batch, count, inputs) = *x.tensor.shape();
         let outputs = self.weight.tensor.shape().0.size();
         let rows = batch * count;
         let y = Array::zeros(x.tensor.device(), (batch, count, outputs))?;
-        let bias = self.bias.as_ref().filter(|_| has_bias);
-        if let Some(bias) = bias {
+        let (residual, bias) = match start {
+            Start::Nothing => (0, 0),
+            Start::Bias(residual) => (residual.map_or(0, |x| x.address), self.bias_address()),
+        };
+        let is_added = (residual, bias) != (0, 0);
+        if is_added {
             let sizes = [(rows * outputs) as u64, outputs as u64];
-            let arguments = [bias.address, y.address, sizes[0], sizes[1]];
+            let arguments = [residual, bias, y.address, sizes[0], sizes[1]];
             let grid = Grid::over(rows * outputs);
-            // SAFETY: `y` has so many numbers, and the bias one for each output.
-            unsafe { x.gpu.launch::<E>(&SOURCE, &[], "repeat_row", grid, &arguments)? };
+            // SAFETY: `y` and the residual have so many numbers, and the bias one for each output.
+            unsafe { x.gpu.launch::<E>(&SOURCE, &[], "start", grid, &arguments)? };
         }
         let sizes = [rows, inputs, outputs];
         let weight = Factor::new(self.weight.address, inputs).t();
         // SAFETY: these are the sizes of the tensors.
         unsafe {
             let x_rows = Factor::new(x.address, inputs);
-            x.gpu.product::<E>(sizes, x_rows, weight, y.address, bias.is_some())?;
+            x.gpu.product::<E>(sizes, x_rows, weight, y.address, is_added)?;
         }
         Ok(y)
     }
@@ -89,6 +101,22 @@ where
     }
 }
 
+/// Adds the gradient of a result to that of the residual in it.
+pub(in crate::ops) fn add_to_residual<E: Number>(
+    gradients: &mut Gradients<E, Cuda>,
+    residual: Option<&Array<(usize, usize, usize), E>>,
+    d_y: u64,
+) -> Result<(), CudaError>
+where
+    Cuda: KernelDevice<E>,
+{
+    let Some(residual) = residual else { return Ok(()) };
+    let count = residual.tensor.shape().num_elements();
+    let arguments = [d_y, residual.gradient(gradients)?, count as u64];
+    // SAFETY: the gradients have so many numbers, as has the residual.
+    unsafe { residual.gpu.launch::<E>(&SOURCE, &[], "add_all", Grid::over(count), &arguments) }
+}
+
 /// Adds the sums of the columns of `x`, `(rows, width)`, to `sums`, `(width,)`: addresses of as many numbers.
 fn add_column_sums<E: Number>(
     gpu: &Gpu,
@@ -108,17 +136,20 @@ pub(super) fn forward<E: Number>(
     x: &Rows<E, Cuda>,
     weight: &Matrix<E, Cuda>,
     bias: Option<&Vector<E, Cuda>>,
+    residual: Option<&Rows<E, Cuda>>,
 ) -> Result<Rows<E, Cuda>, CudaError>
 where
     Cuda: KernelDevice<E>,
 {
     let x = Array::new(record, x)?;
     let linear = Linear::new(record, weight, bias)?;
-    let y = linear.forward(&x, true)?;
+    let residual = residual.map(|x| Array::new(record, x)).transpose()?;
+    let y = linear.forward(&x, Start::Bias(residual.as_ref()))?;
     let result = y.tensor.clone();
     record.add(move |gradients| {
         let (d_y, d_x) = (y.gradient(gradients)?, x.gradient(gradients)?);
-        linear.add_gradients(gradients, &x, d_y, d_x)
+        linear.add_gradients(gradients, &x, d_y, d_x)?;
+        add_to_residual(gradients, residual.as_ref(), d_y)
     });
     Ok(result)
 }

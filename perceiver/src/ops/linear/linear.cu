@@ -1,8 +1,17 @@
-// What surrounds a matrix product: a row that is added to all, and its gradient.
+// What surrounds a matrix product: what it is added to, and the gradients of that.
 
-KERNEL(256) repeat_row(const number *row, number *y, size count, size width) {
+// Numbers of the result's shape, a row that is added to all, or both; what is not there has the address 0.
+KERNEL(256) start(const number *residual, const number *row, number *y, size count, size width) {
   size i = (size)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i < count) y[i] = row[i % width];
+  if (i >= count) return;
+  real sum = residual ? load(residual[i]) : 0;
+  if (row) sum += load(row[i % width]);
+  y[i] = store(sum);
+}
+
+KERNEL(256) add_all(const number *d_y, number *d_residual, size count) {
+  size i = (size)blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < count) add_to(d_residual + i, load(d_y[i]));
 }
 
 // A block sums over the rows for 32 columns.

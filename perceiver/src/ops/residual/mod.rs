@@ -59,6 +59,18 @@ impl ResidualKernel<f32> for Cpu {
     }
 }
 
+/// The reference implementation of operations with a residual: returns the sum, or `branch` without one.
+pub(super) fn plain_added<E: Dtype, D: KernelDevice<E>>(
+    record: &mut Record<E, D>,
+    branch: Rows<E, D>,
+    residual: Option<&Rows<E, D>>,
+) -> Result<Rows<E, D>, D::Err> {
+    match residual {
+        None => Ok(branch),
+        Some(x) => with_tape!(record, plain(branch, x.clone(), 0.0)),
+    }
+}
+
 fn plain<E: Dtype, D: KernelDevice<E>, T: Tape<E, D>>(
     branch: Rows<E, D, T>,
     x: Rows<E, D>,

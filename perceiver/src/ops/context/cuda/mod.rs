@@ -50,7 +50,8 @@ where
         let needs_weights = context.attend.needs_weights(record.is_on());
         if needs_weights || !absorb::absorbs(width, heads, query.shape().1) || !shape.fits() {
             let (weight, bias) = project::fold(record, parameters)?;
-            let key_value = Self::try_linear(record, tokens.clone(), &weight.into(), Some(&bias))?;
+            let key_value =
+                Self::try_linear(record, tokens.clone(), &weight.into(), Some(&bias), None)?;
             return Self::try_attention(
                 record,
                 query,

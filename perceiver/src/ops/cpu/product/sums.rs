@@ -26,10 +26,10 @@ pub(super) fn sums<S: Simd, const H: usize>(
     };
     let (panel, _) = S::as_simd_f32s(panel);
     let (panel, _) = panel.as_chunks::<VECTORS>();
-    let mut next = next.iter();
+    let mut next = next.chunks(next.len().div_ceil(panel.len().div_ceil(STEPS).max(1)).max(1));
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; H];
     for (lhs, panel) in lhs.chunks(STEPS).zip(panel.chunks(STEPS)) {
-        if let Some(line) = next.next() {
+        for line in next.next().unwrap_or_default() {
             prefetch(line);
         }
         sums = add_products(simd, lhs, panel, sums);
