@@ -97,7 +97,7 @@ impl Ours {
         while begin.elapsed().as_secs_f64() < SECONDS {
             let start = Instant::now();
             let mut record = Record::for_tape::<NoneTape>();
-            let y = Cpu::try_linear(&mut record, self.x.clone(), &self.weight, None);
+            let y = Cpu::try_linear(&mut record, self.x.clone(), &self.weight, None, None);
             drop(y.expect("the sizes match"));
             fastest = fastest.min(start.elapsed().as_secs_f64());
         }
