@@ -39,6 +39,7 @@
 //! - [`checkpoint`] contains the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;
+pub(crate) mod cost;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod declare;
@@ -58,6 +59,7 @@ pub mod spec;
 mod summary;
 pub mod train;
 
+pub use cost::Cost;
 pub use dfdx;
 pub use error::{ForwardError, WrongSize};
 pub use ops::{Device, WeightPrecision};
@@ -89,7 +91,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use core::option::Option;
-    pub use core::primitive::{bool, f32, f64, str, usize};
+    pub use core::primitive::{bool, f32, f64, str, u64, usize};
     pub use core::result::Result::{self, Ok};
     pub use std::iter::IntoIterator;
     pub use std::ops::{Deref, DerefMut};
@@ -104,7 +106,9 @@ pub mod __private {
     pub use perceiver_macros::declare;
 
     pub use crate::__causal_methods as causal_methods;
+    pub use crate::__costs as costs;
     pub use crate::__module as module;
+    pub use crate::cost::{causal as causal_cost, of as cost};
     pub use crate::declare::accepts::*;
     pub use crate::declare::maps::{AnyAxes, AttentionMap, MapAxes, try_attention};
     pub use crate::declare::queries::GivenQueries;

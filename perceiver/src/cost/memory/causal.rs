@@ -1,0 +1,76 @@
+//! A Perceiver AR.
+
+use super::{Replay, size};
+use crate::spec::{BlockShape, CausalNumbers};
+
+/// An upper bound of the bytes of a forward pass of a batch of so many tokens, the last of which are latents.
+pub(in crate::cost) const fn of_causal(
+    n: &CausalNumbers,
+    batch: usize,
+    tokens: usize,
+    latents: usize,
+) -> u64 {
+    let mut replay = Replay::new();
+    let prefix = tokens.saturating_sub(latents);
+    replay.embed(n, size(batch, latents, n.dim));
+    replay.embed(n, size(batch, prefix, n.dim));
+    replay.causal(batch, (latents, tokens), n.cross, n.rotated[0] > 0, prefix > 0);
+    let mut block = 0;
+    while block < n.self_attentions {
+        let is_rotated = n.rotated[1] > 0 && block < n.rotary_layers;
+        replay.causal(batch, (latents, latents), n.latent, is_rotated, false);
+        block += 1;
+    }
+    // Keys and values of all layers.
+    replay.drop_tensor(size(batch, tokens, n.cross.heads.key_value_width()));
+    let latent = size(batch, latents, n.latent.heads.key_value_width());
+    replay.drop_tensor(latent.saturating_mul(n.self_attentions));
+    replay.linear(size(batch, latents, 1), n.dim, n.vocab);
+    replay.peak
+}
+
+impl Replay {
+    /// The sums of the rows for ids and for positions.
+    const fn embed(&mut self, n: &CausalNumbers, numbers: usize) {
+        self.tensor(numbers);
+        if n.has_positions {
+            self.tensor(numbers);
+            self.mapped(numbers);
+            self.drop_tensor(numbers.saturating_mul(2));
+        }
+    }
+
+    /// A block in place of its rows, whose keys and values stay.
+    const fn causal(
+        &mut self,
+        batch: usize,
+        (rows, tokens): (usize, usize),
+        shape: BlockShape,
+        is_rotated: bool,
+        has_prefix: bool,
+    ) {
+        let BlockShape { dim, heads, .. } = shape;
+        let all = size(batch, rows, dim);
+        let keys = size(batch, tokens, dim);
+        self.mapped(all);
+        if has_prefix {
+            self.mapped(keys - all);
+            // The prefix itself is dropped.
+            self.drop_tensor(keys - all);
+            self.tensor(keys);
+            self.drop_tensor(keys - all);
+        }
+        let query = size(batch, rows, heads.width());
+        let key_value = size(batch, tokens, heads.key_value_width());
+        self.linear(size(batch, rows, 1), dim, heads.width());
+        self.linear(size(batch, tokens, 1), dim, heads.key_value_width());
+        self.drop_tensor(if has_prefix { keys.saturating_add(all) } else { all });
+        if is_rotated {
+            self.briefly(query);
+            self.briefly(key_value);
+        }
+        self.attention(batch, rows, tokens, heads);
+        self.drop_tensor(query);
+        self.back(batch, rows, shape);
+    }
+}
