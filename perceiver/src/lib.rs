@@ -108,7 +108,6 @@ pub mod __private {
     pub use crate::__causal_methods as causal_methods;
     pub use crate::__costs as costs;
     pub use crate::__module as module;
-    pub use crate::cost::{causal as causal_cost, of as cost};
     pub use crate::declare::accepts::*;
     pub use crate::declare::maps::{AnyAxes, AttentionMap, MapAxes, try_attention};
     pub use crate::declare::queries::GivenQueries;
@@ -128,7 +127,7 @@ pub mod __private {
         Activation, AttentionBias, BlockShape, CausalSpec, Dropout, Family, Heads, Mlp, Share,
         Softmax, Spec,
     };
-    pub use crate::{Device, ForwardError};
+    pub use crate::{Cost, Device, ForwardError};
 }
 
 /// Runs the code in the README as doctests.

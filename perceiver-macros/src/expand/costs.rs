@@ -46,7 +46,7 @@ pub fn costs(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     };
     let fixed = (parameters.len() == 1).then(|| quote_spanned!(span=> fixed));
     quote_spanned! {span=>
-        __::costs!(#fixed #name, [#(#parameters),*], __::cost::<#name>(#batch, &[#(#axes),*], #queries));
+        __::costs!(#fixed #name, [#(#parameters),*], __::Cost::of::<#name>(#batch, &[#(#axes),*], #queries));
     }
 }
 

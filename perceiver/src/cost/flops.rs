@@ -1,7 +1,7 @@
 //! Floating-point operations.
 
 use super::plan::{Plan, Tokens};
-use crate::model::OutputKind;
+use crate::model::{OutputKind, ProjectionKind};
 use crate::nn::{block, linear, residual};
 use crate::spec::Numbers;
 
@@ -15,7 +15,8 @@ pub(super) struct Flops {
     pub latent: [u64; 2],
     /// Those of the mean over the depth, for each state that it is of.
     pub state: u64,
-    pub output: u64,
+    /// Those of the output, and of its linear layer.
+    pub output: [u64; 2],
     pub schedule: Schedule,
 }
 
@@ -65,7 +66,8 @@ impl Flops {
             .saturating_add(latent)
             .saturating_add(self.state.saturating_mul(states))
             .saturating_add(self.input)
-            .saturating_add(self.output)
+            .saturating_add(self.output[0])
+            .saturating_add(self.output[1])
     }
 
     /// Those of a part of a summary.
@@ -73,7 +75,8 @@ impl Flops {
         let s = &self.schedule;
         match part.split('.').collect::<Vec<_>>()[..] {
             ["input"] => self.input,
-            ["output" | "to_logits"] => self.output,
+            ["output"] => self.output[0],
+            ["to_logits"] => self.output[1],
             ["attn_residuals", layer] => {
                 s.runs(layer, s.depth).map(|layer| (layer as u64 + 2) * self.state).sum()
             }
@@ -111,19 +114,24 @@ pub(super) const fn times([attention, feed_forward]: [u64; 2], count: u64) -> [u
     [attention.saturating_mul(count), feed_forward.saturating_mul(count)]
 }
 
-const fn of_output(plan: &Plan, batch: usize, queries: usize) -> u64 {
+const fn of_output(plan: &Plan, batch: usize, queries: usize) -> [u64; 2] {
     let (n, items) = (&plan.numbers, batch as u64);
     let rows = items.saturating_mul(queries as u64);
-    let last = match plan.output {
-        OutputKind::Latents => return 0,
-        OutputKind::MeanPool(classes) => return linear::flops(items, n.latent_dim, classes),
-        OutputKind::Queries { project: None, .. } => 0,
-        OutputKind::Queries { project: Some(width), .. } => {
-            linear::flops(rows, n.decoder.dim, width)
+    let decoder = times(block::flops(n.decoder, queries as u64, n.num_latents as u64), items);
+    let decoder = decoder[0].saturating_add(decoder[1]);
+    match plan.output {
+        OutputKind::Latents => [0, 0],
+        OutputKind::MeanPool(classes) => [0, linear::flops(items, n.latent_dim, classes)],
+        OutputKind::Queries { project, width, .. } => {
+            let projected = linear::flops(rows, n.decoder.dim, width);
+            match project {
+                ProjectionKind::None => [decoder, 0],
+                ProjectionKind::Linear => [decoder, projected],
+                ProjectionKind::Embedding => [decoder.saturating_add(projected), 0],
+            }
         }
         OutputKind::Modalities => {
-            let mut sum = linear::flops(rows, n.decoder.dim, plan.output_dim);
-            let mut i = 0;
+            let (mut i, mut sum) = (0, decoder);
             while i < plan.outputs.len() {
                 let output = &plan.outputs[i];
                 if let Some(width) = output.project {
@@ -132,9 +140,7 @@ const fn of_output(plan: &Plan, batch: usize, queries: usize) -> u64 {
                 }
                 i += 1;
             }
-            sum
+            [sum, linear::flops(rows, n.decoder.dim, plan.output_dim)]
         }
-    };
-    let decoder = times(block::flops(n.decoder, queries as u64, n.num_latents as u64), items);
-    decoder[0].saturating_add(decoder[1]).saturating_add(last)
+    }
 }

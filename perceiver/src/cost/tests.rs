@@ -1,3 +1,6 @@
+// Not every model needs all that is declared with it.
+#![allow(dead_code)]
+
 use dfdx::prelude::*;
 
 use crate::ops::counted::count;
@@ -28,7 +31,7 @@ perceiver! {
         attn_residual_rank: 4, num_classes: 3,
     }
     struct Stem {
-        family: Transformers,
+        family: Transformers, cross_heads: 1,
         input: Grid {
             shape: [24, 20, 3], stem: [ConvPool(6), Linear(7)], position: Learned { channels: 5, project: 4 },
         },
@@ -39,12 +42,12 @@ perceiver! {
         output: Queries { queries: Given(9), query_residual: false, feed_forward: None, project: 5 },
     }
     struct Dense {
-        family: Transformers,
+        family: Transformers, cross_heads: 1,
         input: Grid { shape: [2, 6, 8, 3], stem: [Patches([2, 1, 1]), Linear(5)], position: Fourier { bands: 2, max_freq: 8.0 } },
         num_latents: 4, latent_dim: 16, depth: 1, output: Queries { queries: Input, project: 2 },
     }
     struct Letters {
-        family: Transformers,
+        family: Transformers, cross_heads: 1,
         input: Text { vocab: 11, max_len: 9, dim: 6 }, num_latents: 4, latent_dim: 16, depth: 2,
         output: Queries { queries: Learned([9, 6]), heads: 2, project: Embedding },
     }
@@ -58,7 +61,7 @@ perceiver! {
         latents: Last(6), cross_heads: 2, latent_heads: 2, depth: 1, self_per_cross_attn: 3, output: Embedding,
     }
     struct Both {
-        family: Transformers,
+        family: Transformers, cross_heads: 1,
         input: Modalities {
             batch: Grid { shape: [8, 1], stem: [Patches([2]), Linear(3)], position: Fourier { bands: 2, max_freq: 8.0 } },
             image: Grid { axes: 2, channels: 3, position: Fourier { bands: 1, max_freq: 8.0 } },

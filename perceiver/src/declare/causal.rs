@@ -11,7 +11,7 @@ macro_rules! __causal_methods {
             __::costs!(
                 $name,
                 [batch: __::usize, tokens: [__::usize; 1], prefix_len: __::usize],
-                __::causal_cost::<$name>(batch, tokens[0], prefix_len)
+                __::Cost::of_causal::<$name>(batch, tokens[0], prefix_len)
             );
 
             impl<E: __::Dtype, D: __::Storage<E>> $name<E, D> {

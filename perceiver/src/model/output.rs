@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
-use super::queries::{Learned, Project, Queries};
+use super::queries::{Learned, Project, ProjectionKind, Queries};
 use crate::nn::{LinearView, NormView, ParameterSource, Parameters, Part, linear, norm};
 use crate::ops::{self, Positioned, Record, Rows, Weight};
 use crate::spec::{Dropout, Spec};
@@ -76,8 +76,10 @@ pub enum OutputKind {
         learned: Option<usize>,
         /// Whether they are the tokens of the input.
         takes_tokens: bool,
-        /// The width to which the rows are projected, if they are.
-        project: Option<usize>,
+        /// How the rows are projected.
+        project: ProjectionKind,
+        /// The width of the result.
+        width: usize,
     },
     /// The spec's `OUTPUTS`.
     Modalities,

@@ -251,10 +251,8 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
     const KIND: OutputKind = OutputKind::Queries {
         learned: Q::LEARNED,
         takes_tokens: Q::TAKES_TOKENS,
-        project: match P::KIND {
-            ProjectionKind::Linear | ProjectionKind::Embedding => Some(P::Dim::SIZE),
-            ProjectionKind::None => None,
-        },
+        project: P::KIND,
+        width: P::Dim::SIZE,
     };
 
     const TAKES_TOKENS: bool = Q::TAKES_TOKENS;

@@ -92,13 +92,24 @@ impl Replay {
         }
         if let (Position::Fourier(fourier), true) = (plan.grid.position, plan.modalities.is_empty())
         {
-            let mut axis = 0;
+            // The table of each axis, in f64 for as long as all, and in f32.
+            let (mut axis, mut along) = (0, 0_usize);
             while axis < axes {
-                let features = size(count, fourier.width(), 1);
+                along = along.saturating_add(sizes[axis]);
+                axis += 1;
+            }
+            let tables = size(along, fourier.width(), 8);
+            self.bytes(tables);
+            axis = 0;
+            while axis < axes {
+                let features = size(count.saturating_add(sizes[axis]), fourier.width(), 1);
                 self.tensor(features);
                 rows = self.widened(rows, fourier.width());
                 self.drop_tensor(features);
                 axis += 1;
+            }
+            if !plan.keeps_tokens() {
+                self.free_bytes(tables);
             }
         }
         if plan.numbers.queries_contribute_kv {
@@ -120,7 +131,8 @@ impl Replay {
         let Position::Fourier(fourier) = plan.grid.position else {
             return;
         };
-        let copy = self.take(rows.size());
+        // Another operation may hold the buffer for them when a large one is needed.
+        self.tensor(rows.size());
         let (mut axis, mut outer, mut along) = (0, batch, 0_usize);
         while axis < axes.len() {
             // In f64, then in f32.
@@ -134,9 +146,8 @@ impl Replay {
             }
             axis += 1;
         }
-        self.give(copy);
-        // The tables and sums of the queries that both threads process at once.
-        self.tensor(size(2 * 2 * forward::QUERIES, along, 1));
+        // The tables and sums of the queries that the other thread processes at once.
+        self.tensor(size(2 * forward::QUERIES, along, 1));
     }
 
     /// Appends as many channels, which are dropped.

@@ -26,16 +26,13 @@ impl Replay {
         let batch = inputs.batch;
         self.prepare(plan, inputs);
         let rows = size(batch, n.num_latents, n.latent_dim);
-        self.tensor(rows);
+        // Those before the first layer stay.
+        self.tensor(rows.saturating_mul(2));
         let mut states = 1;
         let mut layer = 0;
         while layer < n.depth {
             if layer < n.cross_attends {
                 self.cross(batch, n.num_latents, inputs.count, n.cross, stored(plan, layer));
-                // The latents before the first layer stay.
-                if layer == 0 {
-                    self.tensor(rows);
-                }
             }
             let mut block = 0;
             while block < n.self_per_cross_attn {
@@ -177,10 +174,17 @@ impl Replay {
         match stored {
             Stored::Inverted => {
                 let pairs = size(batch, heads.count, rows).saturating_mul(tokens);
+                let value = size(batch, tokens, heads.value_width());
+                // Keys and values apart.
                 self.tensor(key_value);
-                self.briefly(pairs.saturating_mul(2));
-                self.tensor(out);
                 self.drop_tensor(key_value);
+                self.tensor(pairs);
+                self.drop_tensor(key_value - value);
+                self.briefly(pairs);
+                self.tensor(out);
+                self.drop_tensor(pairs.saturating_add(value));
+                self.drop_tensor(query);
+                return;
             }
             _ => self.attention(batch, rows, tokens, heads),
         }
@@ -214,18 +218,18 @@ impl Replay {
         let expanded = hidden.saturating_mul(mlp.activation.inputs());
         let block = if rows < feed_forward::cpu::BLOCK { rows } else { feed_forward::cpu::BLOCK };
         self.tensor(size(rows, outputs, 1));
+        let x = self.take(size(rows, dim, 1));
         let expand = self.take(size(expanded, dim, 1));
         let contract = self.take(size(hidden, outputs, 1));
-        let x = self.take(size(rows, dim, 1));
         let before = self.take(size(block, expanded, 1));
         self.product(block, dim, expanded);
         let after = self.take(size(block, hidden, 1));
         self.product(block, hidden, outputs);
         self.give(after);
         self.give(before);
-        self.give(x);
         self.give(contract);
         self.give(expand);
+        self.give(x);
     }
 }
 

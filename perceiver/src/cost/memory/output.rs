@@ -3,7 +3,7 @@
 use super::input::Inputs;
 use super::layers::Stored;
 use super::{Plan, Replay, size};
-use crate::model::{CHUNK, OutputKind, OutputQueries};
+use crate::model::{CHUNK, OutputKind, OutputQueries, ProjectionKind};
 use crate::nn::decoder;
 use crate::spec::{BlockShape, Heads};
 
@@ -26,14 +26,14 @@ impl Replay {
         match plan.output {
             OutputKind::Latents => {}
             OutputKind::MeanPool(classes) => self.linear(batch, n.latent_dim, classes),
-            OutputKind::Queries { learned, takes_tokens, project } => {
+            OutputKind::Queries { learned, takes_tokens, project, width } => {
                 self.latents_as_context(plan, batch, queries);
                 if learned.is_some() {
                     self.tensor(size(batch, queries, n.decoder.dim));
                 }
-                let layers: &[usize] = match &project {
-                    Some(width) => std::slice::from_ref(width),
-                    None => &[],
+                let layers: &[usize] = match project {
+                    ProjectionKind::Linear | ProjectionKind::Embedding => &[width],
+                    ProjectionKind::None => &[],
                 };
                 let are_copied = plan.query_grid.is_some() || takes_tokens || queries > CHUNK;
                 self.decode(plan, Decoded { batch, queries, of_all: queries, layers, are_copied });
@@ -108,10 +108,11 @@ impl Replay {
         while first < queries {
             let chunk = if queries - first < CHUNK { queries - first } else { CHUNK };
             let (rows, all) = (size(batch, chunk, 1), size(batch, chunk, shape.dim));
-            // In f64 and in f32, before they are beside each other.
-            let features = if are_copied { all.saturating_mul(3) } else { 0 };
-            self.tensor(all);
-            self.briefly(features);
+            if are_copied {
+                self.tensor(all);
+                // In f64 and in f32, before they are beside each other.
+                self.briefly(all.saturating_mul(3));
+            }
             let attention = BlockShape { mlp: None, ..shape };
             match is_absorbed {
                 true => self.attend_absorbed(batch, chunk, latents, attention),
@@ -123,6 +124,10 @@ impl Replay {
                     self.tensor(all);
                     self.drop_tensor(all);
                 }
+            }
+            if !are_copied {
+                // Those that all chunks are taken from stay.
+                self.tensor(all);
             }
             if let (Some(mlp), true) = (shape.mlp, folds) {
                 self.mapped(all);
