@@ -12,9 +12,10 @@ pub(in crate::cost) const fn of_causal(
 ) -> u64 {
     let mut replay = Replay::new();
     let prefix = tokens.saturating_sub(latents);
-    // Ids, places and positions as numbers, and the cosines and sines of all positions, in f64 and in f32.
-    replay.bytes(size(batch, tokens, 4 * 8));
+    // Ids, places and positions as numbers, of which some are copied, and the cosines and sines of positions, in f64 and in f32.
+    replay.bytes(size(batch, tokens, 6 * 8));
     replay.bytes(size(tokens, n.rotated[0], 8 + 4));
+    replay.bytes(size(latents, n.rotated[0].saturating_add(n.rotated[1]), 8 + 4));
     replay.embed(n, size(batch, latents, n.dim));
     replay.embed(n, size(batch, prefix, n.dim));
     replay.causal(batch, (latents, tokens), n.cross, n.rotated[0] > 0, prefix > 0);
