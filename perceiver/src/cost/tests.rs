@@ -56,6 +56,18 @@ perceiver! {
         cross_heads: 2, cross_dim_head: 8, feed_forward: Gelu { mult: 4, bias: false }, attn_bias: false,
         final_norm: true, output: Latents,
     }
+    struct Pixels {
+        family: Transformers, cross_heads: 1,
+        input: Grid { axes: 2, channels: 3, stem: [ConvPool(4)], position: Fourier { bands: 2, max_freq: 8.0 } },
+        num_latents: 4, latent_dim: 16, depth: 1, output: ClassQuery(2),
+    }
+    struct Large {
+        input: Grid { shape: [16, 1024, 1024, 3], position: Fourier { bands: 8, max_freq: 64.0 } }, depth: 4096,
+        self_per_cross_attn: 1024,
+        output: Queries {
+            queries: Grid { shape: [64, 1024, 1024], position: Fourier { bands: 8, max_freq: 64.0 } }, project: 3,
+        },
+    }
     struct Causal {
         family: PerceiverAr, input: Text { vocab: 11, max_len: 16, dim: 8, position: [Learned, Rotary(0.5)] },
         latents: Last(6), cross_heads: 2, latent_heads: 2, depth: 1, self_per_cross_attn: 3, output: Embedding,
@@ -73,6 +85,40 @@ perceiver! {
             class: Queries { queries: Learned([1, 5]) },
         },
     }
+}
+
+/// Sizes beyond all bounds have a cost beyond all bounds, and nothing overflows.
+#[test]
+fn of_no_size_and_of_any_size() {
+    const MAX: usize = usize::MAX;
+    assert_eq!(ImageNet::flops(0, [0, 0]), 0);
+    assert_eq!(ImageNet::flops(MAX, [MAX, MAX]), u64::MAX);
+    assert_eq!(Pixels::flops(MAX, [MAX, MAX]), u64::MAX);
+    assert_eq!(Causal::flops(MAX, [MAX], 0), u64::MAX);
+    for cost in [
+        ImageNet::cost(MAX, [MAX, MAX]),
+        ImageNet::cost(0, [0, MAX]),
+        Pixels::cost(MAX, [MAX, MAX]),
+        Pixels::cost(1, [0, 0]),
+        Tied::cost(MAX, [MAX]),
+        Stem::cost(MAX),
+        Io::cost(MAX, [MAX], MAX),
+        Io::cost(0, [0], 0),
+        Letters::cost(MAX, [MAX]),
+        Resampler::cost(MAX, [MAX]),
+        Causal::cost(MAX, [MAX], 3),
+        Causal::cost(1, [3], MAX),
+        Both::cost(MAX, [MAX, MAX]),
+    ] {
+        assert!(cost.forward_memory() > 0);
+    }
+}
+
+/// What is computed when a program is built takes no longer for a large model.
+#[test]
+fn of_a_large_model_in_a_constant() {
+    const _: () =
+        assert!(Large::forward_memory(1) > Large::forward_memory(0) && Large::FLOPS > 1 << 50);
 }
 
 /// The README's model with an image of 224 × 224 pixels: half of what it is defined as is not computed on the `Cpu`.

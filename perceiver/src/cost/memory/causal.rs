@@ -20,14 +20,20 @@ pub(in crate::cost) const fn of_causal(
     replay.embed(n, size(batch, prefix, n.dim));
     replay.causal(batch, (latents, tokens), n.cross, n.rotated[0] > 0, prefix > 0);
     let mut block = 0;
+    let latent = size(batch, latents, n.latent.heads.key_value_width());
     while block < n.self_attentions {
+        // From the second on, they allocate the same, and their keys and values stay.
+        if block == 2 && n.self_attentions > 3 {
+            let skipped = n.self_attentions - 3;
+            replay.tensor(latent.saturating_mul(skipped));
+            block += skipped;
+        }
         let is_rotated = n.rotated[1] > 0 && block < n.rotary_layers;
         replay.causal(batch, (latents, latents), n.latent, is_rotated, false);
         block += 1;
     }
     // Keys and values of all layers.
     replay.drop_tensor(size(batch, tokens, n.cross.heads.key_value_width()));
-    let latent = size(batch, latents, n.latent.heads.key_value_width());
     replay.drop_tensor(latent.saturating_mul(n.self_attentions));
     replay.linear(size(batch, latents, 1), n.dim, n.vocab);
     replay.peak
@@ -58,11 +64,12 @@ impl Replay {
         let keys = size(batch, tokens, dim);
         self.mapped(all);
         if has_prefix {
-            self.mapped(keys - all);
+            let prefix = keys.saturating_sub(all);
+            self.mapped(prefix);
             // The prefix itself is dropped.
-            self.drop_tensor(keys - all);
+            self.drop_tensor(prefix);
             self.tensor(keys);
-            self.drop_tensor(keys - all);
+            self.drop_tensor(prefix);
         }
         let query = size(batch, rows, heads.width());
         let key_value = size(batch, tokens, heads.key_value_width());

@@ -137,11 +137,11 @@ impl Replay {
         while axis < axes.len() {
             // In f64, then in f32.
             self.bytes(size(axes[axis], fourier.width(), 8 + 4));
-            along = along.saturating_add(axes[axis].next_multiple_of(planes::LANES));
+            along = along.saturating_add(padded(axes[axis]));
             if axis + 1 < axes.len() {
                 outer = outer.saturating_mul(axes[axis]);
             } else {
-                let columns = axes[axis].next_multiple_of(planes::LANES);
+                let columns = padded(axes[axis]);
                 self.tensor(size(outer, columns, planes::FIXED + rows.width));
             }
             axis += 1;
@@ -290,4 +290,9 @@ impl Replay {
         _ = self.widened(rows, width.saturating_sub(rows.width));
         self.drop_tensor(padding);
     }
+}
+
+/// The columns of a row of so many tokens.
+const fn padded(tokens: usize) -> usize {
+    tokens.div_ceil(planes::LANES).saturating_mul(planes::LANES)
 }

@@ -31,11 +31,23 @@ impl Replay {
         let mut states = 1;
         let mut layer = 0;
         while layer < n.depth {
+            // From the second on, layers of a kind allocate the same; but the last has most states.
+            let differs = layer < 2
+                || layer + 1 == n.depth
+                || n.softmax_of(layer) as u8 != n.softmax_of(layer - 1) as u8;
+            if !differs {
+                if n.attn_residual_rank.is_some() {
+                    self.tensor(rows);
+                    states += 1;
+                }
+                layer += 1;
+                continue;
+            }
             if layer < n.cross_attends {
                 self.cross(batch, n.num_latents, inputs.count, n.cross, stored(plan, layer));
             }
             let mut block = 0;
-            while block < n.self_per_cross_attn {
+            while block < n.self_per_cross_attn && block < 2 {
                 self.self_attention(batch, n.num_latents, n.latent);
                 block += 1;
             }
@@ -53,14 +65,15 @@ impl Replay {
     /// The result of a layer as a mean over so many states and itself.
     const fn mean_over_depth(&mut self, rows: usize, dim: usize, states: usize, rank: usize) {
         let all = rows.saturating_mul(states + 1);
+        let count = if dim > 0 { all / dim } else { 0 };
         self.tensor(all);
         self.drop_tensor(rows.saturating_mul(states));
         // The norm of all of them, with its squares.
         self.tensor(all);
         self.briefly(all);
-        self.linear(all / if dim > 0 { dim } else { 1 }, dim, rank);
+        self.linear(count, dim, rank);
         self.drop_tensor(all);
-        self.linear(all / if dim > 0 { dim } else { 1 }, rank, dim);
+        self.linear(count, rank, dim);
         // The softmax and its product with the states.
         self.briefly(all.saturating_mul(2));
         self.drop_tensor(all);
@@ -179,7 +192,7 @@ impl Replay {
                 self.tensor(key_value);
                 self.drop_tensor(key_value);
                 self.tensor(pairs);
-                self.drop_tensor(key_value - value);
+                self.drop_tensor(key_value.saturating_sub(value));
                 self.briefly(pairs);
                 self.tensor(out);
                 self.drop_tensor(pairs.saturating_add(value));

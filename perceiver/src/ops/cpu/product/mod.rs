@@ -103,7 +103,7 @@ pub(in crate::ops) fn product<'a>(
 pub(crate) const fn buffers(rows: usize, inputs: usize, outputs: usize) -> [usize; 2] {
     let depth = if inputs < kernel::DEPTH { inputs } else { kernel::DEPTH };
     let at_once = if rows < kernel::ROWS { rows } else { kernel::ROWS };
-    let columns = outputs.next_multiple_of(kernel::MAX_PANEL_WIDTH);
+    let columns = outputs.saturating_add(kernel::MAX_PANEL_WIDTH - 1);
     match rows > MANY_ROWS {
         true => [
             inputs.saturating_mul(columns).saturating_add(kernel::LINE),
