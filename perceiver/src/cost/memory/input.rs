@@ -1,6 +1,6 @@
 //! From an input to the tokens that are attended to.
 
-use super::{Plan, Replay, size};
+use super::{Plan, Replay, each, size};
 use crate::input::{GridSpec, Modality, ModalityInput, Stem, stem};
 use crate::model::OutputKind;
 use crate::nn::conv_pool;
@@ -225,7 +225,7 @@ impl Replay {
 
     /// Gathers rows by their numbers, `places` of all items, to a tensor.
     const fn gathered(&mut self, places: usize, batch: usize, numbers: usize) {
-        let of_item = if batch > 0 { places / batch } else { 0 };
+        let of_item = each(places, batch);
         let bytes = size(places.saturating_add(of_item), 8, 1);
         self.bytes(bytes);
         self.tensor(numbers);

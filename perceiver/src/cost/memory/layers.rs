@@ -1,7 +1,7 @@
 //! Blocks and layers.
 
 use super::input::Inputs;
-use super::{Plan, Replay, size};
+use super::{Plan, Replay, each, size};
 use crate::ops::context::absorbs;
 use crate::ops::feed_forward;
 use crate::spec::{BlockShape, Heads, Mlp, Softmax};
@@ -65,7 +65,7 @@ impl Replay {
     /// The result of a layer as a mean over so many states and itself.
     const fn mean_over_depth(&mut self, rows: usize, dim: usize, states: usize, rank: usize) {
         let all = rows.saturating_mul(states + 1);
-        let count = if dim > 0 { all / dim } else { 0 };
+        let count = each(all, dim);
         self.tensor(all);
         self.drop_tensor(rows.saturating_mul(states));
         // The norm of all of them, with its squares.

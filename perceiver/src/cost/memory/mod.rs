@@ -52,6 +52,14 @@ const fn size(a: usize, b: usize, c: usize) -> usize {
     a.saturating_mul(b).saturating_mul(c)
 }
 
+/// The share of each of `count` in `all`.
+const fn each(all: usize, count: usize) -> usize {
+    match all.checked_div(count) {
+        Some(share) => share,
+        None => 0,
+    }
+}
+
 impl Replay {
     const fn new() -> Self {
         Self { live: THREAD, peak: THREAD, buffers: [0; BUFFERS], count: 0, kept: 0 }
