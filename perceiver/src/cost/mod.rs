@@ -65,9 +65,9 @@ impl Cost {
     /// that is not [prepared](crate::model::Perceiver::prepare_for_inference), without a tape and without a mask, on the `Cpu`
     /// in `f32`, with two threads. Its result and the buffers that [stay](crate::ops::free_memory) for the next pass are included.
     ///
-    /// In the models and sizes of this crate's tests, it exceeds what is measured by at most a fifth, and mostly by less than 5 %. Each further thread adds
-    /// about 1 MB. From their first use on, dfdx's matrix products keep one more buffer for each thread, of the size of an L2
-    /// cache, which is not included.
+    /// In the models and sizes of `tests/memory.rs`, it exceeds what is measured by at most a fifth; on a machine with other vector
+    /// instructions that may differ. Each further thread adds about 1 MB. From their first use on, dfdx's matrix products keep one
+    /// more buffer for each thread, of the size of an L2 cache, which is not included.
     #[must_use]
     pub const fn forward_memory(&self) -> u64 {
         self.memory
