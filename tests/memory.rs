@@ -165,3 +165,133 @@ fn rounded_weights_take_fewer_bytes() {
         assert!(now < expected + expected / 8, "{weights:?}: {now} bytes, not {expected}");
     }
 }
+
+mod bounds {
+    //! `forward_memory` is an upper bound, and near what is measured.
+
+    use std::sync::PoisonError;
+
+    use perceiver::prelude::*;
+
+    use super::{TURN, most_bytes};
+
+    perceiver! {
+        /// The README's.
+        struct ImageNet {
+            input_channels: 3, input_axis: 2, num_freq_bands: 6, max_freq: 10.0, depth: 6, num_latents: 256,
+            latent_dim: 512, num_classes: 1000,
+        }
+        /// Tokens that are stored with their features, and keys and values that are made.
+        struct Sequence {
+            input_channels: 8, input_axis: 1, num_freq_bands: 30, max_freq: 100.0, depth: 2, num_latents: 128,
+            latent_dim: 256, latent_heads: 4, num_classes: 10,
+        }
+        struct Inverted {
+            input: Tokens(64), depth: 2, num_latents: 64, latent_dim: 128, inverted_cross_attn: true,
+            output: MeanPool(10),
+        }
+        struct Patches {
+            family: Transformers, cross_heads: 1,
+            input: Grid {
+                shape: [64, 64, 3], stem: [Patches([2, 2]), Linear(32)], position: Learned { channels: 32, project: 48 },
+            },
+            num_latents: 128, latent_dim: 256, depth: 2, self_per_cross_attn: 2, output: ClassQuery(10),
+        }
+        struct Convolved {
+            family: Transformers, cross_heads: 1,
+            input: Grid {
+                shape: [128, 128, 3], stem: [ConvPool(64)], position: Fourier { bands: 16, max_freq: [32.0, 32.0] },
+            },
+            num_latents: 64, latent_dim: 256, depth: 2, self_per_cross_attn: 1, output: ClassQuery(10),
+        }
+        struct Letters {
+            family: Transformers, cross_heads: 1,
+            input: Text { vocab: 262, max_len: 1024, dim: 256 }, num_latents: 128, latent_dim: 256, depth: 1,
+            self_per_cross_attn: 4,
+            output: Queries { queries: Learned([1024, 256]), heads: 8, qk_channels: 256, v_channels: 256, project: Embedding },
+        }
+        struct Dense {
+            family: Transformers, cross_heads: 1,
+            input: Grid { shape: [2, 96, 96, 12], stem: [Patches([2, 1, 1]), Linear(32)], position: Fourier { bands: 16, max_freq: 96.0 } },
+            num_latents: 128, latent_dim: 256, depth: 1, self_per_cross_attn: 2,
+            output: Queries { queries: Input, heads: 1, qk_channels: 256, v_channels: 256, project: 2, scale: 0.01 },
+        }
+        struct Io {
+            input: Tokens(64), depth: 2, cross_attends: 1, num_latents: 128, latent_dim: 256,
+            output: Queries { queries: Given(64), query_residual: false, feed_forward: None, project: 100 },
+        }
+        struct Resampler {
+            input: Tokens(256), queries_contribute_kv: true, depth: 2, self_per_cross_attn: 0, num_latents: 64,
+            latent_dim: 256, cross_heads: 4, cross_dim_head: 64, feed_forward: Gelu { mult: 4, bias: false },
+            attn_bias: false, final_norm: true, output: Latents,
+        }
+        struct Bytes {
+            family: PerceiverAr,
+            input: Text { vocab: 262, max_len: 2048, dim: 256, position: [Learned, Rotary(0.5)] },
+            latents: Last(256), depth: 1, self_per_cross_attn: 4, output: Embedding,
+        }
+        struct Both {
+            family: Transformers, cross_heads: 1,
+            input: Modalities {
+                sound: Grid { shape: [4096, 1], stem: [Patches([16])], position: Fourier { bands: 32, max_freq: 4096.0 } },
+                image: Grid { shape: [96, 96, 3], position: Fourier { bands: 16, max_freq: 96.0 } },
+            },
+            num_latents: 128, latent_dim: 256, depth: 1, self_per_cross_attn: 2,
+            output: Modalities {
+                sound: Queries { queries: Grid { shape: [256], position: Fourier { bands: 32, max_freq: 256.0 } }, project: 16 },
+                image: Queries { queries: Grid { shape: [96, 96], position: Fourier { bands: 16, max_freq: 96.0 } }, project: 3 },
+            },
+            output_dim: 128,
+        }
+    }
+
+    /// Measures a forward pass in which all memory is new.
+    fn assert_bound<T>(name: &str, bound: u64, run: impl FnOnce() -> T) {
+        perceiver::ops::free_memory();
+        let most = most_bytes(run);
+        let ratio = bound as f64 / most as f64;
+        assert!((1.0..1.2).contains(&ratio), "{name}: {most} bytes, at most {bound}: {ratio:.3}");
+    }
+
+    #[test]
+    fn hold() {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two threads, whatever the machine has.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        pool.install(|| {
+            let dev = Cpu::seed_from_u64(1);
+            macro_rules! check {
+                ($Model:ident, ($($size:expr),*), $($input:expr),+) => {{
+                    let model = dev.build_module::<$Model, f32>();
+                    let input = ($($input),+);
+                    let copy = input.clone();
+                    assert_bound(stringify!($Model), $Model::forward_memory($($size),*), || model.forward(copy));
+                    drop(input);
+                }};
+            }
+            let image = dev.sample_normal_like(&(1, 224, 224, Const::<3>));
+            // dfdx's matrix products keep a buffer for each thread.
+            drop(dev.build_module::<ImageNet, f32>().forward(image.clone()));
+            check!(ImageNet, (1, [224, 224]), image.clone());
+            let images = dev.sample_normal_like(&(4, 224, 224, Const::<3>));
+            check!(ImageNet, (4, [224, 224]), images.clone());
+            let large = dev.sample_normal_like(&(1, 700, 900, Const::<3>));
+            check!(ImageNet, (1, [700, 900]), large.clone());
+            check!(Sequence, (2, [20_000]), dev.sample_normal_like(&(2, 20_000, Const::<8>)));
+            check!(Inverted, (2, [8000]), dev.sample_normal_like(&(2, 8000, Const::<64>)));
+            check!(Patches, (4), dev.sample_normal_like(&(4, Const::<64>, Const::<64>, Const::<3>)));
+            check!(Convolved, (2), dev.sample_normal_like(&(2, Const::<128>, Const::<128>, Const::<3>)));
+            let ids: Tensor<(usize, usize), usize, Cpu> = dev.zeros_like(&(4, 1024));
+            check!(Letters, (4, [1024]), ids.clone());
+            check!(Dense, (1), dev.sample_normal_like(&(1, Const::<2>, Const::<96>, Const::<96>, Const::<12>)));
+            let queries = dev.sample_normal_like(&(1, 20_000, Const::<64>));
+            check!(Io, (1, [10_000], 20_000), dev.sample_normal_like(&(1, 10_000, Const::<64>)), queries.clone());
+            check!(Resampler, (4, [4000]), dev.sample_normal_like(&(4, 4000, Const::<256>)));
+            let ids: Tensor<(usize, usize), usize, Cpu> = dev.zeros_like(&(4, 2048));
+            check!(Bytes, (4, [2048], 1792), ids.clone());
+            let sound = dev.sample_normal_like(&(1, Const::<4096>, Const::<1>));
+            let image = dev.sample_normal_like(&(1, Const::<96>, Const::<96>, Const::<3>));
+            check!(Both, (1), BothInput { sound: sound.clone(), image: image.clone() });
+        });
+    }
+}

@@ -405,6 +405,32 @@ fn the_summary_has_every_parameter() {
 }
 
 #[test]
+fn a_summary_with_a_cost_shows_it() {
+    let (_, model) = small();
+    assert!(!model.summary().to_string().contains("FLOPs"));
+    let cost = Small::cost(2, [4]);
+    let text = model.summary().with_cost(cost).to_string();
+    let last = |line: &str| line.split_whitespace().last().map(String::from);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(last(lines[0]).as_deref(), Some("FLOPs"), "{text}");
+    // All lines of the table end in one column.
+    let [table @ .., _] = &lines[..] else { panic!("{text}") };
+    let width = table[0].chars().count();
+    assert!(table.iter().all(|line| line.chars().count() == width), "{text}");
+    assert!(lines[lines.len() - 1].starts_with("memory of a forward pass: "), "{text}");
+    assert_eq!(cost.flops(), Small::flops(2, [4]));
+}
+
+#[test]
+fn a_model_of_a_fixed_shape_shows_its_cost_by_itself() {
+    let model = Cpu::default().build_module::<Headless, f32>();
+    let summary = model.summary();
+    assert_eq!(summary.cost.map(|cost| cost.flops()), Some(Headless::FLOPS));
+    assert_eq!(Headless::flops(3), 3 * Headless::FLOPS);
+    assert!(Headless::forward_memory(3) > Headless::forward_memory(1));
+}
+
+#[test]
 fn the_summary_separates_thousands() {
     perceiver! {
         struct Million {

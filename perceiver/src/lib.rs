@@ -39,6 +39,7 @@
 //! - [`checkpoint`] contains the errors of `save_checkpoint` and `load_checkpoint`.
 
 pub mod checkpoint;
+pub(crate) mod cost;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod declare;
@@ -58,6 +59,7 @@ pub mod spec;
 mod summary;
 pub mod train;
 
+pub use cost::Cost;
 pub use dfdx;
 pub use error::{ForwardError, WrongSize};
 pub use ops::{Device, WeightPrecision};
@@ -89,7 +91,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use core::option::Option;
-    pub use core::primitive::{bool, f32, f64, str, usize};
+    pub use core::primitive::{bool, f32, f64, str, u64, usize};
     pub use core::result::Result::{self, Ok};
     pub use std::iter::IntoIterator;
     pub use std::ops::{Deref, DerefMut};
@@ -104,6 +106,7 @@ pub mod __private {
     pub use perceiver_macros::declare;
 
     pub use crate::__causal_methods as causal_methods;
+    pub use crate::__costs as costs;
     pub use crate::__module as module;
     pub use crate::declare::accepts::*;
     pub use crate::declare::maps::{AnyAxes, AttentionMap, MapAxes, try_attention};
@@ -124,7 +127,7 @@ pub mod __private {
         Activation, AttentionBias, BlockShape, CausalSpec, Dropout, Family, Heads, Mlp, Share,
         Softmax, Spec,
     };
-    pub use crate::{Device, ForwardError};
+    pub use crate::{Cost, Device, ForwardError};
 }
 
 /// Runs the code in the README as doctests.

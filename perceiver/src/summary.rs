@@ -5,16 +5,20 @@ use std::fmt;
 use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::prelude::{Device, Dtype};
 
+use crate::Cost;
 use crate::checkpoint::{each_tensor, part_name};
 
 /// The parts of a model with the shapes of their tensors and their numbers of parameters. Displayed as a table; equal
-/// parts of several layers share a line, with the numbers of the first and the last layer.
+/// parts of several layers share a line, with the numbers of the first and the last layer. With a [`Cost`], the table also has
+/// the floating-point operations of each line, and ends with the memory of a forward pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The model's name.
     pub name: String,
     /// The parts, in order.
     pub parts: Vec<Part>,
+    /// What a forward pass costs, if it is shown.
+    pub cost: Option<Cost>,
 }
 
 /// A part of a model: a block of a layer, the latents or the head.
@@ -58,7 +62,25 @@ impl Summary {
                 None => parts.push(Part { name: part, tensors: vec![(tensor, shape)] }),
             }
         }
-        Self { name: name.into(), parts }
+        Self { name: name.into(), parts, cost: None }
+    }
+
+    /// The same with what a forward pass costs, which a declared model's `cost` returns for an input of some size.
+    ///
+    /// ```
+    /// use perceiver::prelude::*;
+    ///
+    /// perceiver! {
+    ///     struct Digits { input_channels: 1, num_freq_bands: 4, max_freq: 8.0, depth: 2, num_latents: 16, latent_dim: 32 }
+    /// }
+    ///
+    /// let model = Cpu::default().build_module::<Digits, f32>();
+    /// let summary = model.summary().with_cost(Digits::cost(1, [8, 8]));
+    /// assert_eq!(summary.to_string().lines().next().unwrap().split_whitespace().last(), Some("FLOPs"));
+    /// ```
+    #[must_use]
+    pub fn with_cost(self, cost: Cost) -> Self {
+        Self { cost: Some(cost), ..self }
     }
 
     /// The total number of parameters.
@@ -70,7 +92,11 @@ impl Summary {
 
 /// Splits the name of a tensor: `layers.0.cross_attn.fn.to_q.weight` is `to_q.weight` of `layers.0.cross_attn`.
 fn split(name: &str) -> (String, String) {
-    let end = [".fn.", ".norm", "."].iter().find_map(|mark| name.find(mark));
+    let end = match name.split('.').next() {
+        Some("input" | "output") => name.find('.'),
+        Some("attn_residuals") => name.match_indices('.').nth(1).map(|(end, _)| end),
+        _ => [".fn.", ".norm", "."].iter().find_map(|mark| name.find(mark)),
+    };
     let (part, tensor) = name.split_at(end.unwrap_or(0));
     if part.is_empty() {
         return (tensor.into(), tensor.into());
@@ -87,12 +113,15 @@ struct Line<'a> {
     name: &'a str,
     part: &'a Part,
     count: usize,
+    /// The floating-point operations of all equal parts.
+    flops: u64,
 }
 
 impl Summary {
     fn lines(&self) -> Vec<Line<'_>> {
         let mut lines: Vec<Line> = Vec::new();
         for part in &self.parts {
+            let flops = self.cost.map_or(0, |cost| cost.flops_of(&part.name));
             let in_layer = part.name.strip_prefix("layers.");
             let in_layer = in_layer.and_then(|rest| rest.split_once('.'));
             let (number, name) = in_layer.unzip();
@@ -105,6 +134,7 @@ impl Summary {
             match (lines.iter_mut().find(equal), number) {
                 (Some(line), Some(number)) => {
                     line.count += 1;
+                    line.flops += flops;
                     line.layers = line.layers.map(|(first, _)| (first, number));
                 }
                 _ => lines.push(Line {
@@ -112,6 +142,7 @@ impl Summary {
                     name,
                     part,
                     count: 1,
+                    flops,
                 }),
             }
         }
@@ -160,26 +191,51 @@ fn thousands(number: usize) -> String {
     grouped
 }
 
+/// `406115254272` as `406.1 G`: three digits or four, with a decimal prefix.
+fn prefixed(number: u64) -> String {
+    const PREFIXES: [&str; 7] = ["", " k", " M", " G", " T", " P", " E"];
+    let (mut scaled, mut prefix) = (number as f64, 0);
+    while scaled >= 999.95 && prefix + 1 < PREFIXES.len() {
+        scaled /= 1000.0;
+        prefix += 1;
+    }
+    match prefix {
+        0 => number.to_string(),
+        _ => format!("{scaled:.1}{}", PREFIXES[prefix]),
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = vec![["part".into(), "shape".into(), "parameters".into()]];
-        rows.extend(
-            self.lines().iter().map(|line| [line.label(), line.shapes(), line.parameters()]),
-        );
-        rows.push([self.name.clone(), String::new(), thousands(self.parameters())]);
+        let mut rows = vec![["part", "shape", "parameters", "FLOPs"].map(String::from)];
+        rows.extend(self.lines().iter().map(|line| {
+            let flops = if line.flops == 0 { String::new() } else { prefixed(line.flops) };
+            [line.label(), line.shapes(), line.parameters(), flops]
+        }));
+        let flops = self.cost.map_or_else(String::new, |cost| prefixed(cost.flops()));
+        rows.push([self.name.clone(), String::new(), thousands(self.parameters()), flops]);
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-        let widths: [usize; 3] = std::array::from_fn(|column| width(column).unwrap_or(0));
-        let rule = "-".repeat(widths.iter().sum::<usize>() + 4);
-        for (i, [part, shape, parameters]) in rows.iter().enumerate() {
+        let widths: [usize; 4] = std::array::from_fn(|column| width(column).unwrap_or(0));
+        let [w0, w1, w2, w3] = widths;
+        let flops_width = if self.cost.is_some() { w3 + 2 } else { 0 };
+        let rule = "-".repeat(w0 + w1 + w2 + 4 + flops_width);
+        for (i, [part, shape, parameters, flops]) in rows.iter().enumerate() {
             if i == 1 || i == rows.len() - 1 {
                 writeln!(f, "{rule}")?;
             }
-            let [w0, w1, w2] = widths;
             write!(f, "{part:w0$}  {shape:w1$}  {parameters:>w2$}")?;
+            if self.cost.is_some() {
+                write!(f, "{flops:>flops_width$}")?;
+            }
             if i < rows.len() - 1 {
                 writeln!(f)?;
             }
         }
-        Ok(())
+        match self.cost {
+            Some(cost) => {
+                write!(f, "\nmemory of a forward pass: {}B", prefixed(cost.forward_memory()))
+            }
+            None => Ok(()),
+        }
     }
 }

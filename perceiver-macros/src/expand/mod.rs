@@ -5,6 +5,7 @@ mod causal;
 mod checks;
 mod completion;
 mod constants;
+mod costs;
 mod methods;
 mod modalities;
 mod returns;
@@ -53,7 +54,8 @@ fn perceiver(
     let checks = checks::checks(name, model, error);
     let spec = spec::spec(name, model);
     let methods = methods::methods(name, model, error.is_some());
-    let items = quote!(#markers #checks #spec #methods);
+    let costs = costs::costs(name, model, error.is_some());
+    let items = quote!(#markers #checks #spec #methods #costs);
     around(krate, declaration, "Perceiver", &modalities, &constants, &items)
 }
 

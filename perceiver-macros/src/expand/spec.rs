@@ -314,9 +314,6 @@ fn shape(name: &Ident, model: &Model) -> Option<TokenStream> {
     let Extent::Shape { sizes, .. } = &model.input.extent else {
         return None;
     };
-    if model.input.stem.is_empty() && model.input.position.learned.is_none() {
-        return None;
-    }
     let sizes = (0..sizes.len() - 1)
         .map(|axis| quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #axis)));
     Some(quote_spanned!(span=> const SHAPE: &'static [__::usize] = &[#(#sizes),*];))

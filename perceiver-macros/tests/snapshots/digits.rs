@@ -312,5 +312,9 @@ const _: () = {
                 .map_err(__::ForwardError::into_device_error)
         }
     }
+    __::costs!(
+        Digits, [batch : __::usize, axes : [__::usize; 2]], __::Cost::of:: < Digits >
+        (batch, & [& axes], 0)
+    );
     __::module!(Digits, Perceiver);
 };

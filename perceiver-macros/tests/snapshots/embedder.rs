@@ -101,6 +101,10 @@ const _: () = {
             base: Embedder::FREQ_BASE,
             endpoint: true,
         });
+        const SHAPE: &'static [__::usize] = &[
+            __::size_at(Embedder::INPUT_SHAPE, 0usize),
+            __::size_at(Embedder::INPUT_SHAPE, 1usize),
+        ];
         const DEPTH: __::usize = Embedder::DEPTH;
         const SELF_PER_CROSS_ATTN: __::usize = Embedder::SELF_PER_CROSS_ATTN;
         const CROSS_HEADS: __::Heads = __::Heads::new(
@@ -420,5 +424,9 @@ const _: () = {
                 .map_err(__::ForwardError::into_device_error)
         }
     }
+    __::costs!(
+        fixed Embedder, [batch : __::usize], __::Cost::of:: < Embedder > (batch, & [&
+        []], 0)
+    );
     __::module!(Embedder, Perceiver);
 };

@@ -8,6 +8,12 @@ macro_rules! __causal_methods {
         const _: () = {
             use $crate::__private as __;
 
+            __::costs!(
+                $name,
+                [batch: __::usize, tokens: [__::usize; 1], prefix_len: __::usize],
+                __::Cost::of_causal::<$name>(batch, tokens[0], prefix_len)
+            );
+
             impl<E: __::Dtype, D: __::Storage<E>> $name<E, D> {
                 /// Returns the logits of the token after each of the latents, `(batch, latents, VOCAB)`, without dropout.
                 ///

@@ -3,6 +3,7 @@
 pub mod accepts;
 mod causal;
 pub mod check;
+mod costs;
 #[rustfmt::skip] // generated
 pub mod ide;
 pub mod maps;

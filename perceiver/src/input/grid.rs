@@ -82,6 +82,48 @@ impl GridSpec {
         sum
     }
 
+    /// The sizes of the axes: those that are fixed, or else these.
+    pub(crate) const fn sizes<'a>(&self, axes: &'a [usize]) -> &'a [usize] {
+        if self.shape.is_empty() { axes } else { self.shape }
+    }
+
+    /// Whether the sizes of its axes are fixed.
+    pub(crate) const fn is_fixed(&self) -> bool {
+        self.axes == 0 || !self.shape.is_empty()
+    }
+
+    /// The number of tokens of each item, for an input with these axes.
+    pub(crate) const fn tokens(&self, axes: &[usize]) -> usize {
+        stem::positions(self.stem, self.sizes(axes))
+    }
+
+    /// The floating-point operations for a batch of inputs with these axes.
+    pub(crate) const fn flops(&self, batch: usize, axes: &[usize]) -> u64 {
+        let axes = self.sizes(axes);
+        let (mut i, mut sum) = (0, 0_u64);
+        while i < self.stem.len() {
+            let (before, _) = self.stem.split_at(i);
+            let inputs = stem::channels(before, self.channels);
+            let step = match self.stem[i] {
+                Stem::Linear(outputs) => {
+                    linear::flops(stem::positions(before, axes) as u64, inputs, outputs)
+                }
+                Stem::ConvPool(outputs) => {
+                    let (sizes, count) = stem::sizes(before, axes);
+                    conv_pool::flops(sizes.split_at(count).0, inputs, outputs)
+                }
+                Stem::Patches(_) => 0,
+            };
+            sum = sum.saturating_add(step.saturating_mul(batch as u64));
+            i += 1;
+        }
+        // The same for all items.
+        if let Position::Learned { channels, project: Some(width) } = self.position {
+            sum = sum.saturating_add(linear::flops(self.tokens(axes) as u64, channels, width));
+        }
+        sum
+    }
+
     /// # Panics
     /// If its numbers do not fit each other.
     pub(crate) const fn check(&self) {

@@ -31,8 +31,8 @@ pub trait InputKind: Clone + Debug + 'static {
     const AXES: usize;
     /// The number of channels at each position, before its encoding is appended.
     const CHANNELS: usize;
-    /// Whether the input is text, whose parameters have names of their own in files.
-    const IS_TEXT: bool = false;
+    /// If the input is text, its sizes.
+    const TEXT: Option<TextSpec> = None;
     /// Its parameters in a model with this spec.
     type Part<S: Spec>: Part;
 

@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 
 use super::{
     Accepts, GridSpec, GridView, InputKind, Prepared, Purpose, Source, TextSpec, TextView, Tokens,
-    text,
+    stem, text,
 };
 use crate::nn::{Context, ParameterSource, Parameters, Part, TokenMask};
 use crate::ops::{self, Positioned, Record, Rows, Vector, Weight};
@@ -55,6 +55,47 @@ impl Modality {
             ModalityInput::Text(text) => text.parameters(),
         }
     }
+}
+
+impl Modality {
+    /// The number of tokens of each item, for an input with these axes.
+    pub(crate) const fn tokens(&self, axes: &[usize]) -> usize {
+        match &self.input {
+            ModalityInput::Grid(grid) => grid.tokens(axes),
+            ModalityInput::Text(_) => stem::positions(&[], axes),
+        }
+    }
+
+    const fn flops(&self, batch: usize, axes: &[usize]) -> u64 {
+        match &self.input {
+            ModalityInput::Grid(grid) => grid.flops(batch, axes),
+            ModalityInput::Text(_) => 0,
+        }
+    }
+}
+
+/// Whether the sizes of the axes of all inputs are fixed.
+pub(crate) const fn are_fixed(modalities: &[Modality]) -> bool {
+    let mut i = 0;
+    while i < modalities.len() {
+        match &modalities[i].input {
+            ModalityInput::Grid(grid) if grid.is_fixed() => {}
+            _ => return false,
+        }
+        i += 1;
+    }
+    true
+}
+
+/// The number of tokens of each item, and the floating-point operations for a batch of inputs with these axes.
+pub(crate) const fn cost(modalities: &[Modality], batch: usize, axes: &[&[usize]]) -> (usize, u64) {
+    let (mut i, mut tokens, mut flops) = (0, 0_usize, 0_u64);
+    while i < modalities.len() && i < axes.len() {
+        tokens = tokens.saturating_add(modalities[i].tokens(axes[i]));
+        flops = flops.saturating_add(modalities[i].flops(batch, axes[i]));
+        i += 1;
+    }
+    (tokens, flops)
 }
 
 /// The dimension of each token of several inputs.

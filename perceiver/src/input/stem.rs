@@ -29,17 +29,16 @@ pub(crate) const fn channels(stem: &[Stem], mut channels: usize) -> usize {
 
 /// The number of axes after a stem, for an input with `axes` axes, which has a fixed `shape` or an empty one.
 pub(crate) const fn axes(stem: &[Stem], shape: &[usize], axes: usize) -> usize {
-    match sizes(stem, shape) {
-        Some((_, after)) => after,
-        None => axes,
+    if shape.is_empty() {
+        return axes;
     }
+    let (_, after) = sizes(stem, shape);
+    after
 }
 
-/// The number of positions after a stem, for an input with this fixed shape.
+/// The number of positions after a stem, for an input with axes of these sizes.
 pub(crate) const fn positions(stem: &[Stem], shape: &[usize]) -> usize {
-    let Some((sizes, axes)) = sizes(stem, shape) else {
-        return 0;
-    };
+    let (sizes, axes) = sizes(stem, shape);
     let (mut i, mut count) = (0, 1_usize);
     while i < axes {
         count = count.saturating_mul(sizes[i]);
@@ -48,13 +47,10 @@ pub(crate) const fn positions(stem: &[Stem], shape: &[usize]) -> usize {
     count
 }
 
-/// The sizes of the axes after a stem, and their number, for an input with this fixed shape; `None` if it has none.
-const fn sizes(stem: &[Stem], shape: &[usize]) -> Option<([usize; 4], usize)> {
+/// The sizes of the axes after a stem, and their number, for an input with axes of these sizes, of which there are at most 4.
+pub(crate) const fn sizes(stem: &[Stem], shape: &[usize]) -> ([usize; 4], usize) {
     let (mut sizes, mut axes) = ([1; 4], 0);
-    if shape.is_empty() || shape.len() > sizes.len() {
-        return None;
-    }
-    while axes < shape.len() {
+    while axes < shape.len() && axes < sizes.len() {
         sizes[axes] = shape[axes];
         axes += 1;
     }
@@ -82,7 +78,7 @@ const fn sizes(stem: &[Stem], shape: &[usize]) -> Option<([usize; 4], usize)> {
         }
         i += 1;
     }
-    Some((sizes, axes))
+    (sizes, axes)
 }
 
 /// Whether there is one patch along an axis, and it is not one position.

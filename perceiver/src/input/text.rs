@@ -106,7 +106,7 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
 {
     const AXES: usize = 1;
     const CHANNELS: usize = DIM;
-    const IS_TEXT: bool = true;
+    const TEXT: Option<TextSpec> = Some(Self::SPEC);
     type Part<S: Spec> = TextPart<S, VOCAB, MAX_LEN, DIM>;
 
     fn check<S: Spec, E: Dtype, D: crate::Device<E>>(

@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 use dfdx::prelude::*;
 
 use crate::Device;
+use crate::cost;
 use crate::nn::{BlockView, Context, DepthResidualView, NormView, ParameterSource, Part, norm};
 use crate::ops::{self, Mask, Positioned, Record, Rows, Vector, Weight};
-use crate::spec::{Cost, Dropout, Numbers, Softmax, Spec};
+use crate::spec::{Dropout, Numbers, Softmax, Spec};
 
 /// The layers of a model, as a part of it.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +16,7 @@ pub struct Layers<S>(PhantomData<S>);
 
 impl<S: Spec> Part for Layers<S> {
     type View<M, V> = Vec<LayerView<M, V>>;
-    const PARAMETERS: usize = Cost::of_layers::<S>().parameters;
+    const PARAMETERS: usize = cost::parameters::of_layers::<S>();
 
     fn read<R: ParameterSource>(source: &mut R) -> Vec<LayerView<R::Matrix, R::Vector>> {
         source.start_as(S::FAMILY);

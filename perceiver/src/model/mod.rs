@@ -21,14 +21,17 @@ pub use modalities::{
     Modalities, ModalitiesPart, ModalitiesView, OutputModality, OutputModalityView, OutputQueries,
 };
 pub use output::{
-    ClassQuery, Encoded, Latents, MeanPool, MeanPoolPart, MeanPoolView, Output, OutputNames,
+    ClassQuery, Encoded, Latents, MeanPool, MeanPoolPart, MeanPoolView, Output, OutputKind,
+    OutputNames,
 };
+pub(crate) use queries::CHUNK;
 pub use queries::{
     Given, Learned, NoProjection, OfGrid, OfInput, Project, ProjectEmbedding, Projection,
     ProjectionKind, Queries, QueriesPart, QueriesView, QueryGrid, QuerySource,
 };
 
 use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
+use crate::cost::{self, Plan};
 use crate::error::ForwardError;
 use crate::input::{Accepts, GridSpec, InputKind, Purpose, Source, Tokens};
 use crate::nn::{Parameters, init};
@@ -36,7 +39,7 @@ use crate::ops::{
     self, AnyRank, Attend, AttentionWeights, Mask, Positioned, Record, Rows, Updates,
     WeightPrecision,
 };
-use crate::spec::{Cost, Family, Mode, Numbers, Softmax, Spec};
+use crate::spec::{Family, Mode, Numbers, Softmax, Spec};
 use crate::{Device, Summary, WrongSize};
 
 /// The latents of a model: `(NUM_LATENTS, LATENT_DIM)`.
@@ -141,7 +144,7 @@ pub struct Perceiver<S: Spec, E: Dtype = f32, D: Storage<E> = Cpu> {
 
 impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
     /// The number of trainable parameters.
-    pub const PARAMETERS: usize = Cost::of_model::<S>().parameters;
+    pub const PARAMETERS: usize = cost::parameters::of_model::<S>();
 }
 
 impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
@@ -317,7 +320,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         checkpoint::Format::new(
             &Numbers::of::<S>(),
             S::FAMILY,
-            S::Input::IS_TEXT,
+            S::Input::TEXT.is_some(),
             S::Output::NAMES,
             grid,
         )
@@ -459,10 +462,15 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         layers.or_else(|| self.input.rounded()).or_else(|| self.output.rounded())
     }
 
-    /// Returns a printable table of the model's parts, shapes and parameter counts.
+    /// Returns a printable table of the model's parts, shapes and parameter counts; if the sizes of its input are fixed, with what
+    /// a forward pass of one input costs. For other sizes, see [`Summary::with_cost`].
     #[must_use]
     pub fn summary(&self) -> Summary {
-        Summary::of(S::NAME, self)
+        let summary = Summary::of(S::NAME, self);
+        match const { Plan::of::<S>().fixed_cost() } {
+            Some(cost) => summary.with_cost(cost),
+            None => summary,
+        }
     }
 
     /// Saves the parameters to a safetensors file, under their names in the PyTorch reference's `state_dict`. The file

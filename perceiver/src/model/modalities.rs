@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
-use super::output::{Encoded, Output, OutputNames};
+use super::output::{Encoded, Output, OutputKind, OutputNames};
 use super::queries::{QueryGrid, decode_in_chunks};
 use crate::nn::{
     BlockView, Decoder, Last, LinearView, ParameterSource, Parameters, Part, block, linear,
@@ -49,7 +49,7 @@ pub enum OutputQueries {
 
 impl OutputModality {
     /// The number of queries.
-    const fn count(&self) -> usize {
+    pub(crate) const fn count(&self) -> usize {
         match &self.queries {
             OutputQueries::Learned { count, .. } => *count,
             OutputQueries::Grid(grid) => grid.count(),
@@ -174,6 +174,7 @@ impl Output for Modalities {
     type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> =
         Vec<Tensor<(B, usize, usize), E, D, T>>;
     const NAMES: OutputNames = OutputNames::Queries;
+    const KIND: OutputKind = OutputKind::Modalities;
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,

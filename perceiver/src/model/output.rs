@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
-use super::queries::{Learned, Project, Queries};
+use super::queries::{Learned, Project, ProjectionKind, Queries};
 use crate::nn::{LinearView, NormView, ParameterSource, Parameters, Part, linear, norm};
 use crate::ops::{self, Positioned, Record, Rows, Weight};
 use crate::spec::{Dropout, Spec};
@@ -21,6 +21,9 @@ pub trait Output: Clone + Debug + 'static {
 
     /// What its tensors are called in files.
     const NAMES: OutputNames = OutputNames::Classifier;
+
+    /// What it computes.
+    const KIND: OutputKind;
 
     /// Whether its queries are the tokens of the input.
     const TAKES_TOKENS: bool = false;
@@ -58,6 +61,28 @@ pub struct Encoded<'a, E: Dtype, D: Device<E>> {
     pub embedding: Option<&'a Weight<E, D>>,
     /// For each of the outputs, the rows to compute; `None` for all.
     pub points: Option<&'a [Vec<usize>]>,
+}
+
+/// What an output computes, which determines its cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// Nothing: the latents are its result.
+    Latents,
+    /// The mean of the latents, projected to so many numbers.
+    MeanPool(usize),
+    /// A row for each query, from the spec's `DECODER`.
+    Queries {
+        /// The number of queries, if they are learned.
+        learned: Option<usize>,
+        /// Whether they are the tokens of the input.
+        takes_tokens: bool,
+        /// How the rows are projected.
+        project: ProjectionKind,
+        /// The width of the result.
+        width: usize,
+    },
+    /// The spec's `OUTPUTS`.
+    Modalities,
 }
 
 /// What the tensors of an output are called in files.
@@ -101,6 +126,7 @@ impl Output for Latents {
     type Part<S: Spec> = Self;
     type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> =
         Tensor<(B, S::NumLatents, S::LatentDim), E, D, T>;
+    const KIND: OutputKind = OutputKind::Latents;
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         _: &Parameters<Self, E, D>,
@@ -159,6 +185,7 @@ impl<S: Spec, C: ConstDim> Part for MeanPoolPart<S, C> {
 impl<C: ConstDim> Output for MeanPool<C> {
     type Part<S: Spec> = MeanPoolPart<S, C>;
     type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
+    const KIND: OutputKind = OutputKind::MeanPool(C::SIZE);
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
@@ -193,6 +220,7 @@ type OneQuery<C> = Queries<Learned<Const<1>>, Project<C>>;
 impl<C: ConstDim> Output for ClassQuery<C> {
     type Part<S: Spec> = <OneQuery<C> as Output>::Part<S>;
     type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T> = Tensor<(B, C), E, D, T>;
+    const KIND: OutputKind = OneQuery::<C>::KIND;
 
     fn try_forward<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,

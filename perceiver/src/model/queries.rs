@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use dfdx::prelude::*;
 
-use super::output::{Encoded, Output, OutputNames, only};
+use super::output::{Encoded, Output, OutputKind, OutputNames, only};
 use crate::nn::{
     BlockView, Decoder, Last, LinearView, ParameterSource, Parameters, Part, block, linear,
 };
@@ -211,7 +211,7 @@ impl<S: Spec, Q: QuerySource, P: Projection> Part for QueriesPart<S, Q, P> {
 
 /// The number of queries that are decoded at once when gradients are not tracked: enough for all threads, and few enough that
 /// what becomes of them stays small.
-const CHUNK: usize = 4096;
+pub(crate) const CHUNK: usize = 4096;
 
 /// Decodes `count` queries, or those at some `points`, if gradients are not tracked one chunk after another: `queries` makes
 /// those of a selection.
@@ -246,6 +246,13 @@ impl<Q: QuerySource, P: Projection> Output for Queries<Q, P> {
         ProjectionKind::Embedding => OutputNames::Language,
         ProjectionKind::Linear | ProjectionKind::None if Q::TAKES_TOKENS => OutputNames::Tokens,
         ProjectionKind::Linear | ProjectionKind::None => OutputNames::Queries,
+    };
+
+    const KIND: OutputKind = OutputKind::Queries {
+        learned: Q::LEARNED,
+        takes_tokens: Q::TAKES_TOKENS,
+        project: P::KIND,
+        width: P::Dim::SIZE,
     };
 
     const TAKES_TOKENS: bool = Q::TAKES_TOKENS;

@@ -128,6 +128,28 @@ pub(crate) const fn parameters(
     to_query.saturating_add(to_kv).saturating_add(to_out)
 }
 
+/// The floating-point operations of an attention layer, for each item of a batch, from `queries` of width `query` to `tokens` of
+/// width `context`.
+pub(crate) const fn flops(
+    (queries, query): (u64, usize),
+    (tokens, context): (u64, usize),
+    heads: Heads,
+) -> u64 {
+    let to_query = linear::flops(queries, query, heads.width());
+    let to_kv = linear::flops(tokens, context, heads.key_value_width());
+    let to_out = linear::flops(queries, heads.value_width(), query);
+    to_query
+        .saturating_add(to_kv)
+        .saturating_add(attended(queries, tokens, heads))
+        .saturating_add(to_out)
+}
+
+/// Those of the scores and of the sums of values alone.
+pub(crate) const fn attended(queries: u64, tokens: u64, heads: Heads) -> u64 {
+    let pairs = 2_u64.saturating_mul(queries).saturating_mul(tokens);
+    pairs.saturating_mul(heads.key_value_width() as u64)
+}
+
 impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
     AttentionView<&Weight<E, D>, &Vector<E, D>>
 {

@@ -78,6 +78,21 @@ pub(crate) const fn parameters(shape: BlockShape) -> usize {
     }
 }
 
+/// The floating-point operations of a block, for each item of a batch: those of its attention from `rows` to `tokens`, and those
+/// of its feed-forward layer.
+pub(crate) const fn flops(shape: BlockShape, rows: u64, tokens: u64) -> [u64; 2] {
+    let BlockShape { dim, context, heads, mlp, .. } = shape;
+    let context = match context {
+        Some(context) => context,
+        None => dim,
+    };
+    let feed_forward = match mlp {
+        Some(mlp) => feed_forward::flops(rows, dim, mlp),
+        None => 0,
+    };
+    [attention::flops((rows, dim), (tokens, context), heads), feed_forward]
+}
+
 impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
     /// Updates `x`, `(batch, rows, dim)`, by attention to a context, which determines the softmax and the attention
     /// dropout.

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use super::{Init, ParameterSource, context::TokenMask};
+use super::{Init, ParameterSource, context::TokenMask, linear};
 use crate::WrongSize;
 use crate::ops::{
     self, BatchNormParameters, LinearKernel, Record, Rows, Vector, Weight, Window, largest, windows,
@@ -64,6 +64,22 @@ impl<M, V> ConvPoolView<M, V> {
 pub(crate) const fn parameters(inputs: usize, outputs: usize) -> usize {
     let kernel = inputs.saturating_mul(CONVOLUTION.area());
     kernel.saturating_add(2).saturating_mul(outputs)
+}
+
+/// The floating-point operations of a stem from `inputs` to `outputs` channels, for an image with these axes.
+pub(crate) const fn flops(axes: &[usize], inputs: usize, outputs: usize) -> u64 {
+    let [places, area, _] = places(axes);
+    linear::flops(places as u64, area.saturating_mul(inputs), outputs)
+}
+
+/// For an image with these axes: the places of the convolution, and the numbers of positions under it and under the pool.
+pub(crate) const fn places(axes: &[usize]) -> [usize; 3] {
+    let (mut i, mut places) = (0, 1_usize);
+    while i < axes.len() {
+        places = places.saturating_mul(CONVOLUTION.count(axes[i]));
+        i += 1;
+    }
+    [places, CONVOLUTION.area(), POOL.area()]
 }
 
 /// The size of an axis after the stem; 0 if it is too small for it.

@@ -38,7 +38,8 @@ impl<'a, E: Dtype, D: Device<E>> Decoder<'a, E, D> {
         attend: Attend,
         dropout: f64,
     ) -> Result<Self, D::Err> {
-        let absorbed = match !record.is_on() && absorbs(block, rows.shape().1, queries) {
+        let (heads, width) = (block.attention.heads, block.attention.to_q.weight.shape().1.size());
+        let absorbed = match !record.is_on() && absorbs(heads, width, rows.shape().1, queries) {
             true => Some(absorb(block, rows.clone())?),
             false => None,
         };
@@ -97,18 +98,30 @@ impl<'a, E: Dtype, D: Device<E>> Decoder<'a, E, D> {
     }
 }
 
-/// Whether it takes fewer operations to project the rows than the queries.
-fn absorbs<E: Dtype, D: Device<E>>(
-    block: &BlockView<&Weight<E, D>, &Vector<E, D>>,
-    rows: usize,
-    queries: usize,
-) -> bool {
-    let heads = block.attention.heads;
-    let (width, inner) =
-        (block.attention.to_q.weight.shape().1.size(), heads.dim + heads.value_dim);
-    let projected = queries * inner * (rows + width);
-    let absorbed = queries * rows * (2 * width + 1) + rows * inner * width;
+/// Whether it takes fewer operations to project the rows than the queries, which have this width.
+pub(crate) const fn absorbs(heads: Heads, width: usize, rows: usize, queries: usize) -> bool {
+    let inner = heads.dim.saturating_add(heads.value_dim);
+    let projected = queries.saturating_mul(inner).saturating_mul(rows.saturating_add(width));
+    let attended =
+        queries.saturating_mul(rows).saturating_mul(width.saturating_mul(2).saturating_add(1));
+    let absorbed = attended.saturating_add(rows.saturating_mul(inner).saturating_mul(width));
     heads.count == 1 && absorbed < projected
+}
+
+/// Whether it takes fewer operations to multiply layers of these widths with the last one of a feed-forward layer, from `hidden`
+/// numbers to `dim`.
+pub(crate) const fn folds(dim: usize, hidden: usize, layers: &[usize], queries: usize) -> bool {
+    let (mut i, mut width) = (0, dim);
+    let (mut as_they_are, mut products) = (dim.saturating_mul(hidden), 0_usize);
+    while i < layers.len() {
+        let layer = layers[i].saturating_mul(width);
+        as_they_are = as_they_are.saturating_add(layer);
+        products = products.saturating_add(layer.saturating_mul(dim.saturating_add(hidden)));
+        width = layers[i];
+        i += 1;
+    }
+    let folded = queries.saturating_mul(width).saturating_mul(dim.saturating_add(hidden));
+    !layers.is_empty() && folded.saturating_add(products) < queries.saturating_mul(as_they_are)
 }
 
 /// The keys and values of rows for queries that are not projected.
@@ -169,20 +182,9 @@ impl<'a, E: Dtype, D: Device<E>> Last<'a, E, D> {
         let Some(feed_forward) = block.feed_forward.as_ref().filter(|_| !record.is_on()) else {
             return Ok(Self::Layers(layers));
         };
-        let (mut width, hidden) = {
-            let shape = feed_forward.contract.weight.shape();
-            (shape.0.size(), shape.1.size())
-        };
-        let (mut as_they_are, mut products) = (width * hidden, 0);
-        let dim = width;
-        for layer in &layers {
-            let outputs = layer.weight.shape().0.size();
-            as_they_are += outputs * width;
-            products += outputs * width * (dim + hidden);
-            width = outputs;
-        }
-        let folded = queries * width * (dim + hidden) + products;
-        if layers.is_empty() || folded >= queries * as_they_are {
+        let (dim, hidden) = *feed_forward.contract.weight.shape();
+        let widths: Vec<_> = layers.iter().map(|layer| layer.weight.shape().0.size()).collect();
+        if !folds(dim.size(), hidden.size(), &widths, queries) {
             return Ok(Self::Layers(layers));
         }
         Ok(Self::Folded(Box::new(Folded::new(&feed_forward.contract, &layers)?)))

@@ -75,6 +75,13 @@ pub(crate) const fn parameters(dim: usize, mlp: Mlp) -> usize {
     expand.saturating_add(linear::parameters(hidden, dim, bias))
 }
 
+/// The floating-point operations of a layer for `rows` of width `dim`.
+pub(crate) const fn flops(rows: u64, dim: usize, mlp: Mlp) -> u64 {
+    let hidden = dim.saturating_mul(mlp.mult);
+    let expand = linear::flops(rows, dim, hidden.saturating_mul(mlp.activation.inputs()));
+    expand.saturating_add(linear::flops(rows, hidden, dim))
+}
+
 impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Weight<E, D>, &Vector<E, D>> {
     /// Maps `(batch, rows, dim)` to the same shape, and adds the `residual`.
     ///

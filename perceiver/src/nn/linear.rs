@@ -36,6 +36,11 @@ pub(crate) const fn parameters(inputs: usize, outputs: usize, bias: bool) -> usi
     inputs.saturating_mul(outputs).saturating_add(biases)
 }
 
+/// The floating-point operations of a linear map of `rows` from width `inputs` to width `outputs`.
+pub(crate) const fn flops(rows: u64, inputs: usize, outputs: usize) -> u64 {
+    2_u64.saturating_mul(rows).saturating_mul(inputs as u64).saturating_mul(outputs as u64)
+}
+
 impl<E: Dtype, D: LinearKernel<E>> LinearView<&Weight<E, D>, &Vector<E, D>> {
     /// Maps `(batch, rows, inputs)` to `(batch, rows, outputs)`.
     ///

@@ -5,13 +5,13 @@
 //! [`Attention`] and [`FeedForward`] are parts with their widths in their types, for building your own models: an input
 //! of the wrong width does not compile. Shapes are written `(batch, tokens, width)`.
 
-mod attention;
+pub(crate) mod attention;
 pub(crate) mod block;
 mod causal;
 mod context;
 pub(crate) mod conv_pool;
-mod decoder;
-mod feed_forward;
+pub(crate) mod decoder;
+pub(crate) mod feed_forward;
 pub(crate) mod init;
 pub(crate) mod linear;
 pub(crate) mod norm;

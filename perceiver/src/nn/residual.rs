@@ -41,6 +41,11 @@ pub(crate) const fn parameters(dim: usize, rank: usize) -> usize {
     maps.saturating_add(dim)
 }
 
+/// The floating-point operations for `rows` of states of width `dim`.
+pub(crate) const fn flops(rows: u64, dim: usize, rank: usize) -> u64 {
+    linear::flops(rows, dim, rank).saturating_mul(2)
+}
+
 impl<E: Dtype, D: Device<E>> DepthResidualView<&Weight<E, D>, &Vector<E, D>> {
     /// Returns the mean of states, each `(batch, rows, dim)`, that lie one after another: `(batch, depth · rows, dim)`.
     ///

@@ -32,14 +32,16 @@ mod attention;
 mod batch_norm;
 mod cache;
 mod concat;
-mod context;
+pub(crate) mod context;
+#[cfg(test)]
+pub(crate) mod counted;
 pub(crate) mod cpu;
 mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod elementwise;
-mod embed;
-mod feed_forward;
+pub(crate) mod embed;
+pub(crate) mod feed_forward;
 mod flatten;
 #[cfg(feature = "f16")]
 mod half;

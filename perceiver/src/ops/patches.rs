@@ -57,7 +57,7 @@ impl Window {
 
     /// The number of places of the window along an axis of this size; 0 if it does not fit.
     pub const fn count(self, axis: usize) -> usize {
-        match (axis + 2 * self.padding).checked_sub(self.size) {
+        match axis.saturating_add(2 * self.padding).checked_sub(self.size) {
             Some(rest) => rest / self.stride + 1,
             None => 0,
         }

@@ -90,7 +90,10 @@ impl Fourier {
             let sines = angles.clone().map(f64::sin);
             sines.chain(angles.map(f64::cos)).chain([position])
         };
-        (0..size).flat_map(row).collect()
+        // Not collected: without its length, it would be allocated twice as large.
+        let mut table = Vec::with_capacity(size * self.width());
+        table.extend((0..size).flat_map(row));
+        table
     }
 
     /// The features of some positions of a grid, by their numbers in its order, row by row: `[positions along all axes, sines of axis 1, ..,

@@ -2,7 +2,6 @@
 
 mod block;
 mod causal;
-mod cost;
 mod dims;
 mod width;
 
@@ -13,7 +12,6 @@ use dfdx::shapes::ConstDim;
 pub use block::{Activation, AttentionBias, BlockShape, Heads, Mlp};
 pub(crate) use causal::CausalNumbers;
 pub use causal::CausalSpec;
-pub(crate) use cost::Cost;
 pub use dims::{EncodedWidth, Same};
 pub use width::Width;
 
@@ -221,8 +219,11 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     /// The axis over which the weights of the cross attention of a layer sum to 1.
-    pub fn softmax_of(&self, layer: usize) -> Softmax {
-        self.inverted.get(layer).map_or(self.cross_softmax, |inverted| Softmax::inverted(*inverted))
+    pub const fn softmax_of(&self, layer: usize) -> Softmax {
+        match layer < self.inverted.len() {
+            true => Softmax::inverted(self.inverted[layer]),
+            false => self.cross_softmax,
+        }
     }
 }
 

@@ -90,6 +90,11 @@ impl AttentionKernel<f32> for Cpu {
         attend: Attend,
     ) -> Result<Rows<f32, Self>, CpuError> {
         fits(&query, &key_value, heads, mask)?;
+        #[cfg(test)]
+        let _counted = super::counted::Counted::new({
+            let (batch, queries, width) = *query.shape();
+            2 * batch * queries * key_value.shape().1 * (width + heads.value_width())
+        });
         if attend.needs_weights(record.is_on()) {
             return with_tape!(record, plain(query, key_value, heads, mask, attend));
         }

@@ -38,8 +38,10 @@ pub(in crate::ops) fn cross_attention<E: Dtype, D: LinearKernel<E> + AttentionKe
 }
 
 /// Whether projecting `queries` into token space takes fewer operations than projecting all tokens to keys and values.
-pub(super) fn absorbs(width: usize, heads: Heads, queries: usize) -> bool {
-    2 * width * queries <= (heads.dim + heads.value_dim) * (queries + width)
+pub(crate) const fn absorbs(width: usize, heads: Heads, queries: usize) -> bool {
+    let inner = heads.dim.saturating_add(heads.value_dim);
+    let projected = inner.saturating_mul(queries.saturating_add(width));
+    width.saturating_mul(2).saturating_mul(queries) <= projected
 }
 
 /// Attends without materialising keys and values, to tokens with this `(batch, width)`.

@@ -61,6 +61,16 @@ impl ContextKernel<f32> for Cpu {
         parameters: &CrossParameters<'_, f32, Self>,
         context: &CpuContext,
     ) -> Result<Rows<f32, Self>, CpuError> {
+        #[cfg(test)]
+        let _counted = crate::ops::counted::Counted::new({
+            // Of keys and values that are made, and attended to.
+            let ((batch, queries, _), heads) = (*query.shape(), parameters.heads);
+            let (tokens, width) = match &context.0 {
+                Tokens::Dense(dense) => (dense.tokens.shape().1, dense.tokens.shape().2),
+                Tokens::Separable(separable) => (separable.tokens(), separable.width()),
+            };
+            2 * batch * tokens * (width + queries) * heads.key_value_width()
+        });
         match &context.0 {
             Tokens::Dense(dense) => {
                 absorb::cross_attention(record, query, parameters, dense, |record, query| {

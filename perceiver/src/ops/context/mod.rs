@@ -7,7 +7,7 @@ mod absorb;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod separable;
+pub(crate) mod separable;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +23,7 @@ use super::{
     Vector, check, layer_norm, plain_in_f64,
 };
 use crate::spec::{Heads, Softmax};
+pub(crate) use absorb::absorbs;
 #[cfg(feature = "f16")]
 pub(super) use absorb::cross_attention;
 pub use cpu::CpuContext;

@@ -11,8 +11,8 @@ pub(crate) mod compare;
 pub(super) mod flash;
 pub(super) mod math;
 pub(super) mod matrix;
-pub(super) mod product;
-mod scratch;
+pub(crate) mod product;
+pub(crate) mod scratch;
 mod threads;
 
 use dfdx::prelude::*;

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 /// The total capacity, in elements, of the buffers that a thread keeps, 128 MiB: more than the weights that the kernels
 /// of typical models use at once, less than a large input.
-const KEPT: usize = 1 << 25;
+pub(crate) const KEPT: usize = 1 << 25;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };

@@ -7,6 +7,12 @@ use crate::WrongSize;
 use crate::ops::cpu::{add, contiguous, for_each, gradient, parts, read, with_gradient_of};
 use crate::ops::{Matrix, Record, Rows, check};
 
+/// Whether a table with so many rows is copied, in order to read some of them: dfdx copies a whole table, or gives numbers one by
+/// one, which takes several times as long for each.
+pub(crate) const fn is_copied(places: usize, rows: usize) -> bool {
+    places > rows / 4
+}
+
 pub(super) fn forward(
     record: &mut Record<f32, Cpu>,
     tables: &[(&Matrix<f32, Cpu>, &Places<Cpu>)],
@@ -21,10 +27,9 @@ pub(super) fn forward(
         all.push((table, places));
     }
 
-    // dfdx copies a whole table, or gives numbers one by one, which takes several times as long for each.
     let copies: Vec<_> = all
         .iter()
-        .map(|(table, places)| (4 * places.len() > table.shape().0.size()).then(|| read(table)))
+        .map(|(table, places)| is_copied(places.len(), table.shape().0.size()).then(|| read(table)))
         .collect();
     let mut y = vec![0.0; batch * tokens * width];
     let part = (batch * tokens).div_ceil(parts(4 * y.len())).max(1);

@@ -1,6 +1,6 @@
 //! Rows of embeddings.
 
-mod cpu;
+pub(crate) mod cpu;
 
 use dfdx::prelude::*;
 

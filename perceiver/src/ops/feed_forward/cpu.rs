@@ -15,7 +15,7 @@ use crate::ops::{Record, Rows, Vector};
 use crate::spec::Activation;
 
 /// The number of rows that go through both products at once, which bounds the memory for intermediate results.
-const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 pub(super) fn forward(
     record: &mut Record<f32, Cpu>,

@@ -1,6 +1,6 @@
 //! The feed-forward layer: `residual + contract(activation(expand(x)))`.
 
-mod cpu;
+pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod gelu;
@@ -56,6 +56,13 @@ impl FeedForwardKernel<f32> for Cpu {
         residual: Option<&Rows<f32, Self>>,
     ) -> Result<Rows<f32, Self>, CpuError> {
         parameters.check(&x, residual)?;
+        #[cfg(test)]
+        let _counted = super::counted::Counted::new({
+            let ((batch, rows, _), weights) =
+                (*x.shape(), [parameters.expand, parameters.contract]);
+            let sizes = weights.map(|weight| weight.shape().0.size() * weight.shape().1.size());
+            2 * batch * rows * (sizes[0] + sizes[1])
+        });
         cpu::forward(record, x, parameters, residual)
     }
 }

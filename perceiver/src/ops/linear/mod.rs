@@ -72,6 +72,11 @@ impl LinearKernel<f32> for Cpu {
         residual: Option<&Rows<f32, Self>>,
     ) -> Result<Rows<f32, Self>, CpuError> {
         fits(&x, weight, bias, residual)?;
+        #[cfg(test)]
+        let _counted = super::counted::Counted::new({
+            let (batch, rows, inputs) = *x.shape();
+            2 * batch * rows * inputs * weight.shape().0.size()
+        });
         cpu::forward(record, x, weight, bias, residual)
     }
 

@@ -7,7 +7,7 @@ use crate::ops::cpu::math::exp2;
 use crate::ops::cpu::{Scratch, for_each, parts};
 
 /// The number of queries that a thread processes at once.
-const QUERIES: usize = 32;
+pub(crate) const QUERIES: usize = 32;
 
 /// How far a score, as a base-2 exponent, may exceed the reference before the reference is replaced: far from overflow,
 /// even when summed over all tokens.

@@ -15,8 +15,8 @@
 //! All axes but the last are flattened into rows here; a row runs along the last axis.
 
 mod backward;
-mod forward;
-mod planes;
+pub(crate) mod forward;
+pub(crate) mod planes;
 
 use dfdx::prelude::*;
 
@@ -28,7 +28,7 @@ use crate::ops::{Record, Rows};
 use planes::Planes;
 
 /// The largest number of channels that the kernels are compiled for: with more, a matrix product is better.
-const MAX_CHANNELS: usize = 4;
+pub(crate) const MAX_CHANNELS: usize = 4;
 
 /// The number of bytes of planes to process for one query before the next: half of an L1 cache.
 const BLOCK: usize = 16 * 1024;
@@ -119,6 +119,12 @@ impl Separable {
 
     pub(super) fn batch(&self) -> usize {
         self.uniform.len()
+    }
+
+    /// The number of tokens of an item.
+    #[cfg(test)]
+    pub(super) fn tokens(&self) -> usize {
+        self.channels.shape().1
     }
 
     fn channel_count(&self) -> usize {

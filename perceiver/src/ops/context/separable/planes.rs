@@ -8,10 +8,10 @@ use crate::ops::cpu::for_each;
 use crate::ops::layer_norm::EPSILON;
 
 /// Rows are padded to a multiple of this: no SIMD vector has more lanes.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// The number of planes before the channels.
-const FIXED: usize = 3;
+pub(crate) const FIXED: usize = 3;
 
 /// For each item and row, the planes 1 / σ, μ / σ, score bias and each normalised channel, where μ and σ are the mean
 /// and standard deviation of each token.

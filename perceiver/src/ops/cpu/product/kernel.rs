@@ -23,7 +23,10 @@ pub(super) const VECTORS: usize = 2;
 /// The rows and columns of the left-hand side that are multiplied with one panel after another: 576 KiB, which stay in an
 /// L2 cache.
 pub(super) const ROWS: usize = 24 * HEIGHT;
-const DEPTH: usize = 512;
+pub(super) const DEPTH: usize = 512;
+
+/// The largest number of columns of a panel: no vector has more than 16 lanes.
+pub(super) const MAX_PANEL_WIDTH: usize = VECTORS * 16;
 
 /// Numbers in a cache line.
 pub(super) const LINE: usize = 16;

@@ -98,6 +98,21 @@ pub(in crate::ops) fn product<'a>(
     }
 }
 
+/// The numbers in the buffers of the calling thread in a product of `rows` with a matrix: its panels, and the rows and the panel
+/// that are multiplied at once.
+pub(crate) const fn buffers(rows: usize, inputs: usize, outputs: usize) -> [usize; 2] {
+    let depth = if inputs < kernel::DEPTH { inputs } else { kernel::DEPTH };
+    let at_once = if rows < kernel::ROWS { rows } else { kernel::ROWS };
+    let columns = outputs.saturating_add(kernel::MAX_PANEL_WIDTH - 1);
+    match rows > MANY_ROWS {
+        true => [
+            inputs.saturating_mul(columns).saturating_add(kernel::LINE),
+            at_once.saturating_mul(depth),
+        ],
+        false => [kernel::MAX_PANEL_WIDTH * depth, at_once.saturating_mul(depth)],
+    }
+}
+
 fn run(
     mut out: MatMut<'_>,
     addend: Addend<'_>,
