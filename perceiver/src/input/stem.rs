@@ -48,6 +48,11 @@ pub(crate) const fn positions(stem: &[Stem], shape: &[usize]) -> usize {
     count
 }
 
+/// The sizes of the axes after a stem, for an input with this fixed shape; empty if it has none.
+pub(crate) fn shape(stem: &[Stem], shape: &[usize]) -> Vec<usize> {
+    sizes(stem, shape).map(|(sizes, axes)| sizes[..axes].to_vec()).unwrap_or_default()
+}
+
 /// The sizes of the axes after a stem, and their number, for an input with this fixed shape; `None` if it has none.
 const fn sizes(stem: &[Stem], shape: &[usize]) -> Option<([usize; 4], usize)> {
     let (mut sizes, mut axes) = ([1; 4], 0);

@@ -145,7 +145,13 @@ where
         shape: view.shape().to_vec(),
     }));
     if !problems.is_empty() {
-        return Err(CheckpointError::Mismatch { path: path.into(), kind: None, problems });
+        return Err(CheckpointError::Mismatch {
+            path: path.into(),
+            kind: None,
+            matched: 0,
+            prefix: None,
+            problems,
+        });
     }
     optimizer.restore(steps, moments).map_err(|error| CheckpointError::Read {
         path: path.into(),
