@@ -420,7 +420,7 @@ fn text_of_a_file_is_escaped_and_bounded() {
         "`deep` is not in the model, but the file has it as F32 a shape of 100000 dimensions"
     ));
     assert!(
-        message.contains("found BF16; convert the file in PyTorch, with `.float()`"),
+        message.contains("found BF16; `load_checkpoint_with` converts a model's checkpoint, with `LoadOptions::convert`"),
         "{message}"
     );
     assert!(message.contains(&format!("`{}..`", "x".repeat(200))));

@@ -36,7 +36,7 @@
 //! - [`generate`] contains the settings with which a language model continues a text.
 //! - [`train`] contains what dfdx lacks to train in earnest.
 //! - [`presets`] contains published models.
-//! - [`checkpoint`] contains the errors of `save_checkpoint` and `load_checkpoint`.
+//! - [`checkpoint`] contains the options, reports and errors of saving and loading models.
 
 pub mod checkpoint;
 pub(crate) mod cost;

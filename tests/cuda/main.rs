@@ -18,6 +18,8 @@ mod memory;
 mod model;
 #[path = "../inputs/numbers.rs"]
 mod numbers;
+#[path = "../inputs/parts.rs"]
+mod parts;
 mod views;
 
 use std::fs;
@@ -50,6 +52,11 @@ fn gpu() -> Gpu {
         Ok(device) => Gpu { device, _turn: turn },
         Err(error) => panic!("these tests need a GPU: {error}"),
     }
+}
+
+#[test]
+fn parts_of_checkpoints_load() {
+    parts::assert_parts_load(&*gpu());
 }
 
 const TOLERANCE: Tolerance = Tolerance { forward: 1e-3, gradients: 1e-3, step: 1e-3 };

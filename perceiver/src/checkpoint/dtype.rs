@@ -1,6 +1,8 @@
 //! The data types that checkpoints support.
 
 use dfdx::shapes::Dtype;
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
 
 /// A data type whose tensors can be saved to and loaded from a checkpoint.
 pub trait CheckpointDtype: Dtype {
@@ -43,3 +45,115 @@ checkpoint_dtype!(
     |x: Self| x.0,
     dfdx::dtypes::AMP
 );
+
+/// Whether numbers of this type can be converted to those of a model.
+pub(super) const fn is_float(dtype: safetensors::Dtype) -> bool {
+    use safetensors::Dtype::{BF16, F16, F32, F64};
+    matches!(dtype, F16 | BF16 | F32 | F64)
+}
+
+/// Calls `visit` with each number of a tensor for which [`is_float`] holds; `f64` has all of them.
+fn each_number(view: &TensorView<'_>, mut visit: impl FnMut(f64)) {
+    let bytes = view.data();
+    match view.dtype() {
+        safetensors::Dtype::F16 => {
+            bytes.as_chunks().0.iter().for_each(|x| visit(f16::from_le_bytes(*x).to_f64()));
+        }
+        safetensors::Dtype::BF16 => {
+            bytes.as_chunks().0.iter().for_each(|x| visit(bf16::from_le_bytes(*x).to_f64()));
+        }
+        safetensors::Dtype::F32 => {
+            bytes.as_chunks().0.iter().for_each(|x| visit(f32::from_le_bytes(*x).into()));
+        }
+        safetensors::Dtype::F64 => {
+            bytes.as_chunks().0.iter().for_each(|x| visit(f64::from_le_bytes(*x)));
+        }
+        _ => {}
+    }
+}
+
+/// The numbers of a tensor.
+pub(super) fn numbers(view: &TensorView<'_>) -> Vec<f64> {
+    let mut numbers = Vec::new();
+    each_number(view, |x| numbers.push(x));
+    numbers
+}
+
+/// The nearest number of the type.
+pub(super) fn nearest<E: Dtype>(x: f64) -> E {
+    E::from_f64(x).unwrap_or_default()
+}
+
+/// The numbers of a tensor, converted if they are of another type.
+pub(super) fn read<E: CheckpointDtype>(view: &TensorView<'_>) -> Vec<E> {
+    if view.dtype() == E::DTYPE {
+        return E::read(view.data());
+    }
+    let mut numbers = Vec::new();
+    each_number(view, |x| numbers.push(nearest(x)));
+    numbers
+}
+
+/// What becomes of numbers that are converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Conversion {
+    /// All stay as they are.
+    Exact,
+    /// At least one changes.
+    Rounded,
+    /// At least one becomes infinite.
+    TooLarge,
+}
+
+/// What [`read`] does to the numbers of a tensor.
+pub(super) fn conversion<E: CheckpointDtype>(view: &TensorView<'_>) -> Conversion {
+    let mut all = Conversion::Exact;
+    each_number(view, |x| {
+        let converted = nearest::<E>(x).to_f64().unwrap_or_default();
+        let one = match (x.is_finite(), converted.is_finite()) {
+            (true, false) => Conversion::TooLarge,
+            _ if x == converted || x.is_nan() => Conversion::Exact,
+            _ => Conversion::Rounded,
+        };
+        all = all.max(one);
+    });
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::Dtype as Element;
+
+    #[test]
+    fn each_type_is_read() {
+        let numbers = [1.5, -0.0, 0.1_f32, f32::INFINITY];
+        let bytes = |convert: fn(f32) -> Vec<u8>| numbers.into_iter().flat_map(convert).collect();
+        let cases: [(_, Vec<u8>, _); 4] = [
+            (Element::F16, bytes(|x| f16::from_f32(x).to_le_bytes().into()), 0.099_975_586),
+            (Element::BF16, bytes(|x| bf16::from_f32(x).to_le_bytes().into()), 0.100_097_656),
+            (Element::F32, bytes(|x| x.to_le_bytes().into()), 0.1),
+            (Element::F64, bytes(|x| f64::from(x).to_le_bytes().into()), 0.1),
+        ];
+        for (dtype, bytes, tenth) in cases {
+            let view = TensorView::new(dtype, vec![4], &bytes).unwrap();
+            assert_eq!(read::<f32>(&view), [1.5, -0.0, tenth, f32::INFINITY], "{dtype:?}");
+            assert_eq!(conversion::<f32>(&view), Conversion::Exact, "{dtype:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_rounded_or_too_large_is_known() {
+        let of = |x: f64| {
+            let bytes = x.to_le_bytes();
+            let view = TensorView::new(Element::F64, vec![1], &bytes).unwrap();
+            (read::<f32>(&view)[0], conversion::<f32>(&view))
+        };
+        assert_eq!(of(0.5), (0.5, Conversion::Exact));
+        assert_eq!(of(0.1), (0.1, Conversion::Rounded));
+        assert_eq!(of(1e-60), (0.0, Conversion::Rounded));
+        assert_eq!(of(1e60).1, Conversion::TooLarge);
+        assert_eq!(of(f64::NEG_INFINITY).1, Conversion::Exact);
+        assert_eq!(of(f64::NAN).1, Conversion::Exact);
+    }
+}

@@ -1,9 +1,11 @@
 //! Errors when saving and loading checkpoints.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use safetensors::Dtype;
 
+use super::dtype::is_float;
 use crate::ops::WeightPrecision;
 
 /// An error from saving or loading a checkpoint. On any error, the model and an existing file are left unchanged. Messages
@@ -33,6 +35,17 @@ pub enum CheckpointError {
          from before", path.display()
     )]
     Rounded {
+        /// The file.
+        path: PathBuf,
+        /// What they were rounded to.
+        precision: WeightPrecision,
+    },
+    /// The file has only some of the weights, and the others are not those of the model any more.
+    #[error(
+        "cannot load a part of the model from {}: `prepare_for_inference_in` has rounded the weights that would stay to \
+         {precision}; load into a model that is not prepared yet, and prepare it after that", path.display()
+    )]
+    RoundedRest {
         /// The file.
         path: PathBuf,
         /// What they were rounded to.
@@ -92,13 +105,22 @@ pub enum CheckpointError {
         /// The error from parsing it.
         error: serde_json::Error,
     },
-    /// The tensors in the file do not match those of the model.
-    #[error("{} is not a checkpoint of this model{}:{}", path.display(), other(*kind), list(problems))]
+    /// The tensors in the file do not match those of the model; with [`LoadOptions::partial`](super::LoadOptions::partial), not
+    /// one of them does.
+    #[error(
+        "{} is not a checkpoint of this model{}:{}{}", path.display(), other(*kind), list(problems),
+        next_step(*matched, prefix.as_deref())
+    )]
     Mismatch {
         /// The file.
         path: PathBuf,
         /// What it is a checkpoint of, if that is known and not the kind of this model.
         kind: Option<&'static str>,
+        /// How many tensors of the file match, which [`LoadOptions::partial`](super::LoadOptions::partial) would load.
+        matched: usize,
+        /// What the names in the file begin with, if they would be those of the model without it:
+        /// [`LoadOptions::prefix`](super::LoadOptions::prefix).
+        prefix: Option<String>,
         /// Every tensor that does not match, by name.
         problems: Vec<Problem>,
     },
@@ -159,6 +181,45 @@ pub enum Problem {
         /// The data type in the file.
         found: Dtype,
     },
+    /// Numbers in the file are beyond the range of the model's data type.
+    #[error(
+        "`{}` cannot be converted from {found:?} to {expected:?}: it has numbers that are too large; build the model with \
+         a wider data type",
+        shown(tensor)
+    )]
+    TooLarge {
+        /// The tensor's name.
+        tensor: String,
+        /// The data type in the model.
+        expected: Dtype,
+        /// The data type in the file.
+        found: Dtype,
+    },
+    /// The learned positions in the file are to be interpolated, but their grid is not known.
+    #[error(
+        "`{}` has {found} positions of an unknown grid: expected one with {} equal axes, to be interpolated to {expected:?}; \
+         otherwise give the sizes of its axes in `LoadOptions::grids`", shown(tensor), expected.len()
+    )]
+    Grid {
+        /// The tensor's name.
+        tensor: String,
+        /// The sizes of the axes in the model.
+        expected: Vec<usize>,
+        /// The number of positions in the file.
+        found: usize,
+    },
+    /// The tensor matches, but another one in the file that belongs to the same tensor of the model does not.
+    #[error(
+        "`{}` is loaded only together with `{}`, which does not match",
+        shown(tensor),
+        shown(other)
+    )]
+    Incomplete {
+        /// The tensor's name.
+        tensor: String,
+        /// The name of the other one.
+        other: String,
+    },
     /// Two layers that the model ties differ in the file.
     #[error(
         "`{}` differs from `{}`: expected the same values, because the declaration sets \
@@ -180,8 +241,26 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// The name in the file of the tensor that does not match.
+    #[must_use]
+    pub fn tensor(&self) -> &str {
+        match self {
+            Self::Missing { tensor, .. }
+            | Self::Unexpected { tensor, .. }
+            | Self::Shape { tensor, .. }
+            | Self::Dtype { tensor, .. }
+            | Self::TooLarge { tensor, .. }
+            | Self::Grid { tensor, .. }
+            | Self::Incomplete { tensor, .. }
+            | Self::Untied { tensor, .. }
+            | Self::Twice { tensor } => tensor,
+        }
+    }
+}
+
 /// A name from a file, as it can be shown: without control characters, and not too long.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     const LONGEST: usize = 200;
     let escaped: String = name.escape_debug().take(LONGEST + 1).collect();
     match escaped.chars().count() > LONGEST {
@@ -202,10 +281,12 @@ fn sizes(shape: &[usize]) -> String {
 /// What to do about a data type.
 fn advice(found: Dtype) -> &'static str {
     match found {
-        Dtype::F16 | Dtype::F32 | Dtype::F64 => {
-            "build the model with the file's data type, then convert it with `to_dtype`"
+        found if is_float(found) => {
+            "`load_checkpoint_with` converts a model's checkpoint, with `LoadOptions::convert`"
         }
-        _ => "convert the file in PyTorch, with `.float()`",
+        _ => {
+            "no weights are in this type: expected F16, BF16, F32 or F64, such as PyTorch's `.float()` makes"
+        }
     }
 }
 
@@ -214,13 +295,30 @@ fn other(kind: Option<&str>) -> String {
     kind.map(|kind| format!(", but of {kind}")).unwrap_or_default()
 }
 
-/// Lists the first problems, one per line.
-fn list(problems: &[Problem]) -> String {
+/// What to do about a file that does not match.
+fn next_step(matched: usize, prefix: Option<&str>) -> String {
+    match prefix {
+        Some(prefix) => {
+            let prefix = shown(prefix);
+            format!(
+                "\nnames in it begin with `{prefix}`: give this to `load_checkpoint_with` as `LoadOptions::prefix`"
+            )
+        }
+        None if matched > 0 => {
+            format!(
+                "\n{matched} tensors match: `load_checkpoint_with` loads these with `LoadOptions::partial`"
+            )
+        }
+        None => String::new(),
+    }
+}
+
+/// Lists the first items, one per line.
+pub(super) fn list(items: &[impl fmt::Display]) -> String {
     const SHOWN: usize = 10;
-    let mut list: String =
-        problems.iter().take(SHOWN).map(|problem| format!("\n  {problem}")).collect();
-    if problems.len() > SHOWN {
-        list += &format!("\n  and {} more", problems.len() - SHOWN);
+    let mut list: String = items.iter().take(SHOWN).map(|item| format!("\n  {item}")).collect();
+    if items.len() > SHOWN {
+        list += &format!("\n  and {} more", items.len() - SHOWN);
     }
     list
 }

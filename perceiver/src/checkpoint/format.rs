@@ -2,7 +2,7 @@
 
 use super::Depth;
 use super::layout::{self, Layout};
-use crate::input::GridSpec;
+use crate::input::{GridSpec, Modality, ModalityInput};
 use crate::model::OutputNames;
 use crate::ops;
 use crate::position::{Fourier, Position};
@@ -26,6 +26,10 @@ pub(crate) struct Format {
     has_convolutions: bool,
     /// How many channels are rotated, if files have the frequencies of that.
     rotated: Option<usize>,
+    /// The tables with a learned row for each position of a grid, and the sizes of its axes.
+    grids: Vec<(String, Vec<usize>)>,
+    /// Whether there is a learned query of the output for each position of a text.
+    has_position_queries: bool,
 }
 
 impl Format {
@@ -35,6 +39,7 @@ impl Format {
         is_text: bool,
         output: OutputNames,
         grid: Option<GridSpec>,
+        modalities: &[Modality],
     ) -> Self {
         let stored = numbers.stored_layers;
         let all = match family {
@@ -44,6 +49,13 @@ impl Format {
         let token = match (family, grid) {
             (Family::Transformers, Some(grid)) => transformers_token(&grid),
             _ => Vec::new(),
+        };
+        let grids = grid.map(|grid| ("input.position_rows".into(), grid.token_shape()));
+        let of_modality = |modality: &Modality| match &modality.input {
+            ModalityInput::Grid(grid) => {
+                Some((format!("input.{}.position_rows", modality.name), grid.token_shape()))
+            }
+            ModalityInput::Text(_) => None,
         };
         Self {
             layout: layout::of(family, is_text, output, numbers.cross_attends < numbers.depth),
@@ -57,6 +69,8 @@ impl Format {
             has_token_queries: output == OutputNames::Tokens,
             has_convolutions: family == Family::Transformers,
             rotated: None,
+            grids: grids.into_iter().chain(modalities.iter().filter_map(of_modality)).collect(),
+            has_position_queries: output == OutputNames::Language,
         }
     }
 
@@ -75,12 +89,23 @@ impl Format {
             has_token_queries: false,
             has_convolutions: false,
             rotated: (rotated > 0).then_some(rotated),
+            grids: Vec::new(),
+            has_position_queries: false,
         }
     }
 
     /// The frequencies of rotations, which files have beside the tensors of a model: their name and themselves.
     pub fn frequencies(&self) -> Option<(&'static str, Vec<f64>)> {
         self.rotated.map(|channels| (layout::FREQUENCIES, ops::frequencies(channels)))
+    }
+
+    /// The sizes of the axes of the positions for which one of this library's tensors has a learned row each, if it does.
+    pub fn grid(&self, ours: &str, rows: usize) -> Option<Vec<usize>> {
+        let is_text = ours.starts_with("input.") && ours.ends_with("positions.weight");
+        if is_text || self.has_position_queries && ours == "output.query" {
+            return Some(vec![rows]);
+        }
+        self.grids.iter().find(|(table, _)| table == ours).map(|(_, sizes)| sizes.clone())
     }
 
     /// Returns the names in files of one of this library's tensors: for each of the layers that share it, one for each of

@@ -13,23 +13,34 @@
 //! Files from perceiver-pytorch 0.8 to 0.10, which name the parts of a layer by number, can be loaded too. Tied layers
 //! are written once for each layer, as in a `state_dict`; a file with only the first of them, as written by
 //! `save_model`, can be loaded as well, and so can a checkpoint in several files by its `model.safetensors.index.json`.
+//!
+//! `load_checkpoint` loads exactly the model's tensors or nothing. `load_checkpoint_with` takes [`LoadOptions`], with which it
+//! loads what matches, converts data types, interpolates learned positions or takes a model out of a bigger one, and returns a
+//! [`LoadReport`].
 
 mod dtype;
 mod error;
 pub(crate) mod files;
 mod format;
+mod interpolate;
 mod layout;
+pub(crate) mod matching;
+mod options;
 mod read;
+mod report;
 pub(crate) mod write;
 
 pub use dtype::CheckpointDtype;
 pub use error::{CheckpointError, Problem};
 pub(crate) use format::Format;
 pub(crate) use layout::part_name;
+pub use options::LoadOptions;
+pub use report::{Converted, Interpolated, LoadReport};
 pub(crate) use {read::load, write::save};
 
 use dfdx::nn::tensor_collection::{
-    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorName, ViewTensorRef,
+    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorName,
+    ViewTensorRef,
 };
 use dfdx::prelude::*;
 
@@ -81,6 +92,41 @@ impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
         let shape = tensor.shape().concrete().into();
         self.0(name, shape, options.do_gradient_update, &|| tensor.as_vec());
+        Ok(None)
+    }
+}
+
+/// Replaces the numbers of each tensor of a module for which `numbers`, called with its name and shape, returns as many.
+pub(crate) fn fill<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
+    model: &mut M,
+    numbers: impl FnMut(&str, &[usize]) -> Option<Vec<E>>,
+) {
+    let visited =
+        M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Fill(numbers) });
+    if let Err(never) = visited {
+        match never {}
+    }
+}
+
+struct Fill<F>(F);
+
+impl<E: Dtype, D: Device<E>, F: FnMut(&str, &[usize]) -> Option<Vec<E>>> TensorVisitor<E, D>
+    for Fill<F>
+{
+    type Viewer = (ViewTensorMut, ViewTensorName);
+    type Err = std::convert::Infallible;
+    type E2 = E;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, E, D>,
+        (tensor, name): (&mut Tensor<S, E, D>, String),
+    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
+        let shape: Vec<usize> = tensor.shape().concrete().into();
+        if let Some(numbers) = self.0(&name, &shape) {
+            tensor.copy_from(&numbers);
+        }
         Ok(None)
     }
 }

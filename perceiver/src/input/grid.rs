@@ -47,6 +47,11 @@ impl GridSpec {
         stem::axes(self.stem, self.shape, self.axes)
     }
 
+    /// The sizes of the axes of the tokens, if they are fixed; otherwise empty.
+    pub(crate) fn token_shape(&self) -> Vec<usize> {
+        stem::shape(self.stem, self.shape)
+    }
+
     /// The number of channels of the tokens, before their positions are encoded.
     pub(crate) const fn token_channels(&self) -> usize {
         stem::channels(self.stem, self.channels)

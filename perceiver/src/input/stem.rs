@@ -47,6 +47,15 @@ pub(crate) const fn positions(stem: &[Stem], shape: &[usize]) -> usize {
     count
 }
 
+/// The sizes of the axes after a stem, for an input with this fixed shape; empty if it has none.
+pub(crate) fn shape(stem: &[Stem], shape: &[usize]) -> Vec<usize> {
+    if shape.is_empty() {
+        return Vec::new();
+    }
+    let (sizes, axes) = sizes(stem, shape);
+    sizes[..axes].to_vec()
+}
+
 /// The sizes of the axes after a stem, and their number, for an input with axes of these sizes, of which there are at most 4.
 pub(crate) const fn sizes(stem: &[Stem], shape: &[usize]) -> ([usize; 4], usize) {
     let (mut sizes, mut axes) = ([1; 4], 0);

@@ -1,12 +1,11 @@
 //! A complete model, described by a [`Spec`].
 
 pub(crate) mod causal;
+mod checkpoint;
 mod encoder;
 pub(crate) mod modalities;
 mod output;
 mod queries;
-
-use std::path::Path;
 
 use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection, TensorOptions};
 use dfdx::prelude::*;
@@ -30,10 +29,9 @@ pub use queries::{
     ProjectionKind, Queries, QueriesPart, QueriesView, QueryGrid, QuerySource,
 };
 
-use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::cost::{self, Plan};
 use crate::error::ForwardError;
-use crate::input::{Accepts, GridSpec, InputKind, Purpose, Source, Tokens};
+use crate::input::{Accepts, InputKind, Purpose, Source, Tokens};
 use crate::nn::{Parameters, init};
 use crate::ops::{
     self, AnyRank, Attend, AttentionWeights, Mask, Positioned, Record, Rows, Updates,
@@ -314,18 +312,6 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         })?)
     }
 
-    fn format() -> checkpoint::Format {
-        // The features of several inputs are in the order of files.
-        let grid = S::MODALITIES.is_empty().then(GridSpec::of::<S>);
-        checkpoint::Format::new(
-            &Numbers::of::<S>(),
-            S::FAMILY,
-            S::Input::TEXT.is_some(),
-            S::Output::NAMES,
-            grid,
-        )
-    }
-
     /// Prepares tokens for each axis over which weights sum to 1 in some layer.
     fn prepare(
         &self,
@@ -471,31 +457,6 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
             Some(cost) => summary.with_cost(cost),
             None => summary,
         }
-    }
-
-    /// Saves the parameters to a safetensors file, under their names in the PyTorch reference's `state_dict`. The file
-    /// is either written completely or left unchanged.
-    ///
-    /// # Errors
-    /// If the file cannot be written, or the weights were rounded by
-    /// [`prepare_for_inference_in`](Self::prepare_for_inference_in).
-    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
-    where
-        E: CheckpointDtype,
-    {
-        checkpoint::save(self, self.rounded(), &Self::format(), path.as_ref())
-    }
-
-    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a
-    /// `model.safetensors.index.json` beside them lists.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.
-    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
-    where
-        E: CheckpointDtype,
-    {
-        checkpoint::load(self, &Self::format(), path.as_ref())
     }
 }
 

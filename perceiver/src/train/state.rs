@@ -5,15 +5,15 @@ use std::path::Path;
 
 use ::safetensors::SafeTensors;
 use ::safetensors::tensor::TensorView;
-use dfdx::nn::tensor_collection::{
-    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorName,
-};
-use dfdx::prelude::*;
+use dfdx::nn::tensor_collection::TensorCollection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::AdamW;
-use crate::checkpoint::{CheckpointDtype, CheckpointError, Problem, each_tensor, files, write};
+use crate::checkpoint::matching::{Expected, Matching};
+use crate::checkpoint::{
+    CheckpointDtype, CheckpointError, LoadOptions, each_tensor, files, fill, write,
+};
 use crate::ops::AdamKernel;
 
 /// What the metadata of the file has under `format`.
@@ -127,78 +127,36 @@ where
     let state = serde_json::from_str(state)
         .map_err(|error| CheckpointError::State { path: path.into(), error })?;
 
-    let mut views: HashMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
-    let mut found = Found { views: &mut views, problems: Vec::new() };
+    let (options, files) = (LoadOptions::default(), [file]);
+    let mut matching = Matching::new(&options, &files, |name| name.to_string());
+    let mut take = |name: &str, shape: &[usize]| {
+        let expected = Expected { shape: shape.to_vec(), grid: None };
+        let fitting = matching.take::<E>(&[name], &expected);
+        fitting.map(|fits| E::read(fits.view.data())).unwrap_or_default()
+    };
     let mut numbers = HashMap::new();
     each_tensor(model, |name, shape, _, _: &dyn Fn() -> Vec<E>| {
-        let of_file = found.take::<E>(&of_model(&name), &shape);
+        let of_file = take(&of_model(&name), &shape);
         numbers.insert(name, of_file);
     });
     let moments: Vec<[Vec<E>; 2]> = optimizer
         .lens()
-        .map(|(name, len)| MOMENTS.map(|moment| found.take(&format!("{moment}{name}"), &[len])))
+        .map(|(name, len)| MOMENTS.map(|moment| take(&format!("{moment}{name}"), &[len])))
         .collect();
-    let mut problems = found.problems;
-    problems.extend(views.into_iter().map(|(tensor, view)| Problem::Unexpected {
-        tensor,
-        dtype: view.dtype(),
-        shape: view.shape().to_vec(),
-    }));
-    if !problems.is_empty() {
-        return Err(CheckpointError::Mismatch { path: path.into(), kind: None, problems });
+    let report = matching.finish();
+    if !report.is_complete() {
+        return Err(CheckpointError::Mismatch {
+            path: path.into(),
+            kind: None,
+            matched: 0,
+            prefix: None,
+            problems: report.into_problems(),
+        });
     }
     optimizer.restore(steps, moments).map_err(|error| CheckpointError::Read {
         path: path.into(),
         error: std::io::Error::other(error.to_string()),
     })?;
-    let mut fill = Fill(numbers);
-    match M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut fill }) {
-        Ok(_) => Ok(state),
-        Err(never) => match never {},
-    }
-}
-
-/// The tensors of a file that were not taken yet, and what was wrong with those that were.
-struct Found<'a, 'file> {
-    views: &'a mut HashMap<String, TensorView<'file>>,
-    problems: Vec<Problem>,
-}
-
-impl Found<'_, '_> {
-    fn take<E: CheckpointDtype>(&mut self, name: &str, shape: &[usize]) -> Vec<E> {
-        let (tensor, expected) = (name.to_string(), shape.to_vec());
-        let problem = match self.views.remove(name) {
-            None => Problem::Missing { tensor, dtype: E::DTYPE, shape: expected },
-            Some(view) if view.dtype() != E::DTYPE => {
-                Problem::Dtype { tensor, expected: E::DTYPE, found: view.dtype() }
-            }
-            Some(view) if view.shape() != shape => {
-                Problem::Shape { tensor, expected, found: view.shape().to_vec() }
-            }
-            Some(view) => return E::read(view.data()),
-        };
-        self.problems.push(problem);
-        Vec::new()
-    }
-}
-
-/// Copies numbers into the tensors of a model, by their names.
-struct Fill<E>(HashMap<String, Vec<E>>);
-
-impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Fill<E> {
-    type Viewer = (ViewTensorMut, ViewTensorName);
-    type Err = std::convert::Infallible;
-    type E2 = E;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        _: TensorOptions<S, E, D>,
-        (tensor, name): (&mut Tensor<S, E, D>, String),
-    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
-        if let Some(numbers) = self.0.get(&name) {
-            tensor.copy_from(numbers);
-        }
-        Ok(None)
-    }
+    fill(model, |name, _| numbers.remove(name));
+    Ok(state)
 }

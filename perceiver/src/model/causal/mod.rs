@@ -4,8 +4,6 @@ mod generate;
 mod input;
 mod parts;
 
-use std::path::Path;
-
 use dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection};
 use dfdx::prelude::*;
 
@@ -15,7 +13,6 @@ pub use input::{CausalInput, Window};
 pub use parts::{CausalLayers, CausalLayersView, CausalNorm, Embedding, EmbeddingView, LogitBias};
 
 use super::memory_is_an_error;
-use crate::checkpoint::{self, CheckpointDtype, CheckpointError};
 use crate::error::ForwardError;
 use crate::nn::{Before, Parameters, Part};
 use crate::ops::{self, Angles, Record, Rows, WeightPrecision};
@@ -243,7 +240,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     }
 
     /// What the weights were rounded to.
-    fn rounded(&self) -> Option<WeightPrecision> {
+    pub(super) fn rounded(&self) -> Option<WeightPrecision> {
         let layers = self.layers.rounded();
         layers.or_else(|| self.input.rounded()).or_else(|| self.output.rounded())
     }
@@ -252,33 +249,6 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     #[must_use]
     pub fn summary(&self) -> Summary {
         Summary::of(S::NAME, self)
-    }
-
-    /// Saves the parameters to a safetensors file, under their names in the `state_dict` of perceiver-io's
-    /// `CausalSequenceModel`. The file is either written completely or left unchanged.
-    ///
-    /// # Errors
-    /// If the file cannot be written, or the weights were rounded by
-    /// [`prepare_for_inference_in`](Self::prepare_for_inference_in).
-    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
-    where
-        E: CheckpointDtype,
-    {
-        let format = checkpoint::Format::causal(&CausalNumbers::of::<S>());
-        checkpoint::save(self, self.rounded(), &format, path.as_ref())
-    }
-
-    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a
-    /// `model.safetensors.index.json` beside them lists.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.
-    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
-    where
-        E: CheckpointDtype,
-    {
-        let format = checkpoint::Format::causal(&CausalNumbers::of::<S>());
-        checkpoint::load(self, &format, path.as_ref())
     }
 }
 

@@ -1,0 +1,167 @@
+//! Saving and loading models.
+
+use std::path::Path;
+
+use dfdx::prelude::Dtype;
+
+use super::{Output, Perceiver, PerceiverAr};
+use crate::Device;
+use crate::checkpoint::{self, CheckpointDtype, CheckpointError, Format, LoadOptions, LoadReport};
+use crate::input::{GridSpec, InputKind};
+use crate::spec::{CausalNumbers, CausalSpec, Numbers, Spec};
+
+impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
+    fn format() -> Format {
+        // The features of several inputs are in the order of files.
+        let grid = S::MODALITIES.is_empty().then(GridSpec::of::<S>);
+        Format::new(
+            &Numbers::of::<S>(),
+            S::FAMILY,
+            S::Input::TEXT.is_some(),
+            S::Output::NAMES,
+            grid,
+            S::MODALITIES,
+        )
+    }
+
+    /// Saves the parameters to a safetensors file, under their names in the PyTorch reference's `state_dict`. The file
+    /// is either written completely or left unchanged.
+    ///
+    /// # Errors
+    /// If the file cannot be written, or the weights were rounded by
+    /// [`prepare_for_inference_in`](Self::prepare_for_inference_in).
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        checkpoint::save(self, self.rounded(), &Self::format(), path.as_ref())
+    }
+
+    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a
+    /// `model.safetensors.index.json` beside them lists. [`load_checkpoint_with`](Self::load_checkpoint_with) loads parts of
+    /// a file, and other data types.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.
+    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        self.load_checkpoint_with(path, &LoadOptions::default()).map(drop)
+    }
+
+    /// Loads parameters as [`load_checkpoint`](Self::load_checkpoint) does, from the same kinds of files, but also those that
+    /// are not exactly the model's, as far as [`LoadOptions`] allow. Says what was loaded, and what not.
+    ///
+    /// Here a classifier of 10 classes is trained further for 5 classes, with a head that starts anew:
+    ///
+    /// ```
+    /// use perceiver::checkpoint::LoadOptions;
+    /// use perceiver::prelude::*;
+    ///
+    /// perceiver! {
+    ///     struct Digits {
+    ///         input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 2, num_latents: 8, latent_dim: 16,
+    ///         num_classes: 10,
+    ///     }
+    ///     struct Vowels {
+    ///         input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 2, num_latents: 8, latent_dim: 16,
+    ///         num_classes: 5,
+    ///     }
+    /// }
+    ///
+    /// # let temporary = tempfile::tempdir()?;
+    /// # let path = temporary.path().join("digits.safetensors");
+    /// let dev = Cpu::default();
+    /// dev.build_module::<Digits, f32>().save_checkpoint(&path)?;
+    ///
+    /// let mut model = dev.build_module::<Vowels, f32>();
+    /// let options = LoadOptions { partial: true, ..LoadOptions::default() };
+    /// let report = model.load_checkpoint_with(&path, &options)?;
+    ///
+    /// println!("{report}");
+    /// let not_loaded: Vec<&str> = report.mismatched.iter().map(|problem| problem.tensor()).collect();
+    /// assert_eq!(not_loaded, ["to_logits.2.weight", "to_logits.2.bias"]);
+    /// assert!(report.missing.is_empty() && report.unexpected.is_empty());
+    /// # assert_eq!(
+    /// #     report.to_string(),
+    /// #     "55 tensors loaded, 2 mismatched\n  \
+    /// #      `to_logits.2.weight` has the wrong shape: expected [5, 16], found [10, 16]\n  \
+    /// #      `to_logits.2.bias` has the wrong shape: expected [5], found [10]"
+    /// # );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// This prints
+    ///
+    /// ```text
+    /// 55 tensors loaded, 2 mismatched
+    ///   `to_logits.2.weight` has the wrong shape: expected [5, 16], found [10, 16]
+    ///   `to_logits.2.bias` has the wrong shape: expected [5], found [10]
+    /// ```
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its tensors do not match this model's in a way that the options do not allow, or not one of
+    /// them matches. Also if a part would be loaded into a model whose weights were rounded by
+    /// [`prepare_for_inference_in`](Self::prepare_for_inference_in). The model is then unchanged.
+    pub fn load_checkpoint_with(
+        &mut self,
+        path: impl AsRef<Path>,
+        options: &LoadOptions,
+    ) -> Result<LoadReport, CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        let rounded = self.rounded();
+        checkpoint::load(self, rounded, &Self::format(), path.as_ref(), options)
+    }
+}
+
+impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
+    fn format() -> Format {
+        Format::causal(&CausalNumbers::of::<S>())
+    }
+
+    /// Saves the parameters to a safetensors file, under their names in the `state_dict` of perceiver-io's
+    /// `CausalSequenceModel`. The file is either written completely or left unchanged.
+    ///
+    /// # Errors
+    /// If the file cannot be written, or the weights were rounded by
+    /// [`prepare_for_inference_in`](Self::prepare_for_inference_in).
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        checkpoint::save(self, self.rounded(), &Self::format(), path.as_ref())
+    }
+
+    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a
+    /// `model.safetensors.index.json` beside them lists. [`load_checkpoint_with`](Self::load_checkpoint_with) loads parts of
+    /// a file, and other data types.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.
+    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        self.load_checkpoint_with(path, &LoadOptions::default()).map(drop)
+    }
+
+    /// Loads parameters as [`load_checkpoint`](Self::load_checkpoint) does, but also those that are not exactly the model's, as
+    /// far as [`LoadOptions`] allow: same as [`Perceiver::load_checkpoint_with`], which has an example.
+    ///
+    /// # Errors
+    /// As for [`Perceiver::load_checkpoint_with`]. The model is then unchanged.
+    pub fn load_checkpoint_with(
+        &mut self,
+        path: impl AsRef<Path>,
+        options: &LoadOptions,
+    ) -> Result<LoadReport, CheckpointError>
+    where
+        E: CheckpointDtype,
+    {
+        let rounded = self.rounded();
+        checkpoint::load(self, rounded, &Self::format(), path.as_ref(), options)
+    }
+}
