@@ -156,7 +156,9 @@ fn a_checkpoint_in_parts_loads_by_its_index() {
     fs::remove_file(folder.path().join("part-1.safetensors")).unwrap();
     let error = model().load_checkpoint(&index).unwrap_err();
     assert!(error.to_string().contains("part-1.safetensors"), "{error}");
-    for elsewhere in ["../part-0.safetensors", "/part-0.safetensors", "..", ""] {
+    let long = "x".repeat(256);
+    for elsewhere in ["../part-0.safetensors", "/part-0.safetensors", "..", "", "\u{1b}[31m", &long]
+    {
         names.values_mut().for_each(|file| *file = elsewhere.into());
         write_index(&names);
         assert!(matches!(refused(&index), CheckpointError::PartElsewhere { .. }), "{elsewhere}");
