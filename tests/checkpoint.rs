@@ -426,6 +426,24 @@ fn text_of_a_file_is_escaped_and_bounded() {
         "{message}"
     );
     assert!(message.contains(&format!("`{}..`", "x".repeat(200))));
+
+    // What a parser quotes, too: a data type, and a file of an index.
+    let quoted = |text: &str| {
+        serde_json::json!({ "a": { "dtype": text, "shape": [], "data_offsets": [0, 0] } })
+            .to_string()
+    };
+    for (text, shown) in
+        [("\u{1b}[31m", r"unknown variant `\u{1b}[31m`"), (&"x".repeat(1_000_000), "xxx..")]
+    {
+        let header = quoted(text);
+        fs::write(&path, [&header.len().to_le_bytes(), header.as_bytes()].concat()).unwrap();
+        let message = refused(&path).to_string();
+        assert!(message.contains(shown) && message.len() < 1_000, "{message}");
+    }
+    let index = path.with_file_name("index.json");
+    fs::write(&index, r#"{"weight_map": "\u001b[31m"}"#).unwrap();
+    let message = refused(&index).to_string();
+    assert!(!message.contains('\u{1b}'), "{message}");
 }
 
 /// A header longer than that of any model is not read.
