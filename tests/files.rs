@@ -145,16 +145,16 @@ fn of_several_writers_one_wins() {
         })
         .collect();
     thread::scope(|scope| {
-        for seed in 0..3 {
+        let writers = [0, 1, 2].map(|seed| {
             let path = &path;
             scope.spawn(move || {
                 let model = model(seed);
-                for _ in 0..30 {
+                for _ in 0..50 {
                     model.save_checkpoint(path).unwrap();
                 }
-            });
-        }
-        for _ in 0..100 {
+            })
+        });
+        while writers.iter().any(|writer| !writer.is_finished()) {
             assert!(written.contains(&fs::read(&path).unwrap()), "a mixture");
         }
     });
