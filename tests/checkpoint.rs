@@ -156,7 +156,9 @@ fn a_checkpoint_in_parts_loads_by_its_index() {
     fs::remove_file(folder.path().join("part-1.safetensors")).unwrap();
     let error = model().load_checkpoint(&index).unwrap_err();
     assert!(error.to_string().contains("part-1.safetensors"), "{error}");
-    for elsewhere in ["../part-0.safetensors", "/part-0.safetensors", "..", ""] {
+    let long = "x".repeat(256);
+    for elsewhere in ["../part-0.safetensors", "/part-0.safetensors", "..", "", "\u{1b}[31m", &long]
+    {
         names.values_mut().for_each(|file| *file = elsewhere.into());
         write_index(&names);
         assert!(matches!(refused(&index), CheckpointError::PartElsewhere { .. }), "{elsewhere}");
@@ -424,6 +426,24 @@ fn text_of_a_file_is_escaped_and_bounded() {
         "{message}"
     );
     assert!(message.contains(&format!("`{}..`", "x".repeat(200))));
+
+    // What a parser quotes, too: a data type, and a file of an index.
+    let quoted = |text: &str| {
+        serde_json::json!({ "a": { "dtype": text, "shape": [], "data_offsets": [0, 0] } })
+            .to_string()
+    };
+    for (text, shown) in
+        [("\u{1b}[31m", r"unknown variant `\u{1b}[31m`"), (&"x".repeat(1_000_000), "xxx..")]
+    {
+        let header = quoted(text);
+        fs::write(&path, [&header.len().to_le_bytes(), header.as_bytes()].concat()).unwrap();
+        let message = refused(&path).to_string();
+        assert!(message.contains(shown) && message.len() < 1_000, "{message}");
+    }
+    let index = path.with_file_name("index.json");
+    fs::write(&index, r#"{"weight_map": "\u001b[31m"}"#).unwrap();
+    let message = refused(&index).to_string();
+    assert!(!message.contains('\u{1b}'), "{message}");
 }
 
 /// A header longer than that of any model is not read.

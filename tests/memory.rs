@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use perceiver::WeightPrecision;
 use perceiver::prelude::*;
+use perceiver::train::{AdamW, AdamWConfig, cross_entropy};
 
 /// The system's allocator, which counts bytes.
 struct Counting;
@@ -164,6 +165,45 @@ fn rounded_weights_take_fewer_bytes() {
         let expected = bytes * parameters;
         assert!(now < expected + expected / 8, "{weights:?}: {now} bytes, not {expected}");
     }
+}
+
+perceiver! {
+    struct Small {
+        input_axis: 1, input_channels: 4, num_freq_bands: 2, max_freq: 8.0, depth: 2, num_latents: 4, latent_dim: 8,
+        latent_heads: 2, latent_dim_head: 4, cross_dim_head: 8, num_classes: 3, attn_dropout: 0.1, ff_dropout: 0.1,
+    }
+}
+
+/// Trains for so many steps, after a few until all caches are filled.
+fn train(steps: usize) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let dev = Cpu::seed_from_u64(4);
+    let mut model = dev.build_module::<Small, f32>();
+    let mut optimizer = AdamW::new(&model, AdamWConfig::default()).unwrap();
+    let mut grads = model.alloc_grads();
+    let mut before = 0;
+    for step in 0..100 + steps {
+        if step == 100 {
+            before = NOW.load(SeqCst);
+        }
+        let x: Tensor<Rank3<2, 9, 4>, f32, _> = dev.sample_normal();
+        let logits = model.forward_mut(x.traced(grads));
+        let loss = cross_entropy(logits, &dev.tensor([step % 3, 1])).unwrap();
+        grads = optimizer.step(&mut model, loss.backward()).unwrap();
+    }
+    let now = NOW.load(SeqCst);
+    assert!(now <= before + 1000, "{before} bytes after 100 steps, {now} after {steps} more");
+}
+
+#[test]
+fn a_training_loop_keeps_its_memory() {
+    train(300);
+}
+
+#[test]
+#[ignore = "takes a minute in a debug build"]
+fn a_long_training_loop_keeps_its_memory() {
+    train(20_000);
 }
 
 mod bounds {

@@ -1,6 +1,6 @@
 //! Threads: a model takes none that are not its own, and may be called from many at once.
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use perceiver::prelude::*;
@@ -37,6 +37,36 @@ fn jobs_that_wait_for_each_other_still_end_after_a_forward_pass() {
     // All threads of the global pool are still there.
     let all = Barrier::new(rayon::current_num_threads());
     rayon::broadcast(|_| _ = all.wait());
+    let all = Arc::new(Barrier::new(rayon::current_num_threads() + 1));
+    rayon::spawn_broadcast({
+        let all = Arc::clone(&all);
+        move |_| _ = all.wait()
+    });
+    all.wait();
+}
+
+/// A model can be shared by the tasks of an async runtime, on threads that may block and on those that should not.
+#[test]
+fn async_tasks_share_a_model() {
+    let dev = Cpu::seed_from_u64(1);
+    let model = Arc::new(dev.build_module::<Model, f32>());
+    let expected = model.forward(images(&dev)).as_vec();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let tasks = (0..8).map(|i| {
+            let model = Arc::clone(&model);
+            let forward = move || model.forward(images(&Cpu::default())).as_vec();
+            tokio::spawn(async move {
+                match i % 2 {
+                    0 => tokio::task::spawn_blocking(forward).await.unwrap(),
+                    _ => forward(),
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            assert_eq!(task.await.unwrap(), expected);
+        }
+    });
 }
 
 #[test]

@@ -468,10 +468,10 @@ fn is_name(word: &Ident) -> bool {
     syn::parse2::<Ident>(word.to_token_stream()).is_ok()
 }
 
-/// Whether this is written like the name of a type.
+/// Whether this is written like the name of a type that could be declared: `Self` could not.
 fn is_type(word: &Ident) -> bool {
-    let word = word.unraw().to_string();
-    word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase)
+    let text = word.unraw().to_string();
+    text.starts_with(char::is_uppercase) && text.contains(char::is_lowercase) && is_name(word)
 }
 
 /// An error at the first of `trees`, where something else was expected.

@@ -1,4 +1,5 @@
-//! The expansion of `perceiver::perceiver!`; used through the crate `perceiver`.
+//! The expansion of `perceiver::perceiver!`; used through the crate `perceiver`, which needs exactly this version. Nothing here is
+//! public API: it can change in any release, also in a patch.
 //!
 //! Tokens become declarations (`grammar`, which knows no key); a declaration is read by the rows of the schema (`schema`)
 //! into a typed model (`model`), with every error found; a model becomes tokens (`expand`), which cannot fail. What is said

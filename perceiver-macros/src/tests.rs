@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_EXPECT=1 cargo test -p perceiver-macros` writes the files anew.
 
+mod fuzz;
 mod mistakes;
 mod mutations;
 

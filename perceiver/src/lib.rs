@@ -38,6 +38,8 @@
 //! - [`presets`] contains published models.
 //! - [`checkpoint`] contains the options, reports and errors of saving and loading models.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod checkpoint;
 pub(crate) mod cost;
 #[cfg(feature = "cuda")]
@@ -87,7 +89,9 @@ pub mod prelude {
     pub use dfdx::prelude::*;
 }
 
-/// Used by the expansion of `perceiver!`. Not public API.
+/// Used by the expansion of `perceiver!`. Not public API, as all that is hidden in the documentation: it can change in any
+/// release, also in a patch. Crates are still compatible by semver, since this one and the macro's are released together and need
+/// each other in exactly this version.
 #[doc(hidden)]
 pub mod __private {
     pub use core::option::Option;

@@ -53,8 +53,8 @@ pub enum CheckpointError {
     },
     /// The file is not a complete safetensors file.
     #[error(
-        "{} is not a complete safetensors file ({error}): it may be truncated or in another format; \
-         in PyTorch, save with `safetensors.torch.save_model`", path.display()
+        "{} is not a complete safetensors file ({}): it may be truncated or in another format; \
+         in PyTorch, save with `safetensors.torch.save_model`", path.display(), said(error)
     )]
     Malformed {
         /// The file.
@@ -73,7 +73,7 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The file should be the index of a checkpoint in several parts, but is not.
-    #[error("{} is not the index of a checkpoint: expected `{{\"weight_map\": {{tensor: file}}}}` ({error})", path.display())]
+    #[error("{} is not the index of a checkpoint: expected `{{\"weight_map\": {{tensor: file}}}}` ({})", path.display(), said(error))]
     Index {
         /// The file.
         path: PathBuf,
@@ -98,7 +98,7 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The state in the file is of another type.
-    #[error("the state in {} is not of the type that it is loaded as: {error}", path.display())]
+    #[error("the state in {} is not of the type that it is loaded as: {}", path.display(), said(error))]
     State {
         /// The file.
         path: PathBuf,
@@ -267,6 +267,22 @@ pub(super) fn shown(name: &str) -> String {
         true => escaped.chars().take(LONGEST).chain("..".chars()).collect(),
         false => escaped,
     }
+}
+
+/// What a parser says of a file, which it may quote: without control characters, and not too long.
+fn said(error: &impl std::fmt::Display) -> String {
+    const LONGEST: usize = 500;
+    let mut said = String::new();
+    for letter in error.to_string().chars() {
+        if said.len() >= LONGEST {
+            return said + "..";
+        }
+        match letter.is_control() {
+            true => said.extend(letter.escape_debug()),
+            false => said.push(letter),
+        }
+    }
+    said
 }
 
 /// A shape from a file, if it is not too long.

@@ -15,15 +15,16 @@ pub(super) struct Files(Vec<(PathBuf, Vec<u8>)>);
 impl Files {
     /// Reads the file at `path`, or the files that it lists if it is an index.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
-        let bytes = read(path)?;
-        if !is_index(path) {
-            return Ok(Self(vec![(path.into(), bytes)]));
+        // Its extension says that it is an index.
+        if path.extension().is_none_or(|extension| extension != "json") {
+            return Ok(Self(vec![(path.into(), read(path)?)]));
         }
-        let parts =
-            parts(&bytes).map_err(|error| CheckpointError::Index { path: path.into(), error })?;
+        let parts = parts(&read_index(path)?)
+            .map_err(|error| CheckpointError::Index { path: path.into(), error })?;
         let part = |part: String| {
-            // Only files beside the index, wherever it comes from.
-            if Path::new(&part).file_name().is_none_or(|name| name != &*part) {
+            // Only files beside the index, wherever it comes from, and only what can be shown if it cannot be read.
+            let is_name = Path::new(&part).file_name().is_some_and(|name| name == &*part);
+            if !is_name || part.len() > LONGEST_NAME || part.chars().any(char::is_control) {
                 return Err(CheckpointError::PartElsewhere { path: path.into(), part });
             }
             let part = path.with_file_name(part);
@@ -39,30 +40,46 @@ impl Files {
     }
 }
 
+/// Opens a file to read it, and returns its size.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    // Before it is opened: to open a pipe is to wait for its writer.
+    let metadata = path.metadata()?;
+    if !metadata.is_file() {
+        let message = "it is not a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok((File::open(path)?, metadata.len()))
+}
+
 /// Reads a file. One that is not safetensors is an error as soon as its header shows it, however large it is.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let failed = |error| CheckpointError::Read { path: path.into(), error };
-    // Before it is opened: to open a pipe is to wait for its writer.
-    let metadata = path.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        let message = "it is not a regular file";
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, message)));
-    }
-    let mut file = File::open(path).map_err(failed)?;
+    let (mut file, len) = open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    let len = metadata.len();
-    if !is_index(path) {
-        file.by_ref().take(8).read_to_end(&mut bytes).map_err(failed)?;
-        if let Ok(header) = <[u8; 8]>::try_from(&*bytes) {
-            let header = u64::from_le_bytes(header).min(len);
-            if header > LONGEST_HEADER {
-                let error = SafeTensorError::HeaderTooLarge;
-                return Err(CheckpointError::Malformed { path: path.into(), error });
-            }
-            file.by_ref().take(header).read_to_end(&mut bytes).map_err(failed)?;
+    file.by_ref().take(8).read_to_end(&mut bytes).map_err(failed)?;
+    if let Ok(header) = <[u8; 8]>::try_from(&*bytes) {
+        let header = u64::from_le_bytes(header).min(len);
+        if header > LONGEST_HEADER {
+            let error = SafeTensorError::HeaderTooLarge;
+            return Err(CheckpointError::Malformed { path: path.into(), error });
         }
-        check_header(path, &bytes)?;
+        file.by_ref().take(header).read_to_end(&mut bytes).map_err(failed)?;
     }
+    check_header(path, &bytes)?;
+    file.take(len).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Reads an index, unless it is longer than the longest header.
+fn read_index(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let failed = |error| CheckpointError::Read { path: path.into(), error };
+    let (file, len) = open(path).map_err(failed)?;
+    if len > LONGEST_HEADER {
+        let message =
+            format!("it has more than {LONGEST_HEADER} bytes, more than the index of any model");
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, message)));
+    }
+    let mut bytes = Vec::new();
     file.take(len).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
@@ -71,10 +88,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
 /// many times its own memory.
 const LONGEST_HEADER: u64 = 10_000_000;
 
-/// Whether a path is that of an index.
-fn is_index(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "json")
-}
+/// How many bytes the name of a file can have in most file systems.
+const LONGEST_NAME: usize = 255;
 
 /// Checks the first bytes of a file, up to the end of its header.
 fn check_header(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
@@ -94,11 +109,16 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>,
         .map_err(|error| CheckpointError::Malformed { path: path.into(), error })
 }
 
-/// The names of the files that an index lists, which Hugging Face's tools write beside the parts of a checkpoint as
-/// `model.safetensors.index.json`: `{"weight_map": {tensor: file, ..}, ..}`.
+/// What Hugging Face's tools write beside the parts of a checkpoint as `model.safetensors.index.json`. It has more, which is
+/// skipped and not kept.
+#[derive(serde::Deserialize)]
+struct Index {
+    /// For each tensor, the file that it is in.
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The names of the files that an index lists.
 fn parts(index: &[u8]) -> serde_json::Result<BTreeSet<String>> {
-    let mut index: BTreeMap<String, serde_json::Value> = serde_json::from_slice(index)?;
-    let files = index.remove("weight_map").unwrap_or_default();
-    let files: BTreeMap<String, String> = serde_json::from_value(files)?;
-    Ok(files.into_values().collect())
+    let index: Index = serde_json::from_slice(index)?;
+    Ok(index.weight_map.into_values().collect())
 }

@@ -48,7 +48,7 @@ impl<B: Dim, S: Dim, E: Dtype, D: Storage<E> + Storage<usize>, T: Tape<E, D>> Ca
     fn into_parts(self) -> (Window, D, T) {
         let (ids, tape) = self.split_tape();
         let shape = (ids.shape().0.size(), ids.shape().1.size());
-        let window = Window { ids: ids.as_vec(), shape, prefix: None, mask: None };
+        let window = Window { ids: numbers(&ids), shape, prefix: None, mask: None };
         (window, ids.device().clone(), tape)
     }
 }
@@ -66,7 +66,7 @@ where
         let mask = &self.1;
         let [batch, len] = mask.shape().concrete();
         let shape = (batch, len);
-        let mask = Some(Mask { is_text: mask.as_vec(), shape });
+        let mask = Some(Mask { is_text: numbers(mask), shape });
         (Window { mask, ..window }, device, tape)
     }
 }
@@ -98,6 +98,11 @@ where
         let (window, device, tape) = self.0.into_parts();
         (Window { prefix: Some(self.1), ..window }, device, tape)
     }
+}
+
+/// The numbers of a tensor. dfdx 0.13 panics where there are none.
+fn numbers<S: Shape, E: Unit, D: Storage<E>, T>(tensor: &Tensor<S, E, D, T>) -> Vec<E> {
+    if tensor.shape().num_elements() == 0 { Vec::new() } else { tensor.as_vec() }
 }
 
 /// A window without mistakes.
