@@ -13,17 +13,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::AdamW;
+use super::optimizer::State;
 use crate::checkpoint::{CheckpointDtype, CheckpointError, Problem, each_tensor, files, write};
 use crate::ops::AdamKernel;
 
 /// What the metadata of the file has under `format`.
 const FORMAT: &str = "perceiver training 1";
 
-/// Saves a model, the moments and the number of steps of its optimizer, and a `state` of your own, such as the epoch: all that is
-/// needed to go on as if nothing had happened. `state` is stored as JSON, so anything that serde can serialize will do.
+/// Saves a model, the moments and the number of steps of its optimizer, its average of the parameters if it keeps one, and a
+/// `state` of your own, such as the epoch: all that is needed to go on as if nothing had happened. `state` is stored as JSON, so
+/// anything that serde can serialize will do.
 ///
 /// The file is replaced atomically: it is written next to its destination and then moved there. It is a safetensors
 /// file with the names of dfdx. To use the model elsewhere, save it with `save_checkpoint`.
+///
+/// Weights that `prepare_for_inference_in` has rounded are saved as they are, rounded, unlike by `save_checkpoint`: any dfdx module
+/// can be saved, and only a declared one knows. Prepare a clone of a model that goes on training.
 ///
 /// ```
 /// use perceiver::dfdx::nn::{builders::Linear, BuildModule};
@@ -71,6 +76,9 @@ where
             tensors.push((format!("{of_moment}{name}"), vec![numbers.len()], bytes(numbers)));
         }
     }
+    for (name, numbers) in optimizer.averages() {
+        tensors.push((format!("{AVERAGE}{name}"), vec![numbers.len()], bytes(&numbers)));
+    }
     let failed = |error| CheckpointError::Write { path: path.into(), error };
     let state = serde_json::to_string(state).map_err(|error| failed(error.into()))?;
     let metadata = [
@@ -91,17 +99,20 @@ where
 
 /// The prefixes of the names of moments.
 const MOMENTS: [&str; 2] = ["moment 1: ", "moment 2: "];
+/// The prefix of the names of averages.
+const AVERAGE: &str = "average: ";
 
 fn of_model(name: &str) -> String {
     format!("model: {name}")
 }
 
 /// Loads what [`save_training`] has saved into a model and its optimizer, and returns the state that was saved with them. The
-/// settings of the optimizer stay as they are.
+/// settings of the optimizer stay as they are. If it keeps an average of the parameters and the file has none, the average begins
+/// with the next step.
 ///
 /// # Errors
-/// If the file cannot be read, is not one of [`save_training`], has other tensors, or a state that is not a `T`. The model and
-/// the optimizer are then left as they are.
+/// If the file cannot be read, is not one of [`save_training`], has other tensors, an average that the optimizer does not keep, or
+/// a state that is not a `T`. The model and the optimizer are then left as they are.
 pub fn load_training<M, E, D, T>(
     path: impl AsRef<Path>,
     model: &mut M,
@@ -128,6 +139,10 @@ where
         .map_err(|error| CheckpointError::State { path: path.into(), error })?;
 
     let mut views: HashMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let has_average = views.keys().any(|name| name.starts_with(AVERAGE));
+    if has_average && !optimizer.has_average() {
+        return Err(CheckpointError::Average { path: path.into() });
+    }
     let mut found = Found { views: &mut views, problems: Vec::new() };
     let mut numbers = HashMap::new();
     each_tensor(model, |name, shape, _, _: &dyn Fn() -> Vec<E>| {
@@ -138,6 +153,9 @@ where
         .lens()
         .map(|(name, len)| MOMENTS.map(|moment| found.take(&format!("{moment}{name}"), &[len])))
         .collect();
+    let of_average = optimizer.lens().filter(|_| has_average);
+    let average =
+        of_average.map(|(name, len)| found.take(&format!("{AVERAGE}{name}"), &[len])).collect();
     let mut problems = found.problems;
     problems.extend(views.into_iter().map(|(tensor, view)| Problem::Unexpected {
         tensor,
@@ -147,9 +165,8 @@ where
     if !problems.is_empty() {
         return Err(CheckpointError::Mismatch { path: path.into(), kind: None, problems });
     }
-    optimizer.restore(steps, moments).map_err(|error| CheckpointError::Read {
-        path: path.into(),
-        error: std::io::Error::other(error.to_string()),
+    optimizer.restore(State { steps, moments, average }).map_err(|error| {
+        CheckpointError::Read { path: path.into(), error: std::io::Error::other(error.to_string()) }
     })?;
     let mut fill = Fill(numbers);
     match M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut fill }) {
