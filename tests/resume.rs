@@ -1,5 +1,6 @@
 //! Trainings that are stopped or killed, and go on as if they had not been.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
@@ -9,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ::safetensors::SafeTensors;
 use perceiver::prelude::*;
 use perceiver::train::{
     AdamW, AdamWConfig, Batches, BestModels, Decay, Schedule, TrainError, Trainer, cross_entropy,
@@ -89,6 +91,19 @@ fn train(folder: &Path, seed: u64, end: End) -> Result<Vec<f64>, TrainError<CpuE
     Ok(losses)
 }
 
+/// A file as bytes; one of tensors as its metadata and tensors, which are in no particular order in it.
+fn contents(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).unwrap();
+    if path.extension().is_some_and(|extension| extension == "csv") {
+        return bytes;
+    }
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata: BTreeMap<_, _> = metadata.metadata().iter().flatten().collect();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensors: BTreeMap<_, _> = file.iter().collect();
+    format!("{metadata:?} {tensors:?}").into()
+}
+
 /// All that a training has written: its log, and the files of its state and of its best models, by name.
 fn written(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![folder.join("log.csv"), folder.join("state/run.training")];
@@ -96,7 +111,7 @@ fn written(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files.extend(best.map(|entry| entry.unwrap().path()));
     files.sort();
     let name = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
-    files.iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
+    files.iter().map(|path| (name(path), contents(path))).collect()
 }
 
 #[track_caller]
@@ -257,8 +272,11 @@ fn ctrl_c_saves_and_stops() {
 fn ctrl_c_again_ends_at_once() {
     let temporary = tempfile::tempdir().unwrap();
     let mut process = start(temporary.path(), "slow 60000");
-    wait_for(temporary.path(), 0);
     let start = Instant::now();
+    // It is created after signals are handled, and before the first step.
+    while start.elapsed() < Duration::from_secs(60) && !temporary.path().join("state").exists() {
+        sleep(Duration::from_millis(5));
+    }
     signal(&process, "-INT");
     while start.elapsed() < Duration::from_secs(30) && process.try_wait().unwrap().is_none() {
         sleep(Duration::from_millis(100));
