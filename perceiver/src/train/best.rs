@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::write::write_whole;
+use crate::checkpoint::write::{remove_old, write_whole};
 
 /// Keeps the models with the lowest scores, such as the losses on a validation set, in a folder, and tells when there was none
 /// for long.
@@ -89,6 +89,8 @@ impl BestModels {
         let folder = folder.into();
         let failed = |error| CheckpointError::Write { path: folder.clone(), error };
         fs::create_dir_all(&folder).map_err(failed)?;
+        // What a training that was killed has left of a model.
+        remove_old(&folder, ".step-");
         let mut kept = Vec::new();
         for entry in fs::read_dir(&folder).map_err(failed)? {
             kept.extend(Kept::of(entry.map_err(failed)?.path()));
