@@ -62,6 +62,8 @@ fn draw(path: &Path) -> Result<()> {
         .x_desc("Machines")
         .y_desc("Seconds to average gradients")
         .x_labels(6)
+        .x_label_formatter(&|machines| format!("{machines:.0}"))
+        .y_label_formatter(&f64::to_string)
         .y_labels(4)
         .max_light_lines(0)
         .label_style(("sans-serif", 16))
@@ -85,7 +87,7 @@ fn draw(path: &Path) -> Result<()> {
         .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], BLACK));
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::Coordinate(540, 228))
         .label_font(("sans-serif", 16))
         .background_style(WHITE)
         .border_style(BLACK)

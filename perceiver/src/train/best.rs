@@ -122,7 +122,7 @@ impl BestModels {
         let others = || self.kept.iter().filter(|kept| kept.step != step);
         let is_best = others().next().is_none_or(|best| is_lower(score, best.score));
         let is_kept = others().count() < self.count
-            || others().last().is_some_and(|worst| is_lower(score, worst.score));
+            || others().next_back().is_some_and(|worst| is_lower(score, worst.score));
         if is_kept {
             let path = self.folder.join(name(step, &score));
             save(&path)?;
