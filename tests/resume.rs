@@ -71,7 +71,8 @@ fn train(folder: &Path, seed: u64, end: End) -> Result<Vec<f64>, TrainError<CpuE
         let shape = (examples.len(), Const::<6>, Const::<2>);
         (dev.tensor_from_vec(numbers, shape), dev.tensor_from_vec(targets, (examples.len(),)))
     };
-    let mut best = BestModels::new(folder.join("best"), 3)?;
+    // All of them, so that none can be missing unnoticed.
+    let mut best = BestModels::new(folder.join("best"), EPOCHS as usize)?;
     trainer.resume(&mut model)?;
     let mut losses = Vec::new();
     while trainer.epoch() < EPOCHS {
@@ -94,7 +95,7 @@ fn train(folder: &Path, seed: u64, end: End) -> Result<Vec<f64>, TrainError<CpuE
 /// A file as bytes; one of tensors as its metadata and tensors, which are in no particular order in it.
 fn contents(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).unwrap();
-    if path.extension().is_some_and(|extension| extension == "csv") {
+    if path.ends_with("log.csv") || path.ends_with("evaluations") {
         return bytes;
     }
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -108,7 +109,10 @@ fn contents(path: &Path) -> Vec<u8> {
 fn written(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![folder.join("log.csv"), folder.join("state/run.training")];
     let best = fs::read_dir(folder.join("best")).unwrap();
-    files.extend(best.map(|entry| entry.unwrap().path()));
+    let best = best.map(|entry| entry.unwrap());
+    // What a process that was killed has begun to write stays for ten minutes.
+    let best = best.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+    files.extend(best.map(|entry| entry.path()));
     files.sort();
     let name = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
     files.iter().map(|path| (name(path), contents(path))).collect()
