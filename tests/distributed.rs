@@ -46,6 +46,7 @@ fn rank(world: &World, what: &str, folder: &Path) -> Result<(), Failure> {
     let mut trainer = Trainer::new(AdamW::new(&model, config)?, 1e-2)
         .with_checkpoint(folder.join("run.training"), 10)
         .with_log(folder.join("log.csv"))
+        .with_ema(0.9)
         .with_world(world);
     if what == "declaration" && is_last {
         let mut other = dev.build_module::<Other, f32>();
@@ -68,8 +69,11 @@ fn rank(world: &World, what: &str, folder: &Path) -> Result<(), Failure> {
         })?;
     }
     // All have the same parameters.
-    let bits: Vec<u32> = model.latents.as_vec().iter().map(|x| x.to_bits()).collect();
-    world.agree("parameters", &bits)?;
+    let bits = |model: &Model| -> Vec<u32> {
+        model.latents.as_vec().iter().map(|x| x.to_bits()).collect()
+    };
+    world.agree("parameters", &bits(&model))?;
+    world.agree("averages of parameters", &bits(&trainer.averaged(&model)?))?;
     Ok(())
 }
 

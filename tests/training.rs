@@ -1,9 +1,6 @@
-//! Training: the numbers of PyTorch, steps that change all or nothing, and runs that are interrupted.
+//! Training: the numbers of PyTorch, and steps and loads that change all or nothing.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, exit};
-use std::sync::atomic::Ordering;
 
 use perceiver::checkpoint::{CheckpointError, Problem};
 use perceiver::dfdx::nn::builders::Linear;
@@ -11,8 +8,8 @@ use perceiver::dfdx::nn::modules;
 use perceiver::dfdx::optim::Optimizer;
 use perceiver::prelude::*;
 use perceiver::train::{
-    AdamW, AdamWConfig, Batches, CrossEntropy, Decay, LossError, Schedule, StepError, TrainError,
-    Trainer, accuracy, cross_entropy, load_training, save_training,
+    AdamW, AdamWConfig, CrossEntropy, LossError, StepError, TrainError, Trainer, accuracy,
+    cross_entropy, load_training, save_training,
 };
 
 type Pair = modules::Linear<2, 2, f32, Cpu>;
@@ -155,14 +152,6 @@ perceiver! {
     }
 }
 
-perceiver! {
-    /// Drops out a part of everything.
-    struct Dropping {
-        input_shape: [6, 2], num_freq_bands: 2, max_freq: 4.0, depth: 1, num_latents: 4, latent_dim: 8, latent_heads: 2,
-        latent_dim_head: 4, cross_dim_head: 4, num_classes: 3, attn_dropout: 0.1, ff_dropout: 0.1,
-    }
-}
-
 struct Run {
     model: Model,
     optimizer: AdamW<f32, Cpu>,
@@ -209,6 +198,57 @@ fn an_interrupted_run_has_the_losses_of_one_that_was_not() {
     assert_eq!(again.optimizer.steps(), 5);
     assert_eq!(again.train(7), expected[5..]);
     fs::remove_dir_all(path.parent().unwrap()).unwrap();
+}
+
+/// As PyTorch's `AveragedModel` with `get_ema_multi_avg_fn(0.75)`.
+#[test]
+fn an_average_follows_the_parameters_and_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.training");
+    let with_ema = |seed| {
+        let Run { model, optimizer } = Run::new(seed);
+        Run { model, optimizer: optimizer.with_ema(0.75) }
+    };
+    let averaged = |run: &Run| run.optimizer.averaged(&run.model).unwrap().latents.as_vec();
+
+    let mut run = with_ema(1);
+    assert_eq!(averaged(&run), run.model.latents.as_vec());
+    run.train(1);
+    let mut expected = run.model.latents.as_vec();
+    assert_eq!(averaged(&run), expected);
+    for _ in 0..4 {
+        run.train(1);
+        for (average, x) in expected.iter_mut().zip(run.model.latents.as_vec()) {
+            *average = 0.75 * *average + 0.25 * x;
+        }
+        assert_close(&averaged(&run), &expected, 1e-6);
+    }
+    assert_ne!(averaged(&run), run.model.latents.as_vec());
+    save_training(&path, &run.model, &run.optimizer, &()).unwrap();
+
+    let mut again = with_ema(2);
+    load_training::<_, _, _, ()>(&path, &mut again.model, &mut again.optimizer).unwrap();
+    assert_eq!(averaged(&again), averaged(&run));
+    assert_eq!(again.train(3), run.train(3));
+    assert_eq!(averaged(&again), averaged(&run));
+
+    // Without one, an average that was saved is not lost unnoticed.
+    let mut plain = Run::new(3);
+    let before = plain.model.latents.as_vec();
+    let error = load_training::<_, _, _, ()>(&path, &mut plain.model, &mut plain.optimizer);
+    assert!(matches!(error, Err(CheckpointError::Average { .. })));
+    assert_eq!(plain.model.latents.as_vec(), before);
+    // One that was not saved begins with the next step.
+    plain.train(2);
+    save_training(&path, &plain.model, &plain.optimizer, &()).unwrap();
+    load_training::<_, _, _, ()>(&path, &mut again.model, &mut again.optimizer).unwrap();
+    assert_eq!(averaged(&again), again.model.latents.as_vec());
+    again.train(1);
+    assert_eq!(averaged(&again), again.model.latents.as_vec());
+
+    let other = Cpu::default().build_module::<Linear<3, 2>, f32>();
+    let error = run.optimizer.averaged(&other);
+    assert!(matches!(error, Err(StepError::OtherModel { found: 2, .. })));
 }
 
 #[test]
@@ -273,102 +313,6 @@ fn targets_that_do_not_fit_are_errors() {
     let none = dev.tensor_from_vec(vec![], (0,));
     assert!(matches!(cross_entropy(empty.clone(), &none), Err(LossError::NoTargets)));
     assert!(matches!(accuracy(&empty, &none), Err(LossError::NoTargets)));
-}
-
-const EPOCHS: u64 = 6;
-
-/// Trains as a user would, and returns the mean losses of the epochs that were done. A training that is `killed` ends its
-/// process after that step.
-fn train(
-    folder: &Path,
-    seed: u64,
-    stop: Option<u64>,
-    killed: Option<u64>,
-) -> Result<Vec<f64>, TrainError<CpuError>> {
-    let dev = Cpu::seed_from_u64(seed);
-    let mut model = dev.build_module::<Dropping, f32>();
-    let batches = Batches::new(20, 4, 3);
-    let steps = EPOCHS * batches.per_epoch() as u64;
-    let optimizer = AdamW::new(&model, AdamWConfig { max_norm: Some(1.0), ..CONFIG }).unwrap();
-    let mut trainer = Trainer::new(optimizer, 1e-2)
-        .with_schedule(Schedule { warm_up: 3, decay: Decay::Linear { steps } })
-        .with_checkpoint(folder.join("run.training"), 3)
-        .with_log(folder.join("log.csv"));
-    let flag = trainer.stop_flag();
-    trainer = trainer.on_step(move |report| {
-        flag.store(Some(report.step) == stop, Ordering::Relaxed);
-        if Some(report.step) == killed {
-            exit(9);
-        }
-    });
-    trainer.resume(&mut model)?;
-    let mut losses = Vec::new();
-    while trainer.epoch() < EPOCHS {
-        let batches = batches.epoch(trainer.epoch());
-        losses.push(trainer.train_epoch(&mut model, batches, |model, batch, gradients| {
-            let rows = batch
-                .iter()
-                .flat_map(|i| (0..12).map(move |j| ((i * 31 + j * 17) % 29) as f32 / 29.0));
-            let x: Tensor<(usize, Const<6>, Const<2>), f32, _> =
-                dev.tensor_from_vec(rows.collect(), (batch.len(), Const, Const));
-            let targets =
-                dev.tensor_from_vec(batch.iter().map(|i| i % 3).collect(), (batch.len(),));
-            Ok(cross_entropy(model.try_forward_mut(x.traced(gradients))?, &targets)?)
-        })?);
-    }
-    Ok(losses)
-}
-
-#[test]
-fn a_training_that_is_stopped_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
-    fs::create_dir(&whole).unwrap();
-    fs::create_dir(&parts).unwrap();
-    let expected = train(&whole, 1, None, None).unwrap();
-    assert_eq!(expected.len(), EPOCHS as usize);
-    assert!(expected[5] < expected[0]);
-
-    let stopped = train(&parts, 1, Some(7), None);
-    assert!(matches!(stopped, Err(TrainError::Stopped { steps: 7 })));
-    let rest = train(&parts, 2, None, None).unwrap();
-    // The mean of the second epoch is that of all its batches.
-    assert_eq!(rest, expected[1..]);
-    let log = |folder: &Path| fs::read_to_string(folder.join("log.csv")).unwrap();
-    assert_eq!(log(&parts), log(&whole));
-    assert_eq!(log(&whole).lines().count(), 31);
-    // All is done: nothing is left.
-    assert!(train(&parts, 3, None, None).unwrap().is_empty());
-}
-
-/// Runs the test below in processes of their own, which end at any step.
-#[test]
-fn a_training_that_is_killed_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
-    fs::create_dir(&whole).unwrap();
-    fs::create_dir(&parts).unwrap();
-    train(&whole, 1, None, None).unwrap();
-    for killed in [2, 4, 11, 12, 13, 20, 29] {
-        let run = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "is_killed"])
-            .env("KILLED", killed.to_string())
-            .env("FOLDER", &parts)
-            .output()
-            .unwrap();
-        assert_eq!(run.status.code(), Some(9));
-    }
-    train(&parts, 2, None, None).unwrap();
-    let log = |folder: &Path| fs::read_to_string(folder.join("log.csv")).unwrap();
-    assert_eq!(log(&parts), log(&whole));
-}
-
-#[test]
-#[ignore = "run by the test above"]
-fn is_killed() {
-    let killed = std::env::var("KILLED").unwrap().parse().unwrap();
-    let folder = std::env::var("FOLDER").unwrap();
-    train(folder.as_ref(), 1, None, Some(killed)).unwrap();
 }
 
 #[test]

@@ -97,6 +97,14 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
+    /// The file has a moving average of the parameters, which the optimizer does not keep.
+    #[error(
+        "{} was saved with a moving average of the parameters: call `with_ema` to go on with it", path.display()
+    )]
+    Average {
+        /// The file.
+        path: PathBuf,
+    },
     /// The state in the file is of another type.
     #[error("the state in {} is not of the type that it is loaded as: {}", path.display(), said(error))]
     State {

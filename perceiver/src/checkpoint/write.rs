@@ -122,7 +122,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 const OLD: Duration = Duration::from_secs(600);
 
 /// Removes what is left of earlier writers of the same file that were killed. A failure is theirs, not that of this one.
-fn remove_old(folder: &Path, prefix: &str) {
+pub(crate) fn remove_old(folder: &Path, prefix: &str) {
     let entries = folder.read_dir().into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
         let modified = entry.metadata().and_then(|metadata| metadata.modified());

@@ -3,14 +3,19 @@
 use std::cmp::Ordering;
 use std::fmt::Display;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::write::{remove_old, write_whole};
 
 /// Keeps the models with the lowest scores, such as the losses on a validation set, in a folder, and tells when there was none
 /// for long.
 ///
-/// Scores are stored in file names, so they survive a restart; [`evaluations_since`](Self::evaluations_since) restarts at 0.
+/// All of it survives a restart: scores are stored in the names of files, and
+/// [`evaluations_since`](Self::evaluations_since) in the file `evaluations`.
 ///
 /// ```
 /// use perceiver::prelude::*;
@@ -43,9 +48,30 @@ pub struct BestModels {
     count: usize,
     /// From the lowest score on.
     kept: Vec<Kept>,
-    /// Those since the best.
+    evaluations: Evaluations,
+}
+
+/// How many evaluations there were since the best.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Evaluations {
+    /// The step of the last.
+    step: Option<u64>,
+    /// Those since the best, without the last, and with it.
+    before: u64,
     since: u64,
 }
+
+impl Evaluations {
+    /// Adds one, in place of the last if that was of the same step.
+    fn add(&mut self, step: u64, is_best: bool) {
+        let before = if self.step == Some(step) { self.before } else { self.since };
+        let since = if is_best { 0 } else { before + 1 };
+        *self = Self { step: Some(step), before, since };
+    }
+}
+
+/// The file of [`Evaluations`].
+const EVALUATIONS: &str = "evaluations";
 
 #[derive(Clone, Debug)]
 struct Kept {
@@ -63,18 +89,27 @@ impl BestModels {
         let folder = folder.into();
         let failed = |error| CheckpointError::Write { path: folder.clone(), error };
         fs::create_dir_all(&folder).map_err(failed)?;
+        // What a training that was killed has left of a model.
+        remove_old(&folder, ".step-");
         let mut kept = Vec::new();
         for entry in fs::read_dir(&folder).map_err(failed)? {
             kept.extend(Kept::of(entry.map_err(failed)?.path()));
         }
-        let mut best = Self { folder, count: count.max(1), kept, since: 0 };
+        let path = folder.join(EVALUATIONS);
+        let evaluations = match fs::read(&path) {
+            Ok(json) => serde_json::from_slice(&json)
+                .map_err(|error| CheckpointError::State { path: path.clone(), error })?,
+            Err(error) if error.kind() == ErrorKind::NotFound => Evaluations::default(),
+            Err(error) => return Err(CheckpointError::Read { path, error }),
+        };
+        let mut best = Self { folder, count: count.max(1), kept, evaluations };
         best.sort()?;
         Ok(best)
     }
 
     /// Saves a model if its score is among the lowest, with a function that gets the path, and removes the file of the one it
-    /// replaces. `step` is what the file is named after. Returns whether the score is the lowest so far. A score that is not a
-    /// number is the highest.
+    /// replaces. `step` is what the file is named after; the same step again, as after a restart, replaces what it had. Returns
+    /// whether the score is the lowest so far. A score that is not a number is the highest.
     ///
     /// # Errors
     /// If the file cannot be written, or the one that it replaces not be removed.
@@ -84,18 +119,25 @@ impl BestModels {
         score: f64,
         save: impl FnOnce(&Path) -> Result<(), CheckpointError>,
     ) -> Result<bool, CheckpointError> {
-        let is_best = self.kept.first().is_none_or(|best| is_lower(score, best.score));
-        self.since = if is_best { 0 } else { self.since + 1 };
-        let is_kept = self.kept.len() < self.count
-            || self.kept.last().is_some_and(|worst| is_lower(score, worst.score));
+        let others = || self.kept.iter().filter(|kept| kept.step != step);
+        let is_best = others().next().is_none_or(|best| is_lower(score, best.score));
+        let is_kept = others().count() < self.count
+            || others().next_back().is_some_and(|worst| is_lower(score, worst.score));
         if is_kept {
             let path = self.folder.join(name(step, &score));
             save(&path)?;
-            // A training that went on from before may evaluate a step again.
             self.kept.retain(|kept| kept.path != path);
             self.kept.push(Kept { score, step, path });
             self.sort()?;
         }
+        let mut evaluations = self.evaluations;
+        evaluations.add(step, is_best);
+        let path = self.folder.join(EVALUATIONS);
+        serde_json::to_vec(&evaluations)
+            .map_err(io::Error::from)
+            .and_then(|json| write_whole(&path, &json))
+            .map_err(|error| CheckpointError::Write { path, error })?;
+        self.evaluations = evaluations;
         Ok(is_best)
     }
 
@@ -125,7 +167,7 @@ impl BestModels {
     /// How many scores since the lowest were not lower: to stop a training early.
     #[must_use]
     pub fn evaluations_since(&self) -> u64 {
-        self.since
+        self.evaluations.since
     }
 }
 
@@ -175,8 +217,12 @@ mod tests {
         let is_best: Vec<bool> =
             (0..5).map(|i| best.offer(i as u64, scores[i], write).unwrap()).collect();
         assert_eq!(is_best, [true, false, true, false, true]);
-        let expected =
-            ["notes.txt", "step-2-score-0.25.safetensors", "step-4-score--0.000000001.safetensors"];
+        let expected = [
+            "evaluations",
+            "notes.txt",
+            "step-2-score-0.25.safetensors",
+            "step-4-score--0.000000001.safetensors",
+        ];
         assert_eq!(files(folder.path()), expected);
 
         let mut again = BestModels::new(folder.path(), 2).unwrap();
@@ -185,6 +231,13 @@ mod tests {
         assert!(!again.offer(5, 0.3, write).unwrap());
         assert!(!again.offer(6, 0.1, write).unwrap());
         assert_eq!(again.evaluations_since(), 2);
+        // A training that goes on from before the last evaluation does it again.
+        let mut again = BestModels::new(folder.path(), 2).unwrap();
+        assert_eq!(again.evaluations_since(), 2);
+        assert!(!again.offer(6, 0.1, write).unwrap());
+        assert_eq!(again.evaluations_since(), 2);
+        assert!(!again.offer(7, 0.1, write).unwrap());
+        assert_eq!(again.evaluations_since(), 3);
         assert_eq!(again.paths().count(), 2);
         assert!(again.paths().any(|path| path.ends_with("step-6-score-0.1.safetensors")));
         // Fewer than there are.
@@ -200,6 +253,7 @@ mod tests {
             Err(CheckpointError::Write { path: path.into(), error: std::io::Error::other("full") })
         };
         assert!(best.offer(1, 0.5, fails).is_err());
-        assert_eq!(files(folder.path()), ["step-0-score-1.safetensors"]);
+        assert_eq!(files(folder.path()), ["evaluations", "step-0-score-1.safetensors"]);
+        assert_eq!(best.evaluations_since(), 0);
     }
 }

@@ -3,6 +3,10 @@
 //! Each process, a rank, has the whole model and a part of each batch; after each backward pass, gradients are averaged. So the
 //! numbers are those of one process with the whole batch, but for rounding.
 //!
+//! They are averaged after it, and not while it runs: dfdx 0.13 runs the whole tape in one call, which does not tell when the
+//! gradient of a parameter is complete. Only operations that a model adds to its tape before the first use of each parameter
+//! could, which modules of dfdx do not, and layers that share their parameters would be complete only at the end.
+//!
 //! ```no_run
 //! use std::process::ExitCode;
 //!
@@ -63,7 +67,8 @@ use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence, Root};
 
-use super::Batches;
+use super::optimizer::State;
+use super::{AdamW, Batches};
 use crate::checkpoint::{CheckpointDtype, each_tensor};
 use crate::ops::AdamKernel;
 
@@ -204,7 +209,30 @@ impl World {
         }
     }
 
-    pub(super) fn broadcast<E: CheckpointDtype>(&self, numbers: &mut [E]) {
+    /// Gives the optimizer of each rank the state of the first.
+    pub(super) fn synchronize_optimizer<E, D>(
+        &self,
+        optimizer: &mut AdamW<E, D>,
+    ) -> Result<(), D::Err>
+    where
+        E: CheckpointDtype,
+        D: AdamKernel<E>,
+    {
+        let mut steps = optimizer.steps();
+        self.broadcast_one(&mut steps);
+        let mut moments: Vec<_> = optimizer.moments().map(|(_, moments)| moments).collect();
+        moments.as_flattened_mut().iter_mut().for_each(|numbers| self.broadcast(numbers));
+        let mut average: Vec<_> = optimizer.averages().map(|(_, average)| average).collect();
+        // The first may have loaded one, which the others do not have yet.
+        let mut count = average.len() as u64;
+        self.broadcast_one(&mut count);
+        let missing = optimizer.lens().take(count as usize).skip(average.len());
+        average.extend(missing.map(|(_, len)| vec![E::default(); len]));
+        average.iter_mut().for_each(|numbers| self.broadcast(numbers));
+        optimizer.restore(State { steps, moments, average })
+    }
+
+    fn broadcast<E: CheckpointDtype>(&self, numbers: &mut [E]) {
         let mut bytes = Vec::new();
         E::write(numbers, &mut bytes);
         // MPI counts with 32 bits.
@@ -249,7 +277,7 @@ impl World {
     }
 
     /// Replaces the gradients of a model by their means over all ranks, in buckets of 4 MiB. A [`Trainer`](super::Trainer) does
-    /// it after each backward pass; dfdx does not tell when a gradient is done before all are.
+    /// it after each backward pass.
     ///
     /// # Errors
     /// If the device runs out of memory.

@@ -5,16 +5,14 @@
 //! - [`cross_entropy`] and [`accuracy`] compare logits with class indices; [`CrossEntropy`] has label smoothing and ignores
 //!   padding. dfdx has other losses, such as `mse_loss`.
 //! - [`AdamW`] is AdamW or LAMB. It limits gradients, has a factor for the learning rate of each parameter, and does not step if
-//!   a gradient is not finite.
+//!   a gradient is not finite. [`AdamW::with_ema`] keeps a moving average of the parameters.
 //! - [`Schedule`] is how the learning rate changes.
 //! - [`Batches`] shuffles examples, and [`made_ahead`] prepares batches on other threads.
 //! - [`save_training`] and [`load_training`] save and load a model with the state of its optimizer.
 //! - [`BestModels`] keeps the best models, and tells when to stop early.
 //! - [`with_dropout_seed`] makes dropout reproducible.
-//! - [`Trainer`] puts them together.
+//! - [`Trainer`] puts them together. With the feature `terminal`, it shows a progress bar and stops at ctrl-C.
 //! - `distributed` (feature `mpi`) trains in several processes, on one machine or many.
-//!
-//! For a moving average of parameters, dfdx has `ModelEMA`.
 
 mod batches;
 mod best;
@@ -22,10 +20,8 @@ mod best;
 pub mod distributed;
 mod loss;
 mod optimizer;
-mod ranks;
 mod schedule;
 mod state;
-mod tensorboard;
 mod trainer;
 
 pub use crate::ops::with_dropout_seed;

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ::safetensors::SafeTensors;
-use ::safetensors::tensor::TensorView;
 use dfdx::nn::tensor_collection::TensorCollection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::AdamW;
+use super::optimizer::State;
 use crate::checkpoint::matching::{Expected, Matching};
 use crate::checkpoint::{
     CheckpointDtype, CheckpointError, LoadOptions, each_tensor, files, fill, write,
@@ -19,11 +19,15 @@ use crate::ops::AdamKernel;
 /// What the metadata of the file has under `format`.
 const FORMAT: &str = "perceiver training 1";
 
-/// Saves a model, the moments and the number of steps of its optimizer, and a `state` of your own, such as the epoch: all that is
-/// needed to go on as if nothing had happened. `state` is stored as JSON, so anything that serde can serialize will do.
+/// Saves a model, the moments and the number of steps of its optimizer, its average of the parameters if it keeps one, and a
+/// `state` of your own, such as the epoch: all that is needed to go on as if nothing had happened. `state` is stored as JSON, so
+/// anything that serde can serialize will do.
 ///
 /// The file is replaced atomically: it is written next to its destination and then moved there. It is a safetensors
 /// file with the names of dfdx. To use the model elsewhere, save it with `save_checkpoint`.
+///
+/// Weights that `prepare_for_inference_in` has rounded are saved as they are, rounded, unlike by `save_checkpoint`: any dfdx module
+/// can be saved, and only a declared one knows. Prepare a clone of a model that goes on training.
 ///
 /// ```
 /// use perceiver::dfdx::nn::{builders::Linear, BuildModule};
@@ -71,6 +75,9 @@ where
             tensors.push((format!("{of_moment}{name}"), vec![numbers.len()], bytes(numbers)));
         }
     }
+    for (name, numbers) in optimizer.averages() {
+        tensors.push((format!("{AVERAGE}{name}"), vec![numbers.len()], bytes(&numbers)));
+    }
     let failed = |error| CheckpointError::Write { path: path.into(), error };
     let state = serde_json::to_string(state).map_err(|error| failed(error.into()))?;
     let metadata = [
@@ -91,17 +98,20 @@ where
 
 /// The prefixes of the names of moments.
 const MOMENTS: [&str; 2] = ["moment 1: ", "moment 2: "];
+/// The prefix of the names of averages.
+const AVERAGE: &str = "average: ";
 
 fn of_model(name: &str) -> String {
     format!("model: {name}")
 }
 
 /// Loads what [`save_training`] has saved into a model and its optimizer, and returns the state that was saved with them. The
-/// settings of the optimizer stay as they are.
+/// settings of the optimizer stay as they are. If it keeps an average of the parameters and the file has none, the average begins
+/// with the next step.
 ///
 /// # Errors
-/// If the file cannot be read, is not one of [`save_training`], has other tensors, or a state that is not a `T`. The model and
-/// the optimizer are then left as they are.
+/// If the file cannot be read, is not one of [`save_training`], has other tensors, an average that the optimizer does not keep, or
+/// a state that is not a `T`. The model and the optimizer are then left as they are.
 pub fn load_training<M, E, D, T>(
     path: impl AsRef<Path>,
     model: &mut M,
@@ -127,6 +137,10 @@ where
     let state = serde_json::from_str(state)
         .map_err(|error| CheckpointError::State { path: path.into(), error })?;
 
+    let has_average = file.names().into_iter().any(|name| name.starts_with(AVERAGE));
+    if has_average && !optimizer.has_average() {
+        return Err(CheckpointError::Average { path: path.into() });
+    }
     let (options, files) = (LoadOptions::default(), [file]);
     let mut matching = Matching::new(&options, &files, |name| name.to_string());
     let mut take = |name: &str, shape: &[usize]| {
@@ -143,6 +157,8 @@ where
         .lens()
         .map(|(name, len)| MOMENTS.map(|moment| take(&format!("{moment}{name}"), &[len])))
         .collect();
+    let of_average = optimizer.lens().filter(|_| has_average);
+    let average = of_average.map(|(name, len)| take(&format!("{AVERAGE}{name}"), &[len])).collect();
     let report = matching.finish();
     if !report.is_complete() {
         return Err(CheckpointError::Mismatch {
@@ -153,9 +169,8 @@ where
             problems: report.into_problems(),
         });
     }
-    optimizer.restore(steps, moments).map_err(|error| CheckpointError::Read {
-        path: path.into(),
-        error: std::io::Error::other(error.to_string()),
+    optimizer.restore(State { steps, moments, average }).map_err(|error| {
+        CheckpointError::Read { path: path.into(), error: std::io::Error::other(error.to_string()) }
     })?;
     fill(model, |name, _| numbers.remove(name));
     Ok(state)

@@ -47,21 +47,16 @@ pub(super) fn step(
     step: &AdamStep,
 ) {
     let part = part(parameter.len());
-    let parts = parameter
-        .chunks_mut(part)
-        .zip(gradient.chunks_mut(part))
-        .zip(first.chunks_mut(part).zip(second.chunks_mut(part)));
-    if !step.trust_ratio {
-        return for_each(parts, |((parameter, gradient), (first, second))| {
-            let values = Values::new(step);
-            Arch::new().dispatch(AdamW { parameter, gradient, first, second, values });
-        });
-    }
-    let squares = map(parts, |((parameter, gradient), (first, second))| {
+    let moments = first.chunks_mut(part).zip(second.chunks_mut(part));
+    let parts = parameter.chunks_mut(part).zip(gradient.chunks_mut(part)).zip(moments);
+    let parts = parts.map(|((parameter, gradient), (first, second))| {
         let values = Values::new(step);
-        Arch::new().dispatch(Lamb { gradient: &mut *gradient, parameter, first, second, values });
-        [square_sum(parameter), square_sum(gradient)]
+        Part { parameter, gradient, first, second, values }
     });
+    if !step.trust_ratio {
+        return for_each(parts, |part| Arch::new().dispatch(AdamW(part)));
+    }
+    let squares = map(parts, |part| Arch::new().dispatch(Lamb(part)));
     let norm = |i: usize| squares.iter().map(|squares| squares[i]).sum::<f64>().sqrt();
     let rate = (step.own_rate() * trust_ratio(norm(0), norm(1))) as f32;
     for_each(parameter.chunks_mut(part).zip(gradient.chunks_mut(part)), |(parameter, update)| {
@@ -121,7 +116,8 @@ impl Values {
     }
 }
 
-struct AdamW<'a> {
+/// A part of a parameter with what belongs to it.
+struct Part<'a> {
     parameter: &'a mut [f32],
     gradient: &'a mut [f32],
     first: &'a mut [f32],
@@ -129,12 +125,14 @@ struct AdamW<'a> {
     values: Values,
 }
 
+struct AdamW<'a>(Part<'a>);
+
 impl WithSimd for AdamW<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { parameter, gradient, first, second, values } = self;
+        let Part { parameter, gradient, first, second, values } = self.0;
         update_all(
             simd,
             [parameter, gradient, first, second],
@@ -150,25 +148,19 @@ impl WithSimd for AdamW<'_> {
     }
 }
 
-/// Replaces the gradient by the update with its weight decay.
-struct Lamb<'a> {
-    parameter: &'a [f32],
-    gradient: &'a mut [f32],
-    first: &'a mut [f32],
-    second: &'a mut [f32],
-    values: Values,
-}
+/// Replaces the gradient by the update with its weight decay; returns the sums of the squares of the parameter and of that.
+struct Lamb<'a>(Part<'a>);
 
 impl WithSimd for Lamb<'_> {
-    type Output = ();
+    type Output = [f64; 2];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { parameter, gradient, first, second, values } = self;
+    fn with_simd<S: Simd>(self, simd: S) -> [f64; 2] {
+        let Part { parameter, gradient, first, second, values } = self.0;
         update_all(
             simd,
-            [gradient, first, second],
-            [parameter],
+            [&mut *gradient, first, second],
+            [&*parameter],
             #[inline(always)]
             |[gradient, first, second], [parameter]| {
                 let [first, second, update] = values.next(simd, gradient, [first, second]);
@@ -176,6 +168,7 @@ impl WithSimd for Lamb<'_> {
                 [simd.mul_add_f32s(parameter, decay, update), first, second]
             },
         );
+        [&*parameter, gradient].map(|numbers| Squares(numbers).with_simd(simd))
     }
 }
 
@@ -200,5 +193,37 @@ impl WithSimd for Subtract<'_> {
             |x, [update]| simd.mul_add_f32s(update, rate, x),
         );
         self.update.fill(0.0);
+    }
+}
+
+/// Moves an average towards some numbers.
+pub(super) fn average(average: &mut [f32], numbers: &[f32], decay: f64) {
+    let part = part(numbers.len());
+    let parts = average.chunks_mut(part).zip(numbers.chunks(part));
+    for_each(parts, |(average, numbers)| {
+        Arch::new().dispatch(Average { average, numbers, decay });
+    });
+}
+
+struct Average<'a> {
+    average: &'a mut [f32],
+    numbers: &'a [f32],
+    decay: f64,
+}
+
+impl WithSimd for Average<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let [kept, rest] =
+            [self.decay, 1.0 - self.decay].map(|factor| simd.splat_f32s(factor as f32));
+        update(
+            simd,
+            self.average,
+            [self.numbers],
+            #[inline(always)]
+            |average, [number]| simd.mul_add_f32s(average, kept, simd.mul_f32s(number, rest)),
+        );
     }
 }

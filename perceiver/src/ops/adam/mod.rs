@@ -112,6 +112,21 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
     fn try_write(&self, _together: Self::Together) -> Result<(), Self::Err> {
         Ok(())
     }
+
+    /// Moves a running mean towards a parameter: `decay · average + (1 - decay) · parameter`.
+    ///
+    /// # Errors
+    /// If the sizes do not match, or the device runs out of memory.
+    fn try_average<S: Shape>(
+        parameter: &Tensor<S, E, Self>,
+        average: &mut Tensor<(usize,), E, Self>,
+        decay: f64,
+    ) -> Result<(), Self::Err> {
+        let shape = *average.shape();
+        check::<Self::Err>(shape.0 == parameter.shape().num_elements())?;
+        let numbers = parameter.clone().try_reshape_like(&shape)?;
+        average.try_axpy(decay, &numbers, 1.0 - decay)
+    }
 }
 
 /// The numbers of a step for one parameter.
@@ -256,6 +271,18 @@ impl AdamKernel<f32> for Cpu {
         let mut numbers = super::cpu::read(parameter);
         cpu::step(&mut numbers, gradient, moments, step);
         parameter.copy_from(&numbers);
+        Ok(())
+    }
+
+    fn try_average<S: Shape>(
+        parameter: &Tensor<S, f32, Self>,
+        average: &mut Tensor<(usize,), f32, Self>,
+        decay: f64,
+    ) -> Result<(), CpuError> {
+        check::<CpuError>(average.shape().0 == parameter.shape().num_elements())?;
+        let mut numbers = super::cpu::read(average);
+        cpu::average(&mut numbers, &super::cpu::read(parameter), decay);
+        average.copy_from(&numbers);
         Ok(())
     }
 }

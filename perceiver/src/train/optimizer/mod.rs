@@ -1,99 +1,19 @@
 //! An optimizer.
 
-use std::fmt::{Debug, Display};
+mod average;
+mod config;
+mod visit;
 
-use dfdx::nn::tensor_collection::{
-    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorName,
-    ViewTensorRef,
-};
+use dfdx::nn::tensor_collection::{RecursiveWalker, TensorCollection};
 use dfdx::optim::{Optimizer, OptimizerUpdateError};
 use dfdx::prelude::*;
 
+pub use self::config::{AdamWConfig, StepError};
+
+use self::average::Average;
+use self::visit::{Apply, Measure, each};
 use crate::WrongSize;
 use crate::ops::{AdamKernel, AdamStep};
-
-/// The settings of [`AdamW`]. The defaults are PyTorch's, except that vectors do not decay.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamWConfig {
-    /// The learning rate, 1e-3 by default. A `Trainer` overwrites it before each step.
-    pub learning_rate: f64,
-    /// How much of the running means of the gradient and of its square is kept in a step: 0.9 and 0.999 by default.
-    pub betas: [f64; 2],
-    /// Added to the root of the second, 1e-8 by default.
-    pub epsilon: f64,
-    /// The weight decay, 0.01 by default: a step multiplies parameters by 1 - `learning_rate · weight_decay`.
-    pub weight_decay: f64,
-    /// Whether biases and norms, which have one axis, decay too: not by default.
-    pub decay_vectors: bool,
-    /// The largest norm of all gradients together: beyond it, they are scaled down, as PyTorch's `clip_grad_norm_` does. None by
-    /// default.
-    pub max_norm: Option<f64>,
-    /// Clamps each element of a gradient to this absolute value, after `max_norm`. None by default.
-    pub max_value: Option<f64>,
-    /// Whether the update of each tensor that decays is scaled to the tensor's norm: LAMB (arXiv 1904.00962). Not by
-    /// default.
-    pub trust_ratio: bool,
-}
-
-impl Default for AdamWConfig {
-    fn default() -> Self {
-        Self {
-            learning_rate: 1e-3,
-            betas: [0.9, 0.999],
-            epsilon: 1e-8,
-            weight_decay: 0.01,
-            decay_vectors: false,
-            max_norm: None,
-            max_value: None,
-            trust_ratio: false,
-        }
-    }
-}
-
-impl AdamWConfig {
-    /// The settings of LAMB, with which the Perceiver's authors trained it: `epsilon` 1e-6, `learning_rate` 0.004, and
-    /// `weight_decay` 0.1 (Jaegle et al. 2021, section 3.1).
-    #[must_use]
-    pub fn lamb() -> Self {
-        Self {
-            learning_rate: 0.004,
-            epsilon: 1e-6,
-            weight_decay: 0.1,
-            trust_ratio: true,
-            ..Self::default()
-        }
-    }
-}
-
-/// An error from an optimizer. A step has changed nothing, unless the device failed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StepError<Err: Debug + Display> {
-    /// A gradient is infinite or not a number.
-    #[error(
-        "the gradient of `{parameter}` is not finite in step {step}: the loss may have been NaN before; try a lower learning rate, \
-         a warm-up, or `max_norm`"
-    )]
-    NotFinite {
-        /// The name of the first such parameter.
-        parameter: String,
-        /// The number of the step, from 1.
-        step: u64,
-    },
-    /// The optimizer is that of another model.
-    #[error(
-        "the optimizer was made for a model with {expected} trainable tensors, but this one has {found}, or of other sizes"
-    )]
-    OtherModel {
-        /// The number of tensors of its own model.
-        expected: usize,
-        /// The number of tensors of this one.
-        found: usize,
-    },
-    /// The device failed. Parameters may have changed.
-    #[error("the device failed: {0}")]
-    Device(Err),
-}
 
 /// AdamW (arXiv 1711.05101), and LAMB (arXiv 1904.00962), for any dfdx module.
 ///
@@ -137,6 +57,16 @@ pub struct AdamW<E: Dtype, D: AdamKernel<E>> {
     /// None if the model has no parameters.
     device: Option<D>,
     slots: Vec<Slot<E, D>>,
+    average: Option<Average<E, D>>,
+}
+
+/// What [`AdamW::restore`] takes.
+pub(super) struct State<E> {
+    pub(super) steps: u64,
+    /// Those of each parameter.
+    pub(super) moments: Vec<[Vec<E>; 2]>,
+    /// The average of each parameter; none if there is none.
+    pub(super) average: Vec<Vec<E>>,
 }
 
 /// What is kept for a parameter.
@@ -167,7 +97,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
             Ok(())
         })
         .map_err(StepError::Device)?;
-        Ok(Self { config, steps: 0, norm: 0.0, device: of_model, slots })
+        Ok(Self { config, steps: 0, norm: 0.0, device: of_model, slots, average: None })
     }
 
     /// Multiplies the learning rate of each parameter by a factor that depends on its name, such as `output.weight`; a parameter
@@ -190,6 +120,66 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
             slot.factor = factor(&slot.name);
         }
         self
+    }
+
+    /// Keeps an exponential moving average (EMA) of the parameters, which often predicts better than the parameters themselves:
+    /// after each step, `average = decay · average + (1 - decay) · parameter`, beginning with the parameters after the first step.
+    /// So the average is one of about `1 / (1 - decay)` steps, which should be a small part of a training; 0.999 and 0.9999 are
+    /// usual. A decay beyond 0 or 1 is taken as that.
+    ///
+    /// The numbers are those of PyTorch's `AveragedModel` with `get_ema_multi_avg_fn(decay)`. They take the memory of another
+    /// model, are part of what [`save_training`](super::save_training) saves, and of the type of the model; in half precision, most
+    /// of what they change by would be lost.
+    ///
+    /// ```
+    /// # use perceiver::prelude::*;
+    /// # use perceiver::train::{AdamW, cross_entropy};
+    /// # perceiver! { struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 1, num_latents: 8,
+    /// #     latent_dim: 32, latent_heads: 2, num_classes: 10 } }
+    /// # let dev = Cpu::seed_from_u64(1);
+    /// # let mut model = dev.build_module::<Digits, f32>();
+    /// # let images: Tensor<Rank4<5, 8, 8, 1>, f32, _> = dev.sample_normal();
+    /// # let targets = dev.tensor([0, 1, 2, 3, 4]);
+    /// let mut optimizer = AdamW::new(&model, Default::default())?.with_ema(0.9);
+    /// # let mut gradients = model.alloc_grads();
+    /// for _ in 0..3 {
+    ///     // let gradients = loss.backward();
+    /// #   let loss = cross_entropy(model.forward_mut(images.clone().traced(gradients)), &targets)?;
+    /// #   gradients = loss.backward();
+    ///     gradients = optimizer.step(&mut model, gradients)?;
+    /// }
+    /// // A model to evaluate, and to save; `model` goes on training.
+    /// let averaged = optimizer.averaged(&model)?;
+    /// assert_ne!(averaged.latents.array(), model.latents.array());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_ema(mut self, decay: f64) -> Self {
+        self.average = Some(Average::new(decay.clamp(0.0, 1.0)));
+        self
+    }
+
+    /// Returns a clone of a model whose trainable parameters are their moving averages; without [`with_ema`](Self::with_ema), or
+    /// before the first step, one with the same parameters.
+    ///
+    /// # Errors
+    /// If the model is not the one that the optimizer was made for.
+    pub fn averaged<M>(&self, model: &M) -> Result<M, StepError<D::Err>>
+    where
+        M: TensorCollection<E, D> + Clone,
+    {
+        let mut lens = Vec::new();
+        each(model, |_, len, _| {
+            lens.push(len);
+            Ok(())
+        })
+        .map_err(StepError::Device)?;
+        self.check(&lens)?;
+        let mut averaged = model.clone();
+        if let Some(average) = &self.average {
+            average.write_to(&mut averaged);
+        }
+        Ok(averaged)
     }
 
     /// The number of steps so far.
@@ -229,10 +219,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         let (mut lens, mut together) = (Vec::new(), D::Together::default());
         let mut f = Measure { lens: &mut lens, together: &mut together, gradients };
         M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f }).map_err(StepError::Device)?;
-        if !self.slots.iter().map(|slot| slot.len).eq(lens.iter().copied()) {
-            let (expected, found) = (self.slots.len(), lens.len());
-            return Err(StepError::OtherModel { expected, found });
-        }
+        self.check(&lens)?;
         let sums = match &self.device {
             Some(device) => device.try_square_sums(together).map_err(StepError::Device)?,
             None => Vec::new(),
@@ -245,6 +232,17 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         }
         self.norm = sums.iter().sum::<f64>().sqrt();
         Ok(())
+    }
+
+    /// Checks that these are the lengths of the parameters.
+    fn check(&self, lens: &[usize]) -> Result<(), StepError<D::Err>> {
+        match self.slots.iter().map(|slot| slot.len).eq(lens.iter().copied()) {
+            true => Ok(()),
+            false => {
+                let (expected, found) = (self.slots.len(), lens.len());
+                Err(StepError::OtherModel { expected, found })
+            }
+        }
     }
 
     fn apply<M: TensorCollection<E, D>>(
@@ -275,10 +273,14 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         M::iter_tensors(&mut RecursiveWalker { m: &mut *model, f: &mut f })?;
         device.try_update(&f.together)?;
         f.is_computed = true;
-        let released = M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f });
+        let released = M::iter_tensors(&mut RecursiveWalker { m: &mut *model, f: &mut f });
         // Those that can be written to have to be, even if the next one could not be released.
         device.try_write(f.together)?;
-        released.map(|_| ())
+        released?;
+        match &mut self.average {
+            Some(average) => average.update(model),
+            None => Ok(()),
+        }
     }
 
     /// The names of the parameters with their moments.
@@ -286,19 +288,37 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         self.slots.iter().map(|slot| (&*slot.name, D::numbers(&slot.moments)))
     }
 
+    /// The names of the parameters with their averages; none if there are none yet.
+    pub(super) fn averages(&self) -> impl Iterator<Item = (&str, Vec<E>)> {
+        let names = self.slots.iter().map(|slot| &*slot.name);
+        names.zip(self.average.iter().flat_map(Average::to_vecs))
+    }
+
     /// The names and lengths of the parameters.
     pub(super) fn lens(&self) -> impl Iterator<Item = (&str, usize)> {
         self.slots.iter().map(|slot| (&*slot.name, slot.len))
     }
 
-    /// Replaces the number of steps and all moments, which must be as many as there are.
-    pub(super) fn restore(&mut self, steps: u64, moments: Vec<[Vec<E>; 2]>) -> Result<(), D::Err> {
-        let device = self.device.iter().cycle();
-        let moments: Vec<_> = device
-            .zip(moments)
-            .map(|(device, moments)| device.try_moments(moments))
+    /// Whether it keeps an average of the parameters.
+    pub(super) fn has_average(&self) -> bool {
+        self.average.is_some()
+    }
+
+    /// Replaces the number of steps, all moments, and the average if it keeps one. Nothing changes on an error.
+    pub(super) fn restore(&mut self, state: State<E>) -> Result<(), D::Err> {
+        let Some(device) = &self.device else {
+            self.steps = state.steps;
+            return Ok(());
+        };
+        let moments: Vec<_> = state
+            .moments
+            .into_iter()
+            .map(|moments| device.try_moments(moments))
             .collect::<Result<_, _>>()?;
-        self.steps = steps;
+        if let Some(average) = &mut self.average {
+            *average = average.with_numbers(device, state.average)?;
+        }
+        self.steps = state.steps;
         for (slot, moments) in self.slots.iter_mut().zip(moments) {
             slot.moments = moments;
         }
@@ -323,98 +343,5 @@ impl<M: TensorCollection<E, D>, E: Dtype, D: AdamKernel<E>> Optimizer<M, D, E> f
             Some(error) => Err(OptimizerUpdateError::DeviceError(error)),
             None => self.apply(module, &mut gradients).map_err(OptimizerUpdateError::DeviceError),
         }
-    }
-}
-
-/// Calls a function with the name, length and device of each trainable tensor.
-fn each<M: TensorCollection<E, D>, E: Dtype, D: AdamKernel<E>>(
-    model: &M,
-    visit: impl FnMut(String, usize, &D) -> Result<(), D::Err>,
-) -> Result<(), D::Err> {
-    M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Each(visit) })?;
-    Ok(())
-}
-
-struct Each<F>(F);
-
-impl<E: Dtype, D: AdamKernel<E>, F: FnMut(String, usize, &D) -> Result<(), D::Err>>
-    TensorVisitor<E, D> for Each<F>
-{
-    type Viewer = (ViewTensorRef, ViewTensorName);
-    type Err = D::Err;
-    type E2 = E;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        options: TensorOptions<S, E, D>,
-        (tensor, name): (&Tensor<S, E, D>, String),
-    ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
-        if options.do_gradient_update {
-            self.0(name, tensor.shape().num_elements(), tensor.device())?;
-        }
-        Ok(None)
-    }
-}
-
-struct Measure<'a, E: Dtype, D: AdamKernel<E>> {
-    lens: &'a mut Vec<usize>,
-    together: &'a mut D::Together,
-    gradients: &'a mut Gradients<E, D>,
-}
-
-impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Measure<'_, E, D> {
-    type Viewer = ViewTensorRef;
-    type Err = D::Err;
-    type E2 = E;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        options: TensorOptions<S, E, D>,
-        tensor: &Tensor<S, E, D>,
-    ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
-        if options.do_gradient_update {
-            D::try_measure(tensor, self.gradients, self.together)?;
-            self.lens.push(tensor.shape().num_elements());
-        }
-        Ok(None)
-    }
-}
-
-struct Apply<'a, E: Dtype, D: AdamKernel<E>> {
-    slots: std::slice::IterMut<'a, Slot<E, D>>,
-    gradients: &'a mut Gradients<E, D>,
-    step: AdamStep,
-    decay_vectors: bool,
-    together: D::Together,
-    /// Whether the updates were computed.
-    is_computed: bool,
-}
-
-impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Apply<'_, E, D> {
-    type Viewer = ViewTensorMut;
-    type Err = D::Err;
-    type E2 = E;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        options: TensorOptions<S, E, D>,
-        tensor: &mut Tensor<S, E, D>,
-    ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
-        if options.do_gradient_update && self.is_computed {
-            D::try_release(tensor, &mut self.together)?;
-        } else if options.do_gradient_update
-            && let Some(slot) = self.slots.next()
-        {
-            let mut step = self.step;
-            step.rate_factor = slot.factor;
-            if S::NUM_DIMS < 2 && !self.decay_vectors {
-                (step.weight_decay, step.trust_ratio) = (0.0, false);
-            }
-            D::try_step(tensor, self.gradients, &mut slot.moments, &step, &mut self.together)?;
-        }
-        Ok(None)
     }
 }

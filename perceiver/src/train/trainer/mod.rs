@@ -1,11 +1,17 @@
 //! The loop of a training.
 
+mod error;
+mod log;
+mod options;
+mod ranks;
+mod tensorboard;
+mod terminal;
+
 use std::error::Error;
-use std::fmt::{Debug, Display};
-use std::fs::{self, OpenOptions};
+use std::fmt::Debug;
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,74 +20,15 @@ use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::ranks::Ranks;
-use super::tensorboard::EventFile;
-use super::{AdamW, Schedule, StepError, load_training, save_training, with_dropout_seed};
+pub use self::error::TrainError;
+pub use self::log::StepReport;
+
+use self::log::Logs;
+use self::ranks::Ranks;
+use self::terminal::EpochBar;
+use super::{AdamW, Schedule, load_training, save_training, with_dropout_seed};
 use crate::checkpoint::{CheckpointDtype, CheckpointError};
 use crate::ops::AdamKernel;
-
-/// An error from a training. What was saved before stays.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainError<Err: Debug + Display> {
-    /// The function that computes the loss failed.
-    #[error("step {step}: {error}")]
-    Loss {
-        /// The number of the step, from 1.
-        step: u64,
-        /// Its error.
-        error: Box<dyn Error + Send + Sync>,
-    },
-    /// An epoch has no batches.
-    #[error("epoch {epoch} has no batches: is an iterator used up, or are there no examples?")]
-    NoBatches {
-        /// The epoch, from 0.
-        epoch: u64,
-    },
-    /// The optimizer failed.
-    #[error(transparent)]
-    Step(#[from] StepError<Err>),
-    /// The backward pass failed.
-    #[error("the device failed: {0}")]
-    Device(Err),
-    /// The state could not be saved or loaded.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The processes do not fit together.
-    #[cfg(feature = "mpi")]
-    #[error(transparent)]
-    Distributed(#[from] super::distributed::DistributedError),
-    /// The log could not be written.
-    #[error("cannot write {}: {error}", path.display())]
-    Log {
-        /// The file.
-        path: PathBuf,
-        /// The underlying I/O error.
-        error: io::Error,
-    },
-    /// The training was asked to stop, and its state is saved, if it has a checkpoint.
-    #[error("stopped after step {steps}")]
-    Stopped {
-        /// The number of steps so far.
-        steps: u64,
-    },
-}
-
-/// A step of a training that was just made.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct StepReport {
-    /// The epoch, from 0.
-    pub epoch: u64,
-    /// The number of steps so far.
-    pub step: u64,
-    /// The loss, the mean over the batches of the step.
-    pub loss: f64,
-    /// The learning rate.
-    pub learning_rate: f64,
-    /// The norm of all gradients, before any were limited.
-    pub gradient_norm: f64,
-}
 
 /// A loop over batches that saves its state and goes on from it.
 ///
@@ -126,8 +73,7 @@ pub struct StepReport {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// To stop at ctrl-C, with the state saved, pass [`stop_flag`](Self::stop_flag) to a handler such as that of the crate `ctrlc`:
-/// `ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))`.
+/// With the feature `terminal`, `with_progress` shows a progress bar, and `stop_on_ctrl_c` saves the state before the program ends.
 ///
 /// A run that is resumed has the losses of one that was not stopped, to the last bit, if its batches are the same. What is dropped
 /// out follows from the number of the step.
@@ -139,11 +85,13 @@ pub struct Trainer<E: Dtype, D: AdamKernel<E>> {
     accumulated: usize,
     seed: u64,
     checkpoint: Option<(PathBuf, u64)>,
-    log: Option<PathBuf>,
-    tensorboard: Option<(PathBuf, Option<EventFile>)>,
+    logs: Logs,
+    bar: EpochBar,
     on_step: Option<Box<dyn FnMut(&StepReport)>>,
     stop: Arc<AtomicBool>,
     progress: Progress,
+    /// Whether no step was made since the last save.
+    is_saved: bool,
     ranks: Ranks,
     /// Whether all ranks have the state of the first.
     started: bool,
@@ -151,12 +99,12 @@ pub struct Trainer<E: Dtype, D: AdamKernel<E>> {
 
 /// What is saved besides the model and the optimizer.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Progress {
-    pub(super) epoch: u64,
+struct Progress {
+    epoch: u64,
     /// The batches of the epoch that are done.
-    pub(super) batches: usize,
+    batches: usize,
     /// The sum of their losses.
-    pub(super) loss: f64,
+    loss: f64,
 }
 
 impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
@@ -170,82 +118,33 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             accumulated: 1,
             seed: 0,
             checkpoint: None,
-            log: None,
-            tensorboard: None,
+            logs: Logs::default(),
+            bar: EpochBar::default(),
             on_step: None,
             stop: Arc::default(),
             progress: Progress::default(),
+            is_saved: false,
             ranks: Ranks::default(),
             started: false,
         }
-    }
-
-    /// Trains together with other processes: all begin with the state of the first, and average their gradients. Only the
-    /// first saves and logs.
-    #[cfg(feature = "mpi")]
-    #[must_use]
-    pub fn with_world(mut self, world: &super::distributed::World) -> Self {
-        self.ranks.world = Some(world.clone());
-        self
-    }
-
-    /// Multiplies the learning rate by the factors of a schedule.
-    #[must_use]
-    pub fn with_schedule(mut self, schedule: Schedule) -> Self {
-        self.schedule = schedule;
-        self
-    }
-
-    /// Makes each step from the mean gradient of so many batches, or of what is left of an epoch.
-    #[must_use]
-    pub fn with_accumulation(mut self, batches: usize) -> Self {
-        self.accumulated = batches.max(1);
-        self
-    }
-
-    /// Sets the seed for dropout, 0 by default.
-    #[must_use]
-    pub fn with_seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Saves the state to a file after every so many steps, after each epoch, and before it stops; a file that
-    /// [`load_training`] reads.
-    #[must_use]
-    pub fn with_checkpoint(mut self, path: impl Into<PathBuf>, every: u64) -> Self {
-        self.checkpoint = Some((path.into(), every.max(1)));
-        self
-    }
-
-    /// Appends each step to a file of comma-separated values, with a line of their names at its start. The first step begins the
-    /// file anew.
-    #[must_use]
-    pub fn with_log(mut self, path: impl Into<PathBuf>) -> Self {
-        self.log = Some(path.into());
-        self
-    }
-
-    /// Writes the loss, the learning rate and the norm of the gradients of each step to a folder, for
-    /// `tensorboard --logdir`, which may show several runs in folders next to each other. A training that goes on begins
-    /// another file there.
-    #[must_use]
-    pub fn with_tensorboard(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.tensorboard = Some((folder.into(), None));
-        self
-    }
-
-    /// Calls a function after each step: for a progress bar, or a log of your own.
-    #[must_use]
-    pub fn on_step(mut self, report: impl FnMut(&StepReport) + 'static) -> Self {
-        self.on_step = Some(Box::new(report));
-        self
     }
 
     /// The epoch that is not done yet, from 0.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.progress.epoch
+    }
+
+    /// Returns a clone of a model whose parameters are their moving averages: to evaluate, and to save with
+    /// [`BestModels`](super::BestModels). Without [`with_ema`](Self::with_ema), or before the first step, it is the same model.
+    ///
+    /// # Errors
+    /// If it is not the model that is trained.
+    pub fn averaged<M>(&self, model: &M) -> Result<M, TrainError<D::Err>>
+    where
+        M: TensorCollection<E, D> + Clone,
+    {
+        Ok(self.optimizer.averaged(model)?)
     }
 
     /// A flag that stops the training after the current step if it is set, from any thread.
@@ -256,6 +155,10 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
 
     /// Loads the state from the file of [`with_checkpoint`](Self::with_checkpoint), if there is one, and takes the lines after it
     /// out of the log. Returns whether there was one.
+    ///
+    /// A training that was ended before the first checkpoint of an epoch is again at the end of the one before:
+    /// [`train_epoch`](Self::train_epoch) returns its loss without a step, so that an evaluation after it, which may not have
+    /// been done, is done again.
     ///
     /// # Errors
     /// If the file is not one of this training; nothing is changed then.
@@ -274,21 +177,27 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         &mut self,
         model: &mut M,
     ) -> Result<(), TrainError<D::Err>> {
+        // Now, and not when there is something to save.
+        if self.ranks.rank() == 0 {
+            let paths = self.checkpoint.iter().map(|(path, _)| path).chain(&self.logs.csv);
+            for (path, folder) in paths.filter_map(|path| Some((path, path.parent()?))) {
+                fs::create_dir_all(folder)
+                    .map_err(|error| CheckpointError::Write { path: path.clone(), error })?;
+            }
+        }
         self.started = true;
         self.ranks.start(model, &mut self.optimizer, &mut self.progress)
     }
 
     fn load<M: TensorCollection<E, D>>(&mut self, model: &mut M) -> Result<(), TrainError<D::Err>> {
         let Some((path, _)) = &self.checkpoint else { return Ok(()) };
-        if !path.exists() {
+        let failed = |error| CheckpointError::Read { path: path.clone(), error };
+        if !path.try_exists().map_err(failed)? {
             return Ok(());
         }
         self.progress = load_training(path, model, &mut self.optimizer)?;
-        if let Some(log) = &self.log {
-            cut(log, self.optimizer.steps())
-                .map_err(|error| TrainError::Log { path: log.clone(), error })?;
-        }
-        Ok(())
+        self.is_saved = true;
+        self.logs.cut(self.optimizer.steps())
     }
 
     /// Trains on the current epoch and returns its mean loss. Pass all of its batches: those done before a resume are skipped.
@@ -301,7 +210,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         &mut self,
         model: &mut M,
         batches: impl IntoIterator<Item = B>,
-        mut loss: impl FnMut(
+        loss: impl FnMut(
             &mut M,
             B,
             Gradients<E, D>,
@@ -314,7 +223,34 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         if !self.started {
             self.start(model)?;
         }
-        let mut batches = batches.into_iter().skip(self.progress.batches).peekable();
+        let done = self.progress.batches;
+        let batches = batches.into_iter().skip(done);
+        let (rest, most) = batches.size_hint();
+        let len = most.filter(|most| *most == rest).map(|rest| done + rest);
+        if self.ranks.rank() == 0 {
+            self.bar.begin(self.progress.epoch, done, len);
+        }
+        let trained = self.train_on(model, batches, loss);
+        self.bar.end();
+        trained
+    }
+
+    /// Trains on the rest of an epoch.
+    fn train_on<M, B>(
+        &mut self,
+        model: &mut M,
+        batches: impl Iterator<Item = B>,
+        mut loss: impl FnMut(
+            &mut M,
+            B,
+            Gradients<E, D>,
+        )
+            -> Result<Tensor<(), E, D, OwnedTape<E, D>>, Box<dyn Error + Send + Sync>>,
+    ) -> Result<f64, TrainError<D::Err>>
+    where
+        M: TensorCollection<E, D> + ZeroGrads<E, D>,
+    {
+        let mut batches = batches.peekable();
         let mut gradients = model.try_alloc_grads().map_err(TrainError::Device)?;
         while batches.peek().is_some() {
             let part: Vec<B> = batches.by_ref().take(self.accumulated).collect();
@@ -344,8 +280,9 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         if batches == 0 {
             return Err(TrainError::NoBatches { epoch });
         }
-        self.progress = Progress { epoch: epoch + 1, batches: 0, loss: 0.0 };
+        // As it is before the next epoch: what the program does after this one, such as an evaluation, is still to be done.
         self.save(model)?;
+        self.progress = Progress { epoch: epoch + 1, batches: 0, loss: 0.0 };
         Ok(loss / batches as f64)
     }
 
@@ -370,6 +307,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         let learning_rate = self.learning_rate * self.schedule.factor(self.optimizer.steps());
         self.optimizer.config.learning_rate = learning_rate;
         let gradients = self.optimizer.step(model, gradients)?;
+        self.is_saved = false;
         self.progress.batches += batches;
         self.progress.loss += loss;
         let report = StepReport {
@@ -379,19 +317,12 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             learning_rate,
             gradient_norm: self.optimizer.gradient_norm(),
         };
+        self.bar.show(self.progress.batches, report.loss);
         if let Some(on_step) = &mut self.on_step {
             on_step(&report);
         }
-        if let Some(path) = &self.log
-            && self.ranks.rank() == 0
-        {
-            append(path, &report).map_err(|error| TrainError::Log { path: path.clone(), error })?;
-        }
-        if let Some((folder, events)) = &mut self.tensorboard
-            && self.ranks.rank() == 0
-        {
-            log_event(folder, events, &report)
-                .map_err(|error| TrainError::Log { path: folder.clone(), error })?;
+        if self.ranks.rank() == 0 {
+            self.logs.add(&report)?;
         }
         if let Some((_, every)) = &self.checkpoint
             && report.step.is_multiple_of(*every)
@@ -401,13 +332,16 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         Ok(gradients)
     }
 
-    fn save<M: TensorCollection<E, D>>(&self, model: &M) -> Result<(), CheckpointError> {
-        match &self.checkpoint {
-            Some((path, _)) if self.ranks.rank() == 0 => {
-                save_training(path, model, &self.optimizer, &self.progress)
-            }
-            _ => Ok(()),
+    /// Saves the state, unless it is saved already.
+    fn save<M: TensorCollection<E, D>>(&mut self, model: &M) -> Result<(), CheckpointError> {
+        if let Some((path, _)) = &self.checkpoint
+            && !self.is_saved
+            && self.ranks.rank() == 0
+        {
+            save_training(path, model, &self.optimizer, &self.progress)?;
         }
+        self.is_saved = true;
+        Ok(())
     }
 }
 
@@ -420,49 +354,4 @@ impl<E: Dtype, D: AdamKernel<E>> Debug for Trainer<E, D> {
             .field("progress", &self.progress)
             .finish_non_exhaustive()
     }
-}
-
-const COLUMNS: &str = "step,epoch,loss,learning_rate,gradient_norm\n";
-
-/// Appends a line to a log.
-fn append(path: &Path, report: &StepReport) -> io::Result<()> {
-    let StepReport { epoch, step, loss, learning_rate, gradient_norm } = report;
-    // The log of another run does not go on.
-    if *step == 1 {
-        fs::write(path, COLUMNS)?;
-    }
-    let mut line = String::new();
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    if file.metadata()?.len() == 0 {
-        line += COLUMNS;
-    }
-    line += &format!("{step},{epoch},{loss},{learning_rate},{gradient_norm}\n");
-    file.write_all(line.as_bytes())
-}
-
-/// Adds a step to a file for TensorBoard, which the first step creates.
-fn log_event(folder: &Path, events: &mut Option<EventFile>, report: &StepReport) -> io::Result<()> {
-    let StepReport { step, loss, learning_rate, gradient_norm, .. } = *report;
-    let events = match events {
-        Some(events) => events,
-        None => events.insert(EventFile::create(folder, step)?),
-    };
-    let numbers =
-        [("loss", loss), ("learning_rate", learning_rate), ("gradient_norm", gradient_norm)];
-    events.add(step, &numbers)
-}
-
-/// Removes the lines after a step from a log, if there is one.
-fn cut(path: &Path, steps: u64) -> io::Result<()> {
-    let log = match fs::read_to_string(path) {
-        Ok(log) => log,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let is_kept = |line: &&str| match line.split(',').next().map(str::parse::<u64>) {
-        Some(Ok(step)) => step <= steps && line.ends_with('\n'),
-        _ => *line == COLUMNS,
-    };
-    let kept: String = log.split_inclusive('\n').filter(is_kept).collect();
-    if kept == log { Ok(()) } else { fs::write(path, kept) }
 }

@@ -1,0 +1,86 @@
+//! The settings of an optimizer, and its errors.
+
+use std::fmt::{Debug, Display};
+
+/// The settings of [`AdamW`]. The defaults are PyTorch's, except that vectors do not decay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWConfig {
+    /// The learning rate, 1e-3 by default. A `Trainer` overwrites it before each step.
+    pub learning_rate: f64,
+    /// How much of the running means of the gradient and of its square is kept in a step: 0.9 and 0.999 by default.
+    pub betas: [f64; 2],
+    /// Added to the root of the second, 1e-8 by default.
+    pub epsilon: f64,
+    /// The weight decay, 0.01 by default: a step multiplies parameters by 1 - `learning_rate · weight_decay`.
+    pub weight_decay: f64,
+    /// Whether biases and norms, which have one axis, decay too: not by default.
+    pub decay_vectors: bool,
+    /// The largest norm of all gradients together: beyond it, they are scaled down, as PyTorch's `clip_grad_norm_` does. None by
+    /// default.
+    pub max_norm: Option<f64>,
+    /// Clamps each element of a gradient to this absolute value, after `max_norm`. None by default.
+    pub max_value: Option<f64>,
+    /// Whether the update of each tensor that decays is scaled to the tensor's norm: LAMB (arXiv 1904.00962). Not by
+    /// default.
+    pub trust_ratio: bool,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            decay_vectors: false,
+            max_norm: None,
+            max_value: None,
+            trust_ratio: false,
+        }
+    }
+}
+
+impl AdamWConfig {
+    /// The settings of LAMB, with which the Perceiver's authors trained it: `epsilon` 1e-6, `learning_rate` 0.004, and
+    /// `weight_decay` 0.1 (Jaegle et al. 2021, section 3.1).
+    #[must_use]
+    pub fn lamb() -> Self {
+        Self {
+            learning_rate: 0.004,
+            epsilon: 1e-6,
+            weight_decay: 0.1,
+            trust_ratio: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// An error from an optimizer. A step has changed nothing, unless the device failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError<Err: Debug + Display> {
+    /// A gradient is infinite or not a number.
+    #[error(
+        "the gradient of `{parameter}` is not finite in step {step}: the loss may have been NaN before; try a lower learning rate, \
+         a warm-up, or `max_norm`"
+    )]
+    NotFinite {
+        /// The name of the first such parameter.
+        parameter: String,
+        /// The number of the step, from 1.
+        step: u64,
+    },
+    /// The optimizer is that of another model.
+    #[error(
+        "the optimizer was made for a model with {expected} trainable tensors, but this one has {found}, or of other sizes"
+    )]
+    OtherModel {
+        /// The number of tensors of its own model.
+        expected: usize,
+        /// The number of tensors of this one.
+        found: usize,
+    },
+    /// The device failed. Parameters may have changed.
+    #[error("the device failed: {0}")]
+    Device(Err),
+}

@@ -1,0 +1,58 @@
+//! The errors of a training.
+
+use std::error::Error;
+use std::fmt::{Debug, Display};
+use std::io;
+use std::path::PathBuf;
+
+use crate::checkpoint::CheckpointError;
+use crate::train::StepError;
+#[cfg(feature = "mpi")]
+use crate::train::distributed::DistributedError;
+
+/// An error from a training. What was saved before stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError<Err: Debug + Display> {
+    /// The function that computes the loss failed.
+    #[error("step {step}: {error}")]
+    Loss {
+        /// The number of the step, from 1.
+        step: u64,
+        /// Its error.
+        error: Box<dyn Error + Send + Sync>,
+    },
+    /// An epoch has no batches.
+    #[error("epoch {epoch} has no batches: is an iterator used up, or are there no examples?")]
+    NoBatches {
+        /// The epoch, from 0.
+        epoch: u64,
+    },
+    /// The optimizer failed.
+    #[error(transparent)]
+    Step(#[from] StepError<Err>),
+    /// The backward pass failed.
+    #[error("the device failed: {0}")]
+    Device(Err),
+    /// The state could not be saved or loaded.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The processes do not fit together.
+    #[cfg(feature = "mpi")]
+    #[error(transparent)]
+    Distributed(#[from] DistributedError),
+    /// The log could not be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// The underlying I/O error.
+        error: io::Error,
+    },
+    /// The training was asked to stop, and its state is saved, if it has a checkpoint.
+    #[error("stopped after step {steps}")]
+    Stopped {
+        /// The number of steps so far.
+        steps: u64,
+    },
+}
