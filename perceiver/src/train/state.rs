@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ::safetensors::SafeTensors;
+use ::safetensors::tensor::TensorView;
 use dfdx::nn::tensor_collection::TensorCollection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
