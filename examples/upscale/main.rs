@@ -44,7 +44,7 @@ perceiver! {
 #[derive(Parser)]
 struct Arguments {
     /// The number of epochs, of 6,400 crops each.
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     epochs: u64,
     /// The seed for the initial parameters and the crops.
     #[arg(long, default_value_t = 2)]
