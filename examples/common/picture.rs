@@ -125,6 +125,8 @@ pub fn draw_lines(
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 24))
         .margin(12)
+        // Room for half of the last number below the axis.
+        .margin_right(28)
         .x_label_area_size(44)
         .y_label_area_size(60)
         .build_cartesian_2d(left..right, low - margin..high + margin)?;
