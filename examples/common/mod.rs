@@ -3,7 +3,9 @@
 // Each example uses a part of it.
 #![allow(dead_code)]
 
+pub mod counts;
 pub mod digits;
+pub mod picture;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,9 +26,9 @@ pub fn progress_bar(steps: u64) -> Result<ProgressBar> {
     Ok(ProgressBar::new(steps).with_style(ProgressStyle::with_template(style)?))
 }
 
-/// The class with the largest logit in each row.
-pub fn classes(logits: &[f32]) -> impl Iterator<Item = usize> {
-    logits.chunks(10).map(|logits| {
+/// The class with the largest logit in each row of so many.
+pub fn classes(logits: &[f32], count: usize) -> impl Iterator<Item = usize> {
+    logits.chunks(count).map(|logits| {
         let classes = 0..logits.len();
         classes.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
     })

@@ -158,5 +158,5 @@ fn predict_in(
             logits.to_dtype()
         }
     };
-    common::classes(&logits.as_vec()).collect()
+    common::classes(&logits.as_vec(), 10).collect()
 }

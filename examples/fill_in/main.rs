@@ -16,16 +16,18 @@ mod start;
 mod text;
 mod train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
 use perceiver::prelude::*;
+use plotters::style::{BLUE, RED};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use baseline::{Neighbours, frequencies};
+use common::picture::{self, Line};
 use data::{VOCAB, Window};
 use score::score;
 
@@ -58,6 +60,9 @@ struct Arguments {
     /// A checkpoint to use in place of training.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
+    /// The picture to write, of the training.
+    #[arg(long, default_value = "fill_in.png")]
+    output: PathBuf,
     /// The seed for the initial parameters, the windows and the hidden bytes.
     #[arg(long, default_value_t = 2)]
     seed: u64,
@@ -87,7 +92,15 @@ fn main() -> Result<()> {
         .map(|bytes| Window::masked(bytes, HIDDEN, &mut rng))
         .collect();
     println!("{} bytes to learn from, {} held out\n", train.len(), test.len());
-    let baselines = baselines(train.as_bytes(), &windows);
+    let neighbours = Neighbours::count(train.as_bytes());
+    let [one, two] = [1, 2].map(|side| neighbours.score(&windows, side));
+    let baselines = format!(
+        "hidden bytes of held-out text, predicted from\n\
+        \x20 how frequent bytes are:            {}\n\
+        \x20 counts of one byte on each side:   {one}\n\
+        \x20 counts of two bytes on each side:  {two}\n",
+        frequencies(train.as_bytes(), &windows),
+    );
     println!("{baselines}");
 
     let mut model = dev.build_module::<Masked, f32>();
@@ -96,7 +109,7 @@ fn main() -> Result<()> {
     } else {
         println!("{}\n", model.summary());
         start::at_places(&mut model);
-        train::learn(
+        let bits = train::learn(
             &mut model,
             train.as_bytes(),
             &windows,
@@ -105,6 +118,7 @@ fn main() -> Result<()> {
             &mut rng,
         )?;
         println!("\ntrained in {:.1} s", start.elapsed().as_secs_f32());
+        draw(bits, two.bits_per_byte(), &arguments.output)?;
         model = reloaded(model, &windows, &dev)?;
     }
 
@@ -122,18 +136,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The scores that the model is compared with.
-fn baselines(text: &[u8], windows: &[Window]) -> String {
-    let neighbours = Neighbours::count(text);
-    format!(
-        "hidden bytes of held-out text, predicted from\n\
-        \x20 how frequent bytes are:            {}\n\
-        \x20 counts of one byte on each side:   {}\n\
-        \x20 counts of two bytes on each side:  {}\n",
-        frequencies(text, windows),
-        neighbours.score(windows, 1),
-        neighbours.score(windows, 2)
-    )
+/// Draws the bits per hidden byte after some steps, and those of counts.
+fn draw(bits: Vec<(f64, f64)>, of_counts: f64, path: &Path) -> Result<()> {
+    let last = bits.last().map_or(0.0, |(step, _)| *step);
+    let lines = [
+        Line::level("counts of two bytes on each side", RED, last, of_counts),
+        Line::new("this model", BLUE, bits),
+    ];
+    picture::chart("Bits per hidden byte of held-out text", ["step", "bits"], &lines, path)?;
+    println!("picture: {}", path.display());
+    Ok(())
 }
 
 /// Saves the model and loads it into a new one, which predicts the same.

@@ -27,13 +27,17 @@ impl Score {
         self.bits -= f64::from(probabilities[usize::from(truth)].max(1e-9)).log2();
         self.count += 1;
     }
+
+    pub fn bits_per_byte(&self) -> f64 {
+        self.bits / self.count as f64
+    }
 }
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.count as f64;
         let accuracy = 100.0 * self.right as f64 / count;
-        write!(f, "accuracy {accuracy:.1} %, {:.2} bits per hidden byte", self.bits / count)
+        write!(f, "accuracy {accuracy:.1} %, {:.2} bits per hidden byte", self.bits_per_byte())
     }
 }
 

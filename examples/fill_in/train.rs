@@ -21,7 +21,7 @@ const FIRST_STEPS: u64 = 100;
 /// Steps between two reports.
 const REPORT: u64 = 500;
 
-/// Trains the model on windows of `text`, and reports how it does on the windows `test`.
+/// Trains the model on windows of `text`, and returns the bits per hidden byte of the windows `test` after some steps.
 pub fn learn(
     model: &mut Model,
     text: &[u8],
@@ -29,13 +29,14 @@ pub fn learn(
     steps: u64,
     dev: &AutoDevice,
     rng: &mut StdRng,
-) -> Result<()> {
+) -> Result<Vec<(f64, f64)>> {
     let config = AdamWConfig { weight_decay: 1e-2, ..AdamWConfig::default() };
     let mut optimizer = AdamW::new(model, config)?;
     let mut grads = model.alloc_grads();
     let schedule = Schedule::cosine(steps);
     let bar = progress_bar(steps)?;
 
+    let mut curve = Vec::new();
     for step in 1..=steps {
         let windows = sample(text, rng);
         let rows = windows.iter().map(|window| counted(window, step, rng)).collect();
@@ -46,13 +47,15 @@ pub fn learn(
         grads = optimizer.step(model, loss.backward())?;
         bar.inc(1);
         if step % REPORT == 0 || step == steps {
-            let line = score(model, test, dev)?.to_string();
+            let score = score(model, test, dev)?;
+            curve.push((step as f64, score.bits_per_byte()));
+            let line = score.to_string();
             bar.set_message(line.clone());
             bar.suspend(|| println!("step {step:4}/{steps}: {line}"));
         }
     }
     bar.finish_and_clear();
-    Ok(())
+    Ok(curve)
 }
 
 /// Returns a batch of windows; now and then they are short, as a text to fill in may be.

@@ -6,14 +6,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod ngram;
 mod score;
 #[path = "../text/mod.rs"]
 mod text;
 mod train;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -21,10 +20,12 @@ use clap::Parser;
 use perceiver::WeightPrecision;
 use perceiver::generate::{Options, Sampling};
 use perceiver::prelude::*;
+use plotters::style::{BLUE, RED};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use ngram::Counts;
+use common::counts::Counts;
+use common::picture::{self, Line};
 
 perceiver! {
     /// Predicts the next byte of a text.
@@ -57,6 +58,9 @@ struct Arguments {
     /// A checkpoint to use in place of training.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
+    /// The picture to write, of the training.
+    #[arg(long, default_value = "language.png")]
+    output: PathBuf,
     /// The seed for the initial parameters, the order of the windows, and the continuation.
     #[arg(long, default_value_t = 2)]
     seed: u64,
@@ -77,7 +81,7 @@ fn main() -> Result<()> {
     let (train, test) = text::split(text::load());
     let (train, test) = (train.as_bytes(), test.as_bytes());
     println!("{} bytes to learn from, {} held out\n", train.len(), test.len());
-    let of_counts = Counts::of(train, ORDER).bits(test);
+    let of_counts = counted(train, test);
     println!("counts of up to {ORDER} bytes: {of_counts:.3} bits per held-out byte\n");
 
     let mut model = dev.build_module::<Bytes, f32>();
@@ -85,8 +89,10 @@ fn main() -> Result<()> {
         model.load_checkpoint(checkpoint)?;
     } else {
         println!("{}\n", model.summary());
-        train::learn(&mut model, train, test, arguments.epochs.into(), &dev, &mut rng)?;
+        let epochs = arguments.epochs.into();
+        let bits = train::learn(&mut model, train, test, epochs, &dev, &mut rng)?;
         println!("\ntrained in {:.1} s", start.elapsed().as_secs_f32());
+        draw(&bits, of_counts, &arguments.output)?;
         model = reloaded(model, test, &dev)?;
     }
     println!("\nbits per held-out byte");
@@ -99,6 +105,18 @@ fn main() -> Result<()> {
         println!("  weights in {:<15}{bits:.3}", format!("{weights:?}:"));
     }
     continue_text(&model, prompt, &arguments, &dev)
+}
+
+/// Bits per byte of a text, by counts of another one.
+fn counted(train: &[u8], test: &[u8]) -> f64 {
+    // The nearest first.
+    let context = |text: &[u8], i: usize| -> Vec<u8> {
+        text[i.saturating_sub(ORDER)..i].iter().rev().copied().collect()
+    };
+    let mut counts = Counts::new(256);
+    (0..train.len()).for_each(|i| counts.add(&context(train, i), train[i]));
+    let bits = (0..test.len()).map(|i| -counts.probability(&context(test, i), test[i]).log2());
+    bits.sum::<f64>() / test.len() as f64
 }
 
 /// Saves the model and loads it into a new one, which predicts the same.
@@ -115,6 +133,18 @@ fn reloaded(model: Model, test: &[u8], dev: &AutoDevice) -> Result<Model> {
     );
     println!("checkpoint: {}; loaded into a new model, it predicts the same", path.display());
     Ok(loaded)
+}
+
+/// Draws the bits per held-out byte after each epoch, and those of counts.
+fn draw(bits: &[f64], of_counts: f64, path: &Path) -> Result<()> {
+    let points: Vec<_> = (1..).map(f64::from).zip(bits.iter().copied()).collect();
+    let lines = [
+        Line::level(format!("counts of up to {ORDER} bytes"), RED, points.len() as f64, of_counts),
+        Line::new("this model", BLUE, points),
+    ];
+    picture::chart("Bits per held-out byte", ["epoch", "bits"], &lines, path)?;
+    println!("picture: {}", path.display());
+    Ok(())
 }
 
 /// Prints the prompt and what the model adds, byte by byte.

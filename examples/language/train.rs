@@ -16,7 +16,7 @@ const LEARNING_RATE: f64 = 4e-3;
 /// The number of bytes that are predicted in a window.
 const LATENTS: usize = Bytes::NUM_LATENTS;
 
-/// Trains the model on windows of `text`, and reports after each epoch how it does on `test`.
+/// Trains the model on windows of `text`, and returns the bits per byte of `test` after each epoch.
 pub fn learn(
     model: &mut Model,
     text: &[u8],
@@ -24,13 +24,14 @@ pub fn learn(
     epochs: usize,
     dev: &AutoDevice,
     rng: &mut StdRng,
-) -> Result<()> {
+) -> Result<Vec<f64>> {
     let config = AdamWConfig { betas: [0.9, 0.98], ..AdamWConfig::default() };
     let mut optimizer = AdamW::new(model, config)?;
     let mut grads = model.alloc_grads();
     let steps = (epochs * (text.len() / LATENTS / BATCH)) as u64;
     let schedule = Schedule::cosine(steps);
     let bar = progress_bar(steps)?;
+    let mut after_epochs = Vec::new();
     for epoch in 1..=epochs {
         let mut windows = windows(text.len(), rng);
         windows.shuffle(rng);
@@ -43,12 +44,14 @@ pub fn learn(
             grads = optimizer.step(model, loss.backward())?;
             bar.inc(1);
         }
-        let line = format!("{:.3} bits per held-out byte", bits(model, test, dev)?);
+        let bits = bits(model, test, dev)?;
+        after_epochs.push(bits);
+        let line = format!("{bits:.3} bits per held-out byte");
         bar.set_message(line.clone());
         bar.suspend(|| println!("epoch {epoch}/{epochs}: {line}"));
     }
     bar.finish_and_clear();
-    Ok(())
+    Ok(after_epochs)
 }
 
 /// The places of the bytes that are predicted, one window after the other from a random start.

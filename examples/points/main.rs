@@ -145,7 +145,7 @@ fn learn(
 fn predict(model: &Model, clouds: &[Cloud], dev: &AutoDevice) -> Vec<usize> {
     let Batch { ink, positions, mask, .. } = Batch::of(clouds, dev);
     let logits = model.forward(((ink, mask), positions));
-    common::classes(&logits.as_vec()).collect()
+    common::classes(&logits.as_vec(), 10).collect()
 }
 
 /// The share of clouds whose digit is predicted, in percent.

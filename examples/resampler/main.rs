@@ -11,16 +11,19 @@ mod common;
 mod model;
 mod strips;
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
+use image::RgbImage;
 use perceiver::prelude::*;
 use perceiver::train::{AdamW, AdamWConfig, Schedule, cross_entropy};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use common::digits::{self, Digit};
+use common::digits::{self, Digit, SIDE};
+use common::picture::{self, Sheet};
 use model::{Reader, Resampler};
 use strips::{IMAGES, Strip, TOKENS};
 
@@ -33,6 +36,9 @@ struct Arguments {
     /// The number of training steps.
     #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u16).range(1..))]
     steps: u16,
+    /// The picture to write.
+    #[arg(long, default_value = "resampler.png")]
+    output: PathBuf,
 }
 
 const BATCH: usize = 8;
@@ -82,7 +88,37 @@ fn main() -> Result<()> {
         row(name, digits, all(digits));
     }
     row(&format!("{TOKENS} tokens through 16 latents"), digits, strips);
+    draw(&model, &test_strips[0], &arguments.output, &dev)
+}
+
+/// Draws a strip, and which of its pixels some of the latents attend to in the last layer.
+fn draw(model: &Model, strip: &Strip, path: &Path, dev: &AutoDevice) -> Result<()> {
+    const SHOWN: usize = 8;
+    let tokens = model.embedding.forward(strips::tokens(std::slice::from_ref(strip), dev));
+    let last = Resampler::<f32, Cpu>::DEPTH - 1;
+    // (batch, heads, latents, tokens)
+    let maps = model.resampler.try_attention(tokens, &[last])?;
+    let weights = maps[0].clone().mean::<_, Axis<1>>().as_vec();
+    let ink: Vec<f32> = strip.iter().flat_map(|digit| digit.pixels.map(|ink| ink / 16.0)).collect();
+    let mut rows = vec![("strip".to_string(), vec![image(&ink)])];
+    for (latent, weights) in weights.chunks(TOKENS).take(SHOWN).enumerate() {
+        let largest = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        let relative: Vec<f32> = weights.iter().map(|weight| weight / largest).collect();
+        rows.push((format!("latent {latent}"), vec![image(&relative)]));
+    }
+    Sheet { headings: Vec::new(), rows }.write(8, path)?;
+    println!("\nattention in the last layer: {}", path.display());
     Ok(())
+}
+
+/// Numbers from 0, white, to 1, black, in the order of the tokens, as the images of a strip.
+fn image(numbers: &[f32]) -> RgbImage {
+    let pixel = |row: usize, column: usize| {
+        1.0 - numbers[column / SIDE * SIDE * SIDE + row * SIDE + column % SIDE]
+    };
+    let places = (0..TOKENS).map(|i| (i / (SIDE * IMAGES), i % (SIDE * IMAGES)));
+    let pixels: Vec<f32> = places.map(|(row, column)| pixel(row, column)).collect();
+    picture::grey(SIDE * IMAGES, &pixels)
 }
 
 /// Multiplies the initial queries of the cross attentions by eight.
@@ -138,8 +174,10 @@ fn accuracy(model: &Model, strips: &[Strip], dev: &AutoDevice) -> (f32, f32) {
     for strips in strips.chunks(BATCH) {
         let logits = model.forward(strips::tokens(strips, dev)).as_vec();
         for (logits, strip) in logits.chunks(10 * IMAGES).zip(strips) {
-            let right =
-                common::classes(logits).zip(strip).filter(|(p, digit)| *p == digit.label).count();
+            let right = common::classes(logits, 10)
+                .zip(strip)
+                .filter(|(p, digit)| *p == digit.label)
+                .count();
             digits += right;
             whole += usize::from(right == IMAGES);
         }
