@@ -13,7 +13,7 @@ pub(in crate::cost) const fn of_causal(
     let mut replay = Replay::new();
     let prefix = tokens.saturating_sub(latents);
     // Ids, places and positions as numbers, of which some are copied, and the cosines and sines of positions, in f64 and in f32.
-    replay.bytes(size(batch, tokens, 6 * 8));
+    replay.bytes(size(batch, tokens, 9 * 8));
     replay.bytes(size(tokens, n.rotated[0], 8 + 4));
     replay.bytes(size(latents, n.rotated[0].saturating_add(n.rotated[1]), 8 + 4));
     let tables = [n.vocab, if n.has_positions { n.max_len } else { 0 }];
