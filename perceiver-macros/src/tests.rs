@@ -33,8 +33,6 @@ fn documentation_has_the_tables_of_keys() {
     let tables = schema::docs::tables();
     expect_file!["../../perceiver/src/keys.md"].assert_eq(&tables);
     expect_file!["../../perceiver/src/declare/ide.rs"].assert_eq(&schema::docs::ide());
-    let readme = include_str!("../../README.md");
-    assert!(readme.contains(&tables), "README.md has other tables of keys than keys.md");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The schema as Markdown, for the README and the documentation of `perceiver!`, and as Rust, for rust-analyzer.
+//! The schema as Markdown, for the documentation of `perceiver!`, and as Rust, for rust-analyzer.
 
 use super::{Default, Form, Key, Kind, ROOT, Variant};
 

@@ -1,5 +1,5 @@
 //! What can be declared: one row for each key, at every level. The rows drive parsing, checking, suggestions, defaults,
-//! the tables in the README and the documentation, and completion in rust-analyzer.
+//! the tables in the documentation, and completion in rust-analyzer.
 
 #[cfg(test)]
 pub mod docs;
