@@ -201,7 +201,7 @@ fn a_training_loop_keeps_its_memory() {
 }
 
 #[test]
-#[ignore = "takes a minute in a debug build"]
+#[ignore = "takes ten seconds"]
 fn a_long_training_loop_keeps_its_memory() {
     train(20_000);
 }
