@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Display};
 
-/// The settings of [`AdamW`]. The defaults are PyTorch's, except that vectors do not decay.
+/// The settings of [`AdamW`](super::AdamW). The defaults are PyTorch's, except that vectors do not decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
     /// The learning rate, 1e-3 by default. A `Trainer` overwrites it before each step.

@@ -43,7 +43,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     }
 
     /// Saves the state to a file after every so many steps, after each epoch, and before it stops; a file that
-    /// [`load_training`] reads. Its folder is created if need be.
+    /// [`load_training`](crate::train::load_training) reads. Its folder is created if need be.
     #[must_use]
     pub fn with_checkpoint(mut self, path: impl Into<PathBuf>, every: u64) -> Self {
         self.checkpoint = Some((path.into(), every.max(1)));
@@ -67,7 +67,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         self
     }
 
-    /// Keeps an exponential moving average of the parameters; same as [`AdamW::with_ema`]. Evaluate and save
+    /// Keeps an exponential moving average of the parameters; same as [`AdamW::with_ema`](crate::train::AdamW::with_ema). Evaluate and save
     /// [`averaged`](Self::averaged) then.
     #[must_use]
     pub fn with_ema(mut self, decay: f64) -> Self {
@@ -86,7 +86,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     }
 
     /// At ctrl-C, or when asked to end (SIGTERM), as cluster schedulers and `docker stop` do, saves the state after the current
-    /// step, and returns [`TrainError::Stopped`]. A second ctrl-C ends the program at once, with exit status 130.
+    /// step, and returns [`TrainError::Stopped`](crate::train::TrainError::Stopped). A second ctrl-C ends the program at once, with exit status 130.
     ///
     /// # Errors
     /// If the system does not allow to handle signals.
