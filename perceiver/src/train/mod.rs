@@ -11,7 +11,7 @@
 //! - [`save_training`] and [`load_training`] save and load a model with the state of its optimizer.
 //! - [`BestModels`] keeps the best models, and tells when to stop early.
 //! - [`with_dropout_seed`] makes dropout reproducible.
-//! - [`Trainer`] puts them together. With the feature `terminal`, it shows a progress bar and stops at ctrl-C.
+//! - [`Trainer`] puts them together. With the feature `terminal`, it can show a progress bar and stop at ctrl-C.
 //! - `distributed` (feature `mpi`) trains in several processes, on one machine or many.
 
 mod batches;
