@@ -12,8 +12,11 @@ use proptest::sample::{Index, select, subsequence};
 use super::{all_keys, errors};
 use crate::schema::{Form, Key, Kind, ROOT, Variant};
 
-/// Expands a declaration.
+/// Expands a declaration. What is no tokens, such as a lone `'`, does not come to the macro.
 fn check(declaration: &str) -> Result<(), TestCaseError> {
+    if declaration.parse::<TokenStream>().is_err() {
+        return Ok(());
+    }
     let start = ThreadTime::now();
     errors(declaration);
     prop_assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
@@ -397,9 +400,6 @@ fn any_tokens_give_a_program() {
     let tokens = prop::collection::vec(stray(), 0..40);
     let text = prop_oneof![tokens.prop_map(|tokens| tokens.join(" ")), any::<String>()];
     proptest!(|(text in text)| {
-        // What is no token is an error of the compiler's own.
-        if let Ok(stream) = text.parse::<TokenStream>() {
-            check(&stream.to_string())?;
-        }
+        check(&text)?;
     });
 }
