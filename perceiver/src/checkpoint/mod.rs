@@ -96,10 +96,11 @@ impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec
     }
 }
 
-/// Replaces the numbers of each tensor of a module for which `numbers`, called with its name and shape, returns as many.
+/// Replaces the numbers of each tensor of a module for which `numbers`, called with its name, its shape and whether it is trained,
+/// returns as many.
 pub(crate) fn fill<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
     model: &mut M,
-    numbers: impl FnMut(&str, &[usize]) -> Option<Vec<E>>,
+    numbers: impl FnMut(&str, &[usize], bool) -> Option<Vec<E>>,
 ) {
     let visited =
         M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Fill(numbers) });
@@ -110,7 +111,7 @@ pub(crate) fn fill<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
 
 struct Fill<F>(F);
 
-impl<E: Dtype, D: Device<E>, F: FnMut(&str, &[usize]) -> Option<Vec<E>>> TensorVisitor<E, D>
+impl<E: Dtype, D: Device<E>, F: FnMut(&str, &[usize], bool) -> Option<Vec<E>>> TensorVisitor<E, D>
     for Fill<F>
 {
     type Viewer = (ViewTensorMut, ViewTensorName);
@@ -120,11 +121,11 @@ impl<E: Dtype, D: Device<E>, F: FnMut(&str, &[usize]) -> Option<Vec<E>>> TensorV
 
     fn visit<S: Shape>(
         &mut self,
-        _: TensorOptions<S, E, D>,
+        options: TensorOptions<S, E, D>,
         (tensor, name): (&mut Tensor<S, E, D>, String),
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
         let shape: Vec<usize> = tensor.shape().concrete().into();
-        if let Some(numbers) = self.0(&name, &shape) {
+        if let Some(numbers) = self.0(&name, &shape, options.do_gradient_update) {
             tensor.copy_from(&numbers);
         }
         Ok(None)

@@ -32,7 +32,7 @@ pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     if let Some(precision) = rounded.filter(|_| sources.len() < tensors.len()) {
         return Err(CheckpointError::RoundedRest { path: path.into(), precision });
     }
-    fill(model, |name, shape| {
+    fill(model, |name, shape, _| {
         let mut numbers = sources.get(name)?.numbers();
         let columns = shape.last().copied().unwrap_or_default();
         format.library_order(name, columns, &mut numbers);

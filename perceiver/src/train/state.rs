@@ -173,6 +173,6 @@ where
     optimizer.restore(State { steps, moments, average }).map_err(|error| {
         CheckpointError::Read { path: path.into(), error: std::io::Error::other(error.to_string()) }
     })?;
-    fill(model, |name, _| numbers.remove(name));
+    fill(model, |name, _, _| numbers.remove(name));
     Ok(state)
 }

@@ -1,10 +1,11 @@
 //! The moving average of the parameters of a model.
 
 use dfdx::nn::tensor_collection::{
-    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorRef,
+    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorRef,
 };
 use dfdx::prelude::*;
 
+use crate::checkpoint::fill;
 use crate::ops::AdamKernel;
 
 /// An exponential moving average of each trainable parameter.
@@ -29,11 +30,8 @@ impl<E: Dtype, D: AdamKernel<E>> Average<E, D> {
 
     /// Replaces the parameters of a model, which must have as many of the same sizes, by the average, if there is one yet.
     pub(super) fn write_to<M: TensorCollection<E, D>>(&self, model: &mut M) {
-        let mut f = WriteTo(self.numbers.iter());
-        match M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f }) {
-            Ok(_) => {}
-            Err(never) => match never {},
-        }
+        let mut numbers = self.to_vecs();
+        fill(model, |_, _, is_trained| if is_trained { numbers.next() } else { None });
     }
 
     /// The average of each parameter; none before the first step.
@@ -86,28 +84,6 @@ impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Update<'_, E, D> {
                 }
             }
             self.index += 1;
-        }
-        Ok(None)
-    }
-}
-
-struct WriteTo<'a, E: Dtype, D: AdamKernel<E>>(std::slice::Iter<'a, Tensor<(usize,), E, D>>);
-
-impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for WriteTo<'_, E, D> {
-    type Viewer = ViewTensorMut;
-    type Err = std::convert::Infallible;
-    type E2 = E;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        options: TensorOptions<S, E, D>,
-        parameter: &mut Tensor<S, E, D>,
-    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
-        if options.do_gradient_update
-            && let Some(average) = self.0.next()
-        {
-            parameter.copy_from(&to_vec(average));
         }
         Ok(None)
     }

@@ -67,8 +67,8 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         self
     }
 
-    /// Keeps an exponential moving average of the parameters; same as [`AdamW::with_ema`](crate::train::AdamW::with_ema). Evaluate and save
-    /// [`averaged`](Self::averaged) then.
+    /// Keeps an exponential moving average of the parameters; same as [`AdamW::with_ema`](crate::train::AdamW::with_ema).
+    /// Evaluate and save [`averaged`](Self::averaged) then.
     #[must_use]
     pub fn with_ema(mut self, decay: f64) -> Self {
         self.optimizer = self.optimizer.with_ema(decay);
@@ -86,7 +86,8 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     }
 
     /// At ctrl-C, or when asked to end (SIGTERM), as cluster schedulers and `docker stop` do, saves the state after the current
-    /// step, and returns [`TrainError::Stopped`](crate::train::TrainError::Stopped). A second ctrl-C ends the program at once, with exit status 130.
+    /// step, and returns [`TrainError::Stopped`](crate::train::TrainError::Stopped). A second ctrl-C ends the program at once,
+    /// with exit status 130.
     ///
     /// # Errors
     /// If the system does not allow to handle signals.
