@@ -92,12 +92,10 @@ fn learn(
 ) -> Result<()> {
     let batches = Batches::new(train.len(), BATCH, 1);
     let steps = epochs * batches.per_epoch() as u64;
-    let bar = common::progress_bar(steps)?;
-    let on_step = bar.clone();
     let config = AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() };
     let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
         .with_schedule(Schedule::cosine(steps))
-        .on_step(move |report| on_step.set_position(report.step));
+        .with_progress();
     while trainer.epoch() < epochs {
         trainer.train_epoch(
             model,
@@ -117,10 +115,9 @@ fn learn(
         )?;
         if trainer.epoch().is_multiple_of(5) || trainer.epoch() == epochs {
             let line = format!("{:.3} bits per pixel of test images", bits(model, test, dev)?);
-            bar.suspend(|| println!("epoch {:2}/{epochs}: {line}", trainer.epoch()));
+            println!("epoch {:2}/{epochs}: {line}", trainer.epoch());
         }
     }
-    bar.finish_and_clear();
     Ok(())
 }
 

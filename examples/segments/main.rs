@@ -111,11 +111,9 @@ fn learn(
 ) -> Result<()> {
     let batches = Batches::new(1600, BATCH, 1);
     let steps = epochs * batches.per_epoch() as u64;
-    let bar = common::progress_bar(steps)?;
-    let on_step = bar.clone();
     let mut trainer = Trainer::new(AdamW::new(model, Default::default())?, LEARNING_RATE)
         .with_schedule(Schedule::cosine(steps))
-        .on_step(move |report| on_step.set_position(report.step));
+        .with_progress();
     while trainer.epoch() < epochs {
         let numbers = batches.epoch(trainer.epoch());
         trainer.train_epoch(model, numbers, |model, numbers, gradients| {
@@ -132,9 +130,8 @@ fn learn(
         })?;
         let share = right(test, &segment(model, test, dev)?);
         let line = format!("{share:.1} % of the pixels of test mosaics");
-        bar.suspend(|| println!("epoch {:2}/{epochs}: {line}", trainer.epoch()));
+        println!("epoch {:2}/{epochs}: {line}", trainer.epoch());
     }
-    bar.finish_and_clear();
     Ok(())
 }
 

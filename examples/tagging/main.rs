@@ -108,12 +108,10 @@ fn learn(
 ) -> Result<()> {
     let batches = Batches::new(6400, BATCH, 1);
     let steps = epochs * batches.per_epoch() as u64;
-    let bar = common::progress_bar(steps)?;
-    let on_step = bar.clone();
     let config = AdamWConfig { max_norm: Some(1.0), ..AdamWConfig::default() };
     let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
         .with_schedule(Schedule::cosine(steps))
-        .on_step(move |report| on_step.set_position(report.step));
+        .with_progress();
     while trainer.epoch() < epochs {
         let numbers = batches.epoch(trainer.epoch());
         trainer.train_epoch(model, numbers, |model, numbers, gradients| {
@@ -124,11 +122,8 @@ fn learn(
             Ok(cross_entropy(logits, &tags)?)
         })?;
         let share = letters::right(test, &tag(model, test, dev)?);
-        bar.suspend(|| {
-            println!("epoch {:2}/{epochs}: {share:.1} % of held-out tags", trainer.epoch())
-        });
+        println!("epoch {:2}/{epochs}: {share:.1} % of held-out tags", trainer.epoch());
     }
-    bar.finish_and_clear();
     Ok(())
 }
 
