@@ -1,18 +1,17 @@
 //! Batches of clouds as tensors.
 
-use std::f32::consts::PI;
-
+use perceiver::position::Fourier;
 use perceiver::prelude::*;
 
 use crate::cloud::{Cloud, Point};
 use crate::common::digits::standardized;
 
-/// Frequencies of the Fourier features of a coordinate, in half cycles over its unit. The highest has a period of two
-/// pixels.
-const FREQUENCIES: [f32; 4] = [1.0, 2.0, 3.0, 4.0];
+/// What the model is given of a coordinate, since a linear layer of the coordinate alone cannot single out a place: half as
+/// many cycles per unit as a number from 1 to 4, so that the highest frequency has a period of two pixels.
+const FEATURES: Fourier = Fourier::linear(4, 8.0);
 
-/// The width of a position: both coordinates, and a sine and a cosine of each at each frequency.
-pub const POSITION: usize = 2 * (1 + 2 * FREQUENCIES.len());
+/// The width of a position.
+pub const POSITION: usize = 2 * FEATURES.width();
 
 /// Clouds of different sizes, and the digit that each one shows.
 pub struct Batch {
@@ -34,7 +33,7 @@ impl Batch {
                 mask.push(point.is_some());
                 let point = point.unwrap_or(&Point { ink: 0.0, position: [0.0; 2] });
                 ink.push(standardized(point.ink));
-                positions.extend(point.position.iter().copied().flat_map(features));
+                positions.extend(FEATURES.of_point(point.position));
             }
         }
         Self {
@@ -44,13 +43,4 @@ impl Batch {
             targets: dev.tensor_from_vec(labels, (clouds.len(),)),
         }
     }
-}
-
-/// The coordinate and its Fourier features, since a linear layer of the coordinate alone cannot single out a place.
-fn features(x: f32) -> impl Iterator<Item = f32> {
-    let waves = FREQUENCIES.into_iter().flat_map(move |frequency| {
-        let (sin, cos) = (PI * frequency * x).sin_cos();
-        [sin, cos]
-    });
-    std::iter::once(x).chain(waves)
 }

@@ -1,10 +1,9 @@
 //! Photographs, made smaller, and crops of them.
 
-use std::f32::consts::PI;
-
 use anyhow::Result;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat, Rgb32FImage, RgbImage, imageops};
+use perceiver::position::Fourier;
 use perceiver::prelude::*;
 
 /// The width and height of a crop of a small photograph.
@@ -13,13 +12,13 @@ pub const CROP: usize = 8;
 const MARGIN: usize = 2;
 /// The pixels of a crop that are enlarged, along each axis.
 pub const CORE: usize = CROP - 2 * MARGIN;
-/// Frequencies of the Fourier features of a coordinate, in cycles over the crop. The highest has a period of one pixel, and says
-/// where in it a point is.
-const FREQUENCIES: [f32; 4] = [1.0, 2.0, 4.0, 8.0];
+/// What a query has of the place of its point in the crop. The highest frequency has a period of one pixel, and says where in it
+/// the point is.
+const FEATURES: Fourier = Fourier::linear(4, 2.0 * CROP as f64);
 /// The width and height of the pixels around a point that its query has.
 const AROUND: usize = 2 * MARGIN + 1;
 /// The width of a query.
-pub const QUERY: usize = 2 * 2 * FREQUENCIES.len() + 3 * AROUND * AROUND;
+pub const QUERY: usize = 2 * FEATURES.width() + 3 * AROUND * AROUND;
 /// What differences of colours, from 0 to 1, are multiplied by, so that they are about 1.
 const COLOUR: f32 = 5.0;
 const LACKING: f32 = 20.0;
@@ -74,7 +73,7 @@ impl Photograph {
         for corner in corners {
             let colours = self.colours(*corner);
             for (row, column) in (0..side * side).map(|i| (i / side, i % side)) {
-                queries.extend([row, column].into_iter().flat_map(|i| features(i, scale)));
+                queries.extend(FEATURES.of_point([row, column].map(|i| place(i, scale))));
                 for y in row / scale..row / scale + AROUND {
                     let first = y * CROP + column / scale;
                     queries.extend_from_slice(colours[first..first + AROUND].as_flattened());
@@ -168,12 +167,7 @@ impl Photograph {
     }
 }
 
-/// The Fourier features of a coordinate of a point in a core.
-fn features(point: usize, scale: usize) -> impl Iterator<Item = f32> {
-    // Of the middle of the point, from -1 to 1 over the crop.
-    let place = (MARGIN as f32 + (point as f32 + 0.5) / scale as f32) / CROP as f32 * 2.0 - 1.0;
-    FREQUENCIES.into_iter().flat_map(move |frequency| {
-        let (sin, cos) = (PI * frequency * place).sin_cos();
-        [sin, cos]
-    })
+/// The middle of a point in a core, along an axis, from -1 to 1 over the crop.
+fn place(point: usize, scale: usize) -> f32 {
+    (MARGIN as f32 + (point as f32 + 0.5) / scale as f32) / CROP as f32 * 2.0 - 1.0
 }

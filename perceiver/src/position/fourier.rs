@@ -63,6 +63,59 @@ impl MaxFreq {
 }
 
 impl Fourier {
+    /// Frequencies spaced evenly from 1 to `max_freq / 2`, the same along all axes, as in the paper.
+    #[must_use]
+    pub const fn linear(bands: usize, max_freq: f64) -> Self {
+        Self { bands, max_freq: MaxFreq::Same(max_freq), base: None, endpoint: true }
+    }
+
+    /// Frequencies spaced logarithmically from `base` to `max_freq / 2`, the same along all axes, as in the TensorFlow
+    /// package.
+    #[must_use]
+    pub const fn log(bands: usize, max_freq: f64, base: f64) -> Self {
+        Self { base: Some(base), ..Self::linear(bands, max_freq) }
+    }
+
+    /// The features of a point: those of its first coordinate, then those of the next ones, `AXES *` [`width`](Self::width)
+    /// numbers. Coordinates are usually between -1 and 1, as those of a grid are.
+    ///
+    /// This makes the positions of an input or of queries that are declared as `Given`, such as the points of a cloud:
+    ///
+    /// ```
+    /// use perceiver::{position::Fourier, prelude::*};
+    ///
+    /// const FEATURES: Fourier = Fourier::linear(4, 8.0);
+    ///
+    /// perceiver! {
+    ///     pub struct Shapes {
+    ///         input: Grid { axes: 1, channels: 1, position: Given(3 * FEATURES.width()) },
+    ///         num_classes: 5, depth: 1, num_latents: 8, latent_dim: 16,
+    ///     }
+    /// }
+    ///
+    /// let points: [[f32; 3]; 2] = [[0.1, -0.8, 0.3], [-0.5, 0.2, 1.0]];
+    /// let features = points.into_iter().flat_map(|point| FEATURES.of_point(point)).collect();
+    ///
+    /// let dev = Cpu::default();
+    /// let positions: Tensor<Rank3<1, 2, 27>, f32, _> = dev.tensor_from_vec(features, Default::default());
+    /// let brightness: Tensor<Rank3<1, 2, 1>, f32, _> = dev.ones();
+    /// let logits = dev.build_module::<Shapes, f32>().forward((brightness, positions));
+    /// ```
+    ///
+    /// # Panics
+    /// If [`max_freq`](Self::max_freq) is given for each axis, and for less than `AXES`.
+    pub fn of_point<E: Dtype, const AXES: usize>(
+        self,
+        point: [E; AXES],
+    ) -> impl Iterator<Item = E> {
+        let number = |x: f64| E::from_f64(x).unwrap_or_default();
+        point.into_iter().enumerate().flat_map(move |(axis, coordinate)| {
+            let position = coordinate.to_f64().unwrap_or(f64::NAN);
+            let waves: Vec<f64> = waves(&self.frequencies(axis), position).collect();
+            waves.into_iter().map(number).chain([coordinate])
+        })
+    }
+
     /// The number of features of one axis.
     #[must_use]
     pub const fn width(self) -> usize {
@@ -86,9 +139,7 @@ impl Fourier {
                 true => spaced(-1.0, 1.0, size, i),
                 false => -1.0 + 2.0 * i as f64 / size as f64,
             };
-            let angles = frequencies.iter().map(move |f| f * position * PI);
-            let sines = angles.clone().map(f64::sin);
-            sines.chain(angles.map(f64::cos)).chain([position])
+            waves(&frequencies, position).chain([position])
         };
         // Not collected: without its length, it would be allocated twice as large.
         let mut table = Vec::with_capacity(size * self.width());
@@ -126,6 +177,12 @@ impl Fourier {
         };
         (0..self.bands).map(frequency).collect()
     }
+}
+
+/// The sines, then the cosines, of a position.
+fn waves(frequencies: &[f64], position: f64) -> impl Iterator<Item = f64> {
+    let angles = frequencies.iter().map(move |f| f * position * PI);
+    angles.clone().map(f64::sin).chain(angles.map(f64::cos))
 }
 
 /// Number `index` of `count` numbers spaced evenly from `start` to `end`; `start` if there is only one.
@@ -188,7 +245,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     where
         Const<WIDTH>: EncodedWidth<CHANNELS, AXES, BANDS>,
     {
-        Self::new(max_freq, None)
+        Self(Fourier::linear(BANDS, max_freq))
     }
 
     /// Frequencies spaced logarithmically from `base` to `max_freq / 2`, as in the TensorFlow package.
@@ -197,12 +254,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
     where
         Const<WIDTH>: EncodedWidth<CHANNELS, AXES, BANDS>,
     {
-        Self::new(max_freq, Some(base))
-    }
-
-    fn new(max_freq: f64, base: Option<f64>) -> Self {
-        let bands = BANDS;
-        Self(Fourier { bands, max_freq: MaxFreq::Same(max_freq), base, endpoint: true })
+        Self(Fourier::log(BANDS, max_freq, base))
     }
 
     /// Flattens the axes of an input and appends the features to each token; returns `(batch, tokens, WIDTH)`. The
@@ -243,15 +295,11 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
 mod tests {
     use super::*;
 
-    fn fourier(bands: usize, max_freq: f64, base: Option<f64>) -> Fourier {
-        Fourier { bands, max_freq: MaxFreq::Same(max_freq), base, endpoint: true }
-    }
-
     #[test]
     fn bands_are_linear_unless_a_base_is_given() {
-        let linear = fourier(4, 20.0, None);
+        let linear = Fourier::linear(4, 20.0);
         assert_eq!(linear.frequencies(0), [1.0, 4.0, 7.0, 10.0]);
-        let log = fourier(3, 16.0, Some(2.0));
+        let log = Fourier::log(3, 16.0, 2.0);
         for (found, expected) in log.frequencies(0).into_iter().zip([2.0, 4.0, 8.0]) {
             assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
@@ -259,7 +307,7 @@ mod tests {
 
     #[test]
     fn rows_are_those_of_the_tables() {
-        let features = fourier(2, 8.0, None);
+        let features = Fourier::linear(2, 8.0);
         let (first, second) = (features.table(0, 3), features.table(1, 4));
         let [a, b] = [&first[5..10], &second[15..20]];
         let expected = [a[4], b[4], a[0], a[1], b[0], b[1], a[2], a[3], b[2], b[3]];
@@ -269,8 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn points_of_a_grid_have_its_features() {
+        let features = Fourier {
+            base: Some(3.0),
+            max_freq: MaxFreq::PerAxis(&[8.0, 5.0]),
+            ..Fourier::linear(3, 1.0)
+        };
+        let expected = [&features.table(0, 5)[7..14], &features.table(1, 3)[14..21]].concat();
+        assert_eq!(features.of_point([-0.5, 1.0]).collect::<Vec<f64>>(), expected);
+        let rounded: Vec<f32> = expected.into_iter().map(|x| x as f32).collect();
+        assert_eq!(features.of_point([-0.5_f32, 1.0]).collect::<Vec<_>>(), rounded);
+    }
+
+    #[test]
     fn one_band_has_the_lowest_frequency_and_one_position_is_minus_one() {
-        let features = fourier(1, 20.0, None);
+        let features = Fourier::linear(1, 20.0);
         assert_eq!(features.frequencies(0), [1.0]);
         assert_eq!(features.table(0, 1)[2], -1.0);
     }

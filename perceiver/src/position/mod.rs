@@ -20,7 +20,7 @@ pub enum Position {
         project: Option<usize>,
     },
     /// So many numbers for each position, which are given with the input and appended to its channels: the coordinates of
-    /// the points of a cloud.
+    /// the points of a cloud, or their [Fourier features](Fourier::of_point).
     Given(usize),
 }
 
