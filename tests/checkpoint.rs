@@ -177,6 +177,10 @@ fn what_another_file_is_is_said() {
         fs::write(&file, bytes).unwrap();
         assert!(matches!(refused(&file), CheckpointError::Pickle { .. }));
     }
+    let file = folder.path().join("model.npz");
+    perceiver::prelude::SaveToNpz::save(&Cpu::default().build_module::<Linear<2, 3>, f32>(), &file)
+        .unwrap();
+    assert!(matches!(refused(&file), CheckpointError::Npz { .. }));
     let kind = |case: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/family").join(case);
         match refused(&path) {

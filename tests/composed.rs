@@ -1,5 +1,7 @@
 //! Models of one's own that a declared model is a part of, and layers in tuples.
 
+use perceiver::checkpoint::{CheckpointError, load_module, save_module};
+use perceiver::dfdx::nn::builders;
 use perceiver::dfdx::nn::modules::{Linear, ReLU};
 use perceiver::dfdx::nn::tensor_collection::{ModuleVisitor, TensorCollection};
 use perceiver::dfdx::optim::{Adam, AdamConfig, Optimizer};
@@ -28,8 +30,8 @@ struct Regressor<E: Dtype, D: Storage<E>> {
 }
 
 impl<D: Device<f32>> TensorCollection<f32, D> for Regressor<f32, D> {
-    // dfdx's trait, which says that a module is one on all of dfdx's devices.
-    type To<E2: Dtype, D2: perceiver::dfdx::tensor_ops::Device<E2>> = Regressor<E2, D2>;
+    // dfdx's own `Device`: a module is one on all of dfdx's devices.
+    type To<E2: Dtype, D2: TensorDevice<E2>> = Regressor<E2, D2>;
 
     fn iter_tensors<V: ModuleVisitor<Self, f32, D>>(
         visitor: &mut V,
@@ -122,4 +124,37 @@ fn declared_models_and_layers_are_parts_of_tuples() {
     let latents: Tensor<Rank3<2, 3, 8>, f32, _> = dev.sample_normal();
     let tokens: Tensor<Rank3<2, 6, 4>, f32, _> = dev.sample_normal();
     assert_eq!(attention.forward((latents, tokens)).as_vec().len(), 48);
+}
+
+#[test]
+fn a_model_of_ones_own_is_saved_and_loaded_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("regressor.safetensors");
+    let dev = Cpu::seed_from_u64(1);
+    let model = dev.build_module::<Regressor<f32, Cpu>, f32>();
+    save_module(&path, &model).unwrap();
+    let mut again = dev.build_module::<Regressor<f32, Cpu>, f32>();
+    assert_ne!(again.encoder.latents.array(), model.encoder.latents.array());
+    load_module(&path, &mut again).unwrap();
+    assert_eq!(again.encoder.latents.array(), model.encoder.latents.array());
+    assert_eq!(again.head.weight.array(), model.head.weight.array());
+    // The file is one of dfdx's, too.
+    again.load_safetensors(&path).unwrap();
+
+    let mut other = dev.build_module::<(Encoder, builders::Linear<8, 1>), f32>();
+    let before = other.1.weight.array();
+    let CheckpointError::Mismatch { problems, .. } = load_module(&path, &mut other).unwrap_err()
+    else {
+        panic!("another error");
+    };
+    for problem in [
+        "`0.latents` is missing: expected F32 [3, 8]",
+        "`head.weight` is not in the model, but the file has it as F32 [1, 8]",
+    ] {
+        assert!(
+            problems.iter().any(|found| found.to_string() == problem),
+            "{problem}: {problems:?}"
+        );
+    }
+    assert_eq!(other.1.weight.array(), before);
 }

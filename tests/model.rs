@@ -506,3 +506,16 @@ fn a_module_of_ones_own_passes_errors_on() {
     let logits = model.0.forward(input.clone());
     assert_eq!(model.forward(input).array(), (logits * 2.0).array());
 }
+
+#[test]
+#[should_panic(
+    expected = "the input is empty: its batch and axes are [0, 3], and each must be at least 1"
+)]
+fn the_error_is_said_where_the_input_is_generic() {
+    fn run<I, M: Module<I>>(model: &M, input: I) -> M::Output {
+        model.forward(input)
+    }
+    let dev = Cpu::default();
+    let empty: Tensor<(usize, Const<3>, Const<2>), f32, _> = dev.zeros_like(&(0, Const, Const));
+    run(&dev.build_module::<Small, f32>(), empty);
+}

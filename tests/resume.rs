@@ -288,3 +288,20 @@ fn ctrl_c_again_ends_at_once() {
     }
     assert_eq!(process.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn a_training_that_is_not_resumed_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.training");
+    fs::write(&path, "another training").unwrap();
+    let mut model = Cpu::default().build_module::<Model, f32>();
+    let before = model.latents.as_vec();
+    let mut trainer = Trainer::new(AdamW::new(&model, AdamWConfig::default()).unwrap(), 1e-2)
+        .with_checkpoint(&path, 1);
+    let error = trainer
+        .train_epoch(&mut model, [()], |_, (), _| panic!("nothing is computed"))
+        .unwrap_err();
+    assert!(matches!(error, TrainError::NotResumed { .. }), "{error}");
+    assert_eq!(model.latents.as_vec(), before);
+    assert_eq!(fs::read(&path).unwrap(), b"another training");
+}

@@ -113,6 +113,71 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
 }
 
 #[test]
+fn gradients_of_another_model_are_an_error() {
+    let (mut pair, other) = (pair(), pair());
+    let mut trainer = Trainer::new(AdamW::new(&pair, CONFIG).unwrap(), 0.1);
+    let before = pair.weight.as_vec();
+    let mut epoch = |pair: &mut Pair, of_other: bool| {
+        trainer.train_epoch(pair, [()], |pair, (), gradients| {
+            let weight = if of_other { &other.weight } else { &pair.weight };
+            Ok(weight.clone().traced(gradients).exp().sum::<(), _>())
+        })
+    };
+    let error = epoch(&mut pair, true).unwrap_err();
+    assert!(matches!(error, TrainError::NoGradients), "{error}");
+    assert_eq!(pair.weight.as_vec(), before);
+    // Later, they may all be 0.
+    epoch(&mut pair, false).unwrap();
+    epoch(&mut pair, true).unwrap();
+}
+
+#[test]
+fn settings_out_of_range_are_errors() {
+    let wrong = [
+        (
+            AdamWConfig { learning_rate: f64::NAN, ..CONFIG },
+            "`learning_rate` is NaN: expected a number of at least 0",
+        ),
+        (
+            AdamWConfig { learning_rate: -1.0, ..CONFIG },
+            "`learning_rate` is -1: expected a number of at least 0",
+        ),
+        (
+            AdamWConfig { betas: [1.0, 0.9], ..CONFIG },
+            "`betas[0]` is 1: expected a number from 0 to 1, exclusive",
+        ),
+        (
+            AdamWConfig { betas: [0.9, -0.1], ..CONFIG },
+            "`betas[1]` is -0.1: expected a number from 0 to 1, exclusive",
+        ),
+        (
+            AdamWConfig { epsilon: f64::INFINITY, ..CONFIG },
+            "`epsilon` is inf: expected a number of at least 0",
+        ),
+        (
+            AdamWConfig { weight_decay: -0.1, ..CONFIG },
+            "`weight_decay` is -0.1: expected a number of at least 0",
+        ),
+        (
+            AdamWConfig { max_norm: Some(0.0), ..CONFIG },
+            "`max_norm` is 0: expected a number above 0",
+        ),
+        (
+            AdamWConfig { max_value: Some(-1.0), ..CONFIG },
+            "`max_value` is -1: expected a number above 0",
+        ),
+    ];
+    for (config, expected) in wrong {
+        let mut pair = pair();
+        let mut optimizer = AdamW::new(&pair, config).unwrap();
+        let gradients = gradients(&pair, 1);
+        let error = optimizer.step(&mut pair, gradients).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(pair.weight.as_vec(), self::pair().weight.as_vec());
+    }
+}
+
+#[test]
 fn another_model_is_an_error_and_factors_are_by_name() {
     let mut first = pair();
     let mut optimizer = AdamW::new(&first, CONFIG).unwrap();

@@ -16,6 +16,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt;
 
@@ -37,7 +39,13 @@ fn expansion(input: TokenStream) -> TokenStream {
     let krate = trees.by_ref().take_while(|tree| !is_end(tree)).collect();
     let trees: Vec<_> = trees.collect();
     let (declarations, outside) = grammar::parse(&trees);
-    let declarations = declarations.into_iter().map(|declaration| one(&krate, declaration));
+    let mut names = HashSet::new();
+    let declarations = declarations.into_iter().map(|declaration| {
+        // Of those with a `#[cfg]`, all but one may be left out.
+        let is_repeated = expand::cfgs(&declaration).is_empty()
+            && !names.insert(declaration.name.unraw().to_string());
+        one(&krate, declaration, is_repeated)
+    });
     let mut tokens: TokenStream = declarations.collect();
     tokens.extend(outside.as_items());
     tokens
@@ -46,11 +54,14 @@ fn expansion(input: TokenStream) -> TokenStream {
 /// What the expansion calls type parameters, and itself.
 const RESERVED: [&str; 9] = ["E", "D", "I", "P", "Q", "V", "E2", "D2", "__"];
 
-fn one(krate: &TokenStream, mut declaration: Declaration) -> TokenStream {
+fn one(krate: &TokenStream, mut declaration: Declaration, is_repeated: bool) -> TokenStream {
     let mut report = std::mem::take(&mut declaration.report);
     let mut tokens = expand::completion(krate, &declaration);
-    if RESERVED.iter().any(|reserved| declaration.name.unraw() == reserved) {
-        report.error(&declaration.name, messages::reserved(&declaration.name));
+    let name = &declaration.name;
+    let is_reserved = RESERVED.iter().any(|reserved| name.unraw() == reserved);
+    if is_reserved || is_repeated {
+        let message = if is_reserved { messages::reserved } else { messages::same_name };
+        report.error(name, message(name));
         tokens.extend(report.as_items());
         return tokens;
     }

@@ -1,6 +1,6 @@
 //! Every sentence that the macro says about a mistake.
 
-use proc_macro2::{Delimiter, LineColumn, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, LineColumn, TokenStream, TokenTree};
 use quote::ToTokens;
 
 use crate::schema::{Form, Key, Variant};
@@ -24,11 +24,15 @@ pub fn generics(name: &impl ToTokens) -> String {
     format!("remove the generics: `{}` gets `<E = f32, D = Cpu>`", source(name))
 }
 
-pub fn reserved(name: &impl ToTokens) -> String {
+pub fn reserved(name: &Ident) -> String {
     format!(
         "`{}` is reserved for a generic parameter of the expansion; choose another name",
         source(name)
     )
+}
+
+pub fn same_name(name: &Ident) -> String {
+    format!("`{name}` is declared twice")
 }
 
 pub fn derive(path: &impl ToTokens) -> String {

@@ -24,7 +24,7 @@ pub enum ForwardError<Err: Debug + Display> {
         input: Vec<usize>,
     },
     /// The batch or an axis of the input is empty.
-    #[error("the input has shape {shape:?} without its channels: batch and axes must not be empty")]
+    #[error("the input is empty: its batch and axes are {shape:?}, and each must be at least 1")]
     Empty {
         /// The sizes of the input's batch and axes.
         shape: Vec<usize>,
@@ -206,7 +206,7 @@ impl From<ForwardError<Self>> for CudaError {
 }
 
 /// A device error that can report mismatched sizes.
-pub trait WrongSize: Debug + Display + From<ForwardError<Self>> + 'static {
+pub trait WrongSize: Debug + Display + From<ForwardError<Self>> + Send + Sync + 'static {
     /// Returns the device's "wrong number of elements" error.
     fn wrong_size() -> Self;
 }

@@ -79,7 +79,11 @@ pub(crate) struct Sampler {
 impl Sampler {
     pub fn new<Err: std::fmt::Debug + std::fmt::Display>(
         options: &Options,
+        vocab: usize,
     ) -> Result<Self, ForwardError<Err>> {
+        if let Some(&id) = options.stop.iter().find(|id| **id >= vocab) {
+            return Err(ForwardError::Id { id, vocab });
+        }
         let out_of_range =
             |name, value, expected| Err(ForwardError::Sampling { name, value, expected });
         if let Sampling::Random { temperature, top_k, top_p } = options.sampling {

@@ -87,6 +87,9 @@ pub mod prelude {
     pub use crate::declare::traced::Backward as _;
     pub use crate::{Device, perceiver};
     pub use dfdx::prelude::*;
+    /// dfdx's own trait `Device`, which `TensorCollection` and `BuildOnDevice` ask for: to be implemented by modules that a declared
+    /// model is a part of.
+    pub use dfdx::tensor_ops::Device as TensorDevice;
 }
 
 /// Used by the expansion of `perceiver!`. Not public API, as all that is hidden in the documentation: it can change in any

@@ -134,6 +134,10 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
             fn try_forward(&self, input: #ty) -> __::Result<Self::Output, D::Err> {
                 #name::<E, D>::try_forward(self, input).map_err(__::ForwardError::into_device_error)
             }
+
+            fn forward(&self, input: #ty) -> Self::Output {
+                #name::<E, D>::forward(self, input)
+            }
         }
 
         impl<E: __::Dtype, D: __::Device<E>, #generics> __::ModuleMut<#ty> for #name<E, D>
@@ -145,6 +149,10 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
 
             fn try_forward_mut(&mut self, input: #ty) -> __::Result<Self::Output, D::Err> {
                 #name::<E, D>::try_forward_mut(self, input).map_err(__::ForwardError::into_device_error)
+            }
+
+            fn forward_mut(&mut self, input: #ty) -> Self::Output {
+                #name::<E, D>::forward_mut(self, input)
             }
         }
     }

@@ -65,7 +65,10 @@ impl Section {
                 let near = schema::near(&written, keys);
                 // Without a value it has been reported.
                 if entry.value.is_some() {
-                    report.error(&entry.key, messages::unknown_key(&written, name, &near, keys));
+                    let places = if name.is_none() { schema::places(&written) } else { Vec::new() };
+                    let meant: Vec<_> =
+                        near.iter().copied().chain(places.iter().map(|place| &**place)).collect();
+                    report.error(&entry.key, messages::unknown_key(&written, name, &meant, keys));
                 }
                 section.meant.extend(near);
                 continue;

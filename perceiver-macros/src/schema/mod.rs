@@ -162,6 +162,25 @@ impl Kind {
     }
 }
 
+/// Where a declaration can have a key of this name in the value of another.
+pub fn places(name: &str) -> Vec<String> {
+    let mut places = Vec::new();
+    for key in ROOT {
+        let Kind::Choice(variants) = key.kind else { continue };
+        for variant in variants {
+            let (Form::Keys(keys) | Form::ValueOrKeys(keys) | Form::UnitOrKeys(keys)) =
+                variant.form
+            else {
+                continue;
+            };
+            if keys.iter().any(|key| key.name == name) {
+                places.push(format!("{}: {} {{ {name}: .. }}", key.name, variant.name));
+            }
+        }
+    }
+    places
+}
+
 /// The keys that `name` may have been meant to be: those of which it is another name or a part, or else the most similar
 /// one, if one is similar.
 pub fn near(name: &str, keys: &[&'static Key]) -> Vec<&'static str> {

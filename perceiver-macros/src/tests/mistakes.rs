@@ -48,6 +48,9 @@ const RIGHT_NESTED: &[&str] = &[
 
 /// Keys and values that are wrong.
 const ENTRIES: &[&str] = &[
+    "position: None",
+    "stem: [ConvPool(8)]",
+    "queries: Input",
     "depth: Self::DEPTH",
     "depth: (Model::DEPTH + 1)",
     "depth: Model::NUM_LATENTS, num_latents: max(Self::DEPTH, 8)",
@@ -302,6 +305,7 @@ const DECLARATIONS: &[&str] = &[
     "",
     "6",
     "struct",
+    "struct Model { BODY } struct Model { BODY }",
     "struct Model",
     "struct Model;",
     "struct Model(depth: 6);",

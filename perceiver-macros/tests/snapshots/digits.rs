@@ -295,6 +295,9 @@ const _: () = {
             Digits::<E, D>::try_forward(self, input)
                 .map_err(__::ForwardError::into_device_error)
         }
+        fn forward(&self, input: I) -> Self::Output {
+            Digits::<E, D>::forward(self, input)
+        }
     }
     impl<
         E: __::Dtype,
@@ -310,6 +313,9 @@ const _: () = {
         fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
             Digits::<E, D>::try_forward_mut(self, input)
                 .map_err(__::ForwardError::into_device_error)
+        }
+        fn forward_mut(&mut self, input: I) -> Self::Output {
+            Digits::<E, D>::forward_mut(self, input)
         }
     }
     __::costs!(

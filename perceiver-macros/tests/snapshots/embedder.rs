@@ -400,6 +400,9 @@ const _: () = {
             Embedder::<E, D>::try_forward(self, input)
                 .map_err(__::ForwardError::into_device_error)
         }
+        fn forward(&self, input: I) -> Self::Output {
+            Embedder::<E, D>::forward(self, input)
+        }
     }
     impl<
         E: __::Dtype,
@@ -422,6 +425,9 @@ const _: () = {
         fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
             Embedder::<E, D>::try_forward_mut(self, input)
                 .map_err(__::ForwardError::into_device_error)
+        }
+        fn forward_mut(&mut self, input: I) -> Self::Output {
+            Embedder::<E, D>::forward_mut(self, input)
         }
     }
     __::costs!(

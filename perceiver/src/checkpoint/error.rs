@@ -72,6 +72,15 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
+    /// The file is one of dfdx's `save`, an archive of NumPy's arrays.
+    #[error(
+        "{} is a file of dfdx's `save`, not a safetensors file: load it with dfdx's `load`, and save it with `save_checkpoint`",
+        path.display()
+    )]
+    Npz {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file should be the index of a checkpoint in several parts, but is not.
     #[error("{} is not the index of a checkpoint: expected `{{\"weight_map\": {{tensor: file}}}}` ({})", path.display(), said(error))]
     Index {

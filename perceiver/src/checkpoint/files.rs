@@ -94,7 +94,11 @@ const LONGEST_NAME: usize = 255;
 /// Checks the first bytes of a file, up to the end of its header.
 fn check_header(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     // The first bytes of a zip archive, and of a pickle.
-    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
+    let is_archive = bytes.starts_with(b"PK\x03\x04");
+    if is_archive && first_entry(bytes).ends_with(b".npy") {
+        return Err(CheckpointError::Npz { path: path.into() });
+    }
+    if is_archive || bytes.starts_with(b"\x80\x02") {
         return Err(CheckpointError::Pickle { path: path.into() });
     }
     match SafeTensors::read_metadata(bytes) {
@@ -102,6 +106,12 @@ fn check_header(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
         Ok(_) | Err(SafeTensorError::MetadataIncompleteBuffer) => Ok(()),
         Err(error) => Err(CheckpointError::Malformed { path: path.into(), error }),
     }
+}
+
+/// The name of the first entry of a zip archive; empty if it is cut off.
+fn first_entry(archive: &[u8]) -> &[u8] {
+    let Some(&[low, high]) = archive.get(26..28) else { return &[] };
+    archive.get(30..30 + usize::from(u16::from_le_bytes([low, high]))).unwrap_or_default()
 }
 
 pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, CheckpointError> {

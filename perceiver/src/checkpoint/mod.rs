@@ -16,7 +16,7 @@
 //!
 //! `load_checkpoint` loads exactly the model's tensors or nothing. `load_checkpoint_with` takes [`LoadOptions`], with which it
 //! loads what matches, converts data types, interpolates learned positions or takes a model out of a bigger one, and returns a
-//! [`LoadReport`].
+//! [`LoadReport`]. [`save_module`] and [`load_module`] are for modules of your own that a declared model is a part of.
 
 mod dtype;
 mod error;
@@ -25,6 +25,7 @@ mod format;
 mod interpolate;
 mod layout;
 pub(crate) mod matching;
+mod module;
 mod options;
 mod read;
 mod report;
@@ -34,6 +35,7 @@ pub use dtype::CheckpointDtype;
 pub use error::{CheckpointError, Problem};
 pub(crate) use format::Format;
 pub(crate) use layout::part_name;
+pub use module::{load_module, save_module};
 pub use options::LoadOptions;
 pub use report::{Converted, Interpolated, LoadReport};
 pub(crate) use {read::load, write::save};

@@ -1,11 +1,12 @@
 //! What was loaded.
 
 use std::fmt;
+use std::path::Path;
 
 use safetensors::Dtype;
 
-use super::Problem;
 use super::error::{list, shown};
+use super::{CheckpointError, Problem};
 
 /// What [`load_checkpoint_with`](crate::model::Perceiver::load_checkpoint_with) has loaded, and what not. Names are those in the
 /// file, tied layers one by one.
@@ -62,6 +63,20 @@ impl LoadReport {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.mismatched.is_empty() && self.unexpected.is_empty()
+    }
+
+    /// An error unless everything matched.
+    pub(crate) fn all_or_nothing(self, path: &Path) -> Result<(), CheckpointError> {
+        match self.is_complete() {
+            true => Ok(()),
+            false => Err(CheckpointError::Mismatch {
+                path: path.into(),
+                kind: None,
+                matched: 0,
+                prefix: None,
+                problems: self.into_problems(),
+            }),
+        }
     }
 
     /// Everything that did not match.

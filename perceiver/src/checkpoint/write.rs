@@ -92,6 +92,10 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if !folder.is_dir() {
+        let message = format!("there is no folder {}", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!(".{name}.perceiver-");
     remove_old(folder, &prefix);

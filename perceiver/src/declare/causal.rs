@@ -96,6 +96,10 @@ macro_rules! __causal_methods {
                     $name::<E, D>::try_forward(self, input)
                         .map_err(__::ForwardError::into_device_error)
                 }
+
+                fn forward(&self, input: I) -> Self::Output {
+                    $name::<E, D>::forward(self, input)
+                }
             }
 
             impl<E: __::Dtype, D: __::Device<E>, I: __::CausalInput<E, D>> __::ModuleMut<I>
@@ -107,6 +111,10 @@ macro_rules! __causal_methods {
                 fn try_forward_mut(&mut self, input: I) -> __::Result<Self::Output, D::Err> {
                     $name::<E, D>::try_forward_mut(self, input)
                         .map_err(__::ForwardError::into_device_error)
+                }
+
+                fn forward_mut(&mut self, input: I) -> Self::Output {
+                    $name::<E, D>::forward_mut(self, input)
                 }
             }
         };

@@ -160,16 +160,7 @@ where
         .collect();
     let of_average = optimizer.lens().filter(|_| has_average);
     let average = of_average.map(|(name, len)| take(&format!("{AVERAGE}{name}"), &[len])).collect();
-    let report = matching.finish();
-    if !report.is_complete() {
-        return Err(CheckpointError::Mismatch {
-            path: path.into(),
-            kind: None,
-            matched: 0,
-            prefix: None,
-            problems: report.into_problems(),
-        });
-    }
+    matching.finish().all_or_nothing(path)?;
     optimizer.restore(State { steps, moments, average }).map_err(|error| {
         CheckpointError::Read { path: path.into(), error: std::io::Error::other(error.to_string()) }
     })?;

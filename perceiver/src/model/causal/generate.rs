@@ -66,7 +66,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         let prefix = window.shape.1.saturating_sub(num_latents);
         window.prefix = Some(prefix.min(max_len.saturating_sub(max)));
         let window = window.check(&numbers)?;
-        let sampler = Sampler::new(options)?;
+        let sampler = Sampler::new(options, numbers.vocab)?;
         self.input.keep_prepared();
         self.layers.keep_prepared();
         let seen = window.ids.chunks(window.len).zip(&window.padding);

@@ -55,10 +55,47 @@ impl AdamWConfig {
     }
 }
 
+impl AdamWConfig {
+    /// Returns the first setting that is out of its range.
+    pub(super) fn check<Err: Debug + Display>(&self) -> Result<(), StepError<Err>> {
+        let not_negative = |x: f64| x >= 0.0 && x.is_finite();
+        let share = |x: f64| (0.0..1.0).contains(&x);
+        let (max_norm, max_value) = (self.max_norm.unwrap_or(1.0), self.max_value.unwrap_or(1.0));
+        let settings = [
+            (
+                "learning_rate",
+                self.learning_rate,
+                not_negative(self.learning_rate),
+                "of at least 0",
+            ),
+            ("betas[0]", self.betas[0], share(self.betas[0]), "from 0 to 1, exclusive"),
+            ("betas[1]", self.betas[1], share(self.betas[1]), "from 0 to 1, exclusive"),
+            ("epsilon", self.epsilon, not_negative(self.epsilon), "of at least 0"),
+            ("weight_decay", self.weight_decay, not_negative(self.weight_decay), "of at least 0"),
+            ("max_norm", max_norm, max_norm > 0.0, "above 0"),
+            ("max_value", max_value, max_value > 0.0, "above 0"),
+        ];
+        match settings.into_iter().find(|(_, _, fits, _)| !fits) {
+            None => Ok(()),
+            Some((name, value, _, expected)) => Err(StepError::Setting { name, value, expected }),
+        }
+    }
+}
+
 /// An error from an optimizer. A step has changed nothing, unless the device failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError<Err: Debug + Display> {
+    /// A setting is out of its range.
+    #[error("`{name}` is {value}: expected a number {expected}")]
+    Setting {
+        /// The name of the setting.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// The numbers that it can be.
+        expected: &'static str,
+    },
     /// A gradient is infinite or not a number.
     #[error(
         "the gradient of `{parameter}` is not finite in step {step}: the loss may have been NaN before; try a lower learning rate, \

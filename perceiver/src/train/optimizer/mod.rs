@@ -198,16 +198,27 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
     /// batches, pass those of one backward pass to the next `traced` before the step.
     ///
     /// # Errors
-    /// If a gradient is not finite, or the model is not the one that the optimizer was made for: then nothing has changed. Or if
-    /// the device fails.
+    /// If a setting is out of its range, a gradient is not finite, or the model's parameters
+    /// have other sizes than those that the optimizer was made for: then nothing has changed. Or if the device fails.
     pub fn step<M: TensorCollection<E, D>>(
         &mut self,
         model: &mut M,
         mut gradients: Gradients<E, D>,
     ) -> Result<Gradients<E, D>, StepError<D::Err>> {
+        self.config.check()?;
         self.measure(model, &mut gradients)?;
         self.apply(model, &mut gradients).map_err(StepError::Device)?;
         Ok(gradients)
+    }
+
+    /// Whether a gradient of a model is not 0.
+    pub(super) fn has_gradients<M: TensorCollection<E, D>>(
+        &mut self,
+        model: &M,
+        gradients: &mut Gradients<E, D>,
+    ) -> Result<bool, StepError<D::Err>> {
+        self.measure(model, gradients)?;
+        Ok(self.norm > 0.0 || self.slots.is_empty())
     }
 
     /// Computes the norm of the gradients, and checks them.
@@ -336,8 +347,9 @@ impl<M: TensorCollection<E, D>, E: Dtype, D: AdamKernel<E>> Optimizer<M, D, E> f
         let mut gradients = gradients.clone();
         let failed = |error| match error {
             StepError::Device(error) => Some(error),
-            StepError::NotFinite { .. } => None,
             StepError::OtherModel { .. } => Some(D::Err::wrong_size()),
+            // Not of `measure`, or allowed here.
+            StepError::Setting { .. } | StepError::NotFinite { .. } => None,
         };
         match self.measure(module, &mut gradients).err().and_then(failed) {
             Some(error) => Err(OptimizerUpdateError::DeviceError(error)),

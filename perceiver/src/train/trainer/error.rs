@@ -22,6 +22,18 @@ pub enum TrainError<Err: Debug + Display> {
         /// Its error.
         error: Box<dyn Error + Send + Sync>,
     },
+    /// There is a state of a training where this one would save its own.
+    #[error("{} is there already: call `resume` to go on with that training, or remove the file", path.display())]
+    NotResumed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// All gradients are 0 in the first step, as they are if the loss does not depend on the model.
+    #[error(
+        "all gradients of the first step are 0: compute the loss from the output of the model that the function is given, for an \
+         input with `traced(gradients)`; this loss is that of another model, or does not depend on the output"
+    )]
+    NoGradients,
     /// An epoch has no batches.
     #[error("epoch {epoch} has no batches: is an iterator used up, or are there no examples?")]
     NoBatches {

@@ -189,6 +189,16 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         self.ranks.start(model, &mut self.optimizer, &mut self.progress)
     }
 
+    /// Checks that no other training's state would be lost.
+    fn refuse_to_replace(&self) -> Result<(), TrainError<D::Err>> {
+        match &self.checkpoint {
+            Some((path, _)) if self.ranks.rank() == 0 && path.exists() => {
+                Err(TrainError::NotResumed { path: path.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn load<M: TensorCollection<E, D>>(&mut self, model: &mut M) -> Result<(), TrainError<D::Err>> {
         let Some((path, _)) = &self.checkpoint else { return Ok(()) };
         let failed = |error| CheckpointError::Read { path: path.clone(), error };
@@ -204,7 +214,8 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     /// `loss` gets the model, a batch, and the gradients to trace its input with.
     ///
     /// # Errors
-    /// If there are no batches, `loss` or the device fails, a gradient is not finite, a file cannot be written, or a stop was
+    /// If the file of [`with_checkpoint`](Self::with_checkpoint) is there and [`resume`](Self::resume) was not called, so that it would
+    /// be lost; if there are no batches, `loss` or the device fails, all gradients of the first step are 0, a gradient is not finite, a file cannot be written, or a stop was
     /// requested.
     pub fn train_epoch<M, B>(
         &mut self,
@@ -221,6 +232,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         M: TensorCollection<E, D> + ZeroGrads<E, D>,
     {
         if !self.started {
+            self.refuse_to_replace()?;
             self.start(model)?;
         }
         let done = self.progress.batches;
@@ -297,7 +309,7 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     fn step<M: TensorCollection<E, D>>(
         &mut self,
         model: &mut M,
-        gradients: Gradients<E, D>,
+        mut gradients: Gradients<E, D>,
         loss: f64,
         batches: usize,
     ) -> Result<Gradients<E, D>, TrainError<D::Err>> {
@@ -306,6 +318,10 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         let [loss] = means;
         let learning_rate = self.learning_rate * self.schedule.factor(self.optimizer.steps());
         self.optimizer.config.learning_rate = learning_rate;
+        let is_first = self.optimizer.steps() == 0;
+        if is_first && !self.optimizer.has_gradients(model, &mut gradients)? {
+            return Err(TrainError::NoGradients);
+        }
         let gradients = self.optimizer.step(model, gradients)?;
         self.is_saved = false;
         self.progress.batches += batches;

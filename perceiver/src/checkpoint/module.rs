@@ -1,0 +1,92 @@
+//! Checkpoints of modules that are not declared.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use dfdx::nn::tensor_collection::TensorCollection;
+use dfdx::tensor_ops::Device;
+use safetensors::tensor::TensorView;
+
+use super::matching::{Expected, Matching};
+use super::{CheckpointDtype, CheckpointError, LoadOptions, each_tensor, files, fill, write};
+
+/// Saves any dfdx module to a safetensors file, with the names and shapes that dfdx's `save_safetensors` gives its tensors. The
+/// file is replaced atomically, as by a declared model's `save_checkpoint`, whose names are those of the PyTorch reference.
+///
+/// ```
+/// use perceiver::checkpoint::{load_module, save_module};
+/// use perceiver::dfdx::nn::builders::{Linear, ReLU};
+/// use perceiver::prelude::*;
+///
+/// perceiver! {
+///     struct Reader { input: Tokens(4), depth: 1, num_latents: 4, latent_dim: 8, latent_heads: 2, num_classes: 6 }
+/// }
+/// type Net = (Reader, (ReLU, Linear<6, 1>));
+///
+/// # let temporary = tempfile::tempdir()?;
+/// # let path = temporary.path().join("net.safetensors");
+/// let dev = Cpu::default();
+/// let net = dev.build_module::<Net, f32>();
+/// save_module(&path, &net)?;
+///
+/// let mut again = dev.build_module::<Net, f32>();
+/// load_module(&path, &mut again)?;
+/// let tokens: Tensor<Rank3<1, 5, 4>, f32, _> = dev.sample_normal();
+/// assert_eq!(again.forward(tokens.clone()).array(), net.forward(tokens).array());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Weights that `prepare_for_inference_in` has rounded are saved as they are, rounded.
+///
+/// # Errors
+/// If the file cannot be written; an existing file is then left as it is.
+pub fn save_module<M, E, D>(path: impl AsRef<Path>, module: &M) -> Result<(), CheckpointError>
+where
+    M: TensorCollection<E, D>,
+    E: CheckpointDtype,
+    D: Device<E>,
+{
+    let path = path.as_ref();
+    let failed = |error| CheckpointError::Write { path: path.into(), error };
+    let mut tensors = Vec::new();
+    each_tensor(module, |name, shape, _, numbers: &dyn Fn() -> Vec<E>| {
+        let mut bytes = Vec::new();
+        E::write(&numbers(), &mut bytes);
+        tensors.push((name, shape, bytes));
+    });
+    let views: Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(E::DTYPE, shape.clone(), bytes)?)))
+        .collect();
+    let file = views
+        .and_then(|views| safetensors::serialize(views, None))
+        .map_err(|error| failed(io::Error::other(error)))?;
+    write::write_whole(path, &file).map_err(failed)
+}
+
+/// Loads what [`save_module`], or dfdx's `save_safetensors`, has saved. There is an example there.
+///
+/// # Errors
+/// If the file cannot be read, or its tensors are not exactly those of the module. The module is then unchanged.
+pub fn load_module<M, E, D>(path: impl AsRef<Path>, module: &mut M) -> Result<(), CheckpointError>
+where
+    M: TensorCollection<E, D>,
+    E: CheckpointDtype,
+    D: Device<E>,
+{
+    let path = path.as_ref();
+    let bytes = files::read(path)?;
+    let (options, files) = (LoadOptions::default(), [files::parse(path, &bytes)?]);
+    let mut matching = Matching::new(&options, &files, |name| name.to_string());
+    let mut numbers = HashMap::new();
+    each_tensor(module, |name, shape, _, _: &dyn Fn() -> Vec<E>| {
+        let expected = Expected { shape, grid: None };
+        if let Some(fits) = matching.take::<E>(&[&name], &expected) {
+            numbers.insert(name, E::read(fits.view.data()));
+        }
+    });
+    matching.finish().all_or_nothing(path)?;
+    fill(module, |name, _, _| numbers.remove(name));
+    Ok(())
+}
