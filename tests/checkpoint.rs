@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ::safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
 use perceiver::checkpoint::{CheckpointError, Problem};
 use perceiver::prelude::*;
+use perceiver::train::{AdamW, AdamWConfig, save_training};
 use tempfile::TempDir;
 
 perceiver! {
@@ -181,6 +182,11 @@ fn what_another_file_is_is_said() {
     perceiver::prelude::SaveToNpz::save(&Cpu::default().build_module::<Linear<2, 3>, f32>(), &file)
         .unwrap();
     assert!(matches!(refused(&file), CheckpointError::Npz { .. }));
+    let file = folder.path().join("run.training");
+    let model = model();
+    let optimizer = AdamW::new(&model, AdamWConfig::default()).unwrap();
+    save_training(&file, &model, &optimizer, &()).unwrap();
+    assert!(matches!(refused(&file), CheckpointError::Training { .. }));
     let kind = |case: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/family").join(case);
         match refused(&path) {

@@ -132,6 +132,39 @@ fn gradients_of_another_model_are_an_error() {
 }
 
 #[test]
+fn what_would_train_wrongly_is_an_error() {
+    let mut pair = pair();
+    let optimizer = AdamW::new(&pair, CONFIG).unwrap();
+    assert_eq!(optimizer.names().collect::<Vec<_>>(), ["weight", "bias"]);
+    let step = |optimizer: AdamW<f32, Cpu>, pair: &mut Pair| {
+        let gradients = gradients(pair, 1);
+        optimizer.clone().step(pair, gradients).unwrap_err().to_string()
+    };
+    assert_eq!(
+        step(
+            optimizer.clone().with_factors(|name| f64::from(u8::from(name == "to_logits"))),
+            &mut pair
+        ),
+        "`with_factors` gives every parameter the factor 0; their names are such as `bias`"
+    );
+    assert_eq!(
+        step(optimizer.clone().with_ema(f64::NAN), &mut pair),
+        "`decay` is NaN: expected a number from 0 to 1, exclusive"
+    );
+
+    let mut trainer = Trainer::new(optimizer, 0.1);
+    let nan = trainer.train_epoch(&mut pair, [1.0, f32::NAN], |pair, x, gradients| {
+        Ok((pair.bias.clone().traced(gradients) * x).exp().sum::<(), _>())
+    });
+    // `main` and `unwrap` show the message, too.
+    let expected = "the loss of step 2 is NaN: is there a number that is not finite in the input, or is the learning rate too high?";
+    assert_eq!(format!("{:?}", nan.unwrap_err()), expected);
+    let fewer: [f32; 0] = [];
+    let fewer = trainer.train_epoch(&mut pair, fewer, |_, _, _| panic!("nothing is computed"));
+    assert!(matches!(fewer, Err(TrainError::OtherBatches { epoch: 0, done: 1, found: 0 })));
+}
+
+#[test]
 fn settings_out_of_range_are_errors() {
     let wrong = [
         (

@@ -34,7 +34,7 @@ use cudarc::driver::{DriverError, result};
 use dfdx::prelude::*;
 
 /// The reason why a GPU cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaDeviceError {
     /// There is no driver on this machine.
@@ -89,6 +89,8 @@ pub enum CudaDeviceError {
         message: String,
     },
 }
+
+crate::error::debug_as_message!(CudaDeviceError);
 
 /// Returns the number of GPUs, which are numbered from 0.
 ///

@@ -6,10 +6,23 @@ use dfdx::tensor::CpuError;
 #[cfg(feature = "cuda")]
 use dfdx::tensor::CudaError;
 
+/// Implements `Debug` for an error by its message, which says what to do next: `unwrap` and a `main` that returns the error print
+/// `Debug`.
+macro_rules! debug_as_message {
+    ($name:ident $(<$Err:ident>)?) => {
+        impl$(<$Err: std::fmt::Debug + std::fmt::Display>)? std::fmt::Debug for $name$(<$Err>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+    };
+}
+pub(crate) use debug_as_message;
+
 /// An error in a forward pass. `Err` is the device's own error, dfdx's `CpuError` or `CudaError`.
 ///
 /// Shapes that the compiler can check never cause these errors; they are for sizes known only at run time.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError<Err: Debug + Display> {
     /// The mask does not match the input: an axis whose size is known only at run time differs.
@@ -149,6 +162,8 @@ pub enum ForwardError<Err: Debug + Display> {
     #[error("the device failed: {0}")]
     Device(Err),
 }
+
+debug_as_message!(ForwardError<Err>);
 
 impl<Err: Debug + Display> From<Err> for ForwardError<Err> {
     fn from(error: Err) -> Self {

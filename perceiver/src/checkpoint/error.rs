@@ -10,7 +10,7 @@ use crate::ops::WeightPrecision;
 
 /// An error from saving or loading a checkpoint. On any error, the model and an existing file are left unchanged. Messages
 /// include those of the errors underneath, so these are not sources.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The file could not be read.
@@ -97,6 +97,15 @@ pub enum CheckpointError {
         /// The file that it lists.
         part: String,
     },
+    /// The file was written by `save_training`.
+    #[error(
+        "{} is the state of a training: `Trainer::resume` and `load_training` load it; `save_checkpoint` saves a model alone",
+        path.display()
+    )]
+    Training {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file was not written by `save_training`.
     #[error(
         "{} does not hold the state of a training: expected a file of `save_training`; `load_checkpoint` loads a model alone",
@@ -142,6 +151,8 @@ pub enum CheckpointError {
         problems: Vec<Problem>,
     },
 }
+
+crate::error::debug_as_message!(CheckpointError);
 
 /// A mismatch between a tensor in the file and the model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,6 +11,7 @@ use super::matching::matched;
 use super::{CheckpointDtype, CheckpointError, Format, LoadOptions, LoadReport};
 use super::{each_tensor, fill, layout};
 use crate::ops::WeightPrecision;
+use crate::train::MOMENTS;
 
 /// Loads a model, whose weights may be `rounded`, from `path`. All tensors are checked before any is changed.
 pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
@@ -51,6 +52,9 @@ fn mismatch(
     report: LoadReport,
 ) -> CheckpointError {
     let names: Vec<&str> = files.iter().flat_map(SafeTensors::names).collect();
+    if names.iter().any(|name| name.starts_with(MOMENTS[0])) {
+        return CheckpointError::Training { path: path.into() };
+    }
     let kind = layout::kind_of(names.iter().filter_map(|name| name.strip_prefix(&*options.prefix)));
     let matched = report.loaded.len();
     let longest =

@@ -8,7 +8,7 @@ use crate::Device;
 use crate::ops::{Record, Rows, check, with_tape};
 
 /// An error from a loss. `Err` is the device's own error.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LossError<Err: Debug + Display> {
     /// There are not as many targets as rows of logits.
@@ -40,6 +40,8 @@ pub enum LossError<Err: Debug + Display> {
     #[error("the device failed: {0}")]
     Device(Err),
 }
+
+crate::error::debug_as_message!(LossError<Err>);
 
 /// Returns the mean cross entropy of logits, `(.., classes)`, and classes, `(..)`, in nats, as PyTorch's `cross_entropy` does.
 ///
@@ -183,10 +185,24 @@ pub fn accuracy<S, E: Dtype, D: Device<E>, T>(
 where
     S: Shape + ReduceShape<S::LastAxis>,
 {
-    let targets = CrossEntropy::default().targets(logits, targets)?;
+    let (hits, count) = hits(&CrossEntropy::default(), logits, targets)?;
+    Ok(hits as f64 / count as f64)
+}
+
+/// How many rows have their largest logit at the target, and how many count.
+pub(super) fn hits<S, E: Dtype, D: Device<E>, T>(
+    criterion: &CrossEntropy,
+    logits: &Tensor<S, E, D, T>,
+    targets: &Targets<S, D>,
+) -> Result<(usize, usize), LossError<D::Err>>
+where
+    S: Shape + ReduceShape<S::LastAxis>,
+{
+    let targets = criterion.targets(logits, targets)?;
     let classes = logits.shape().num_elements() / targets.len();
     let logits = logits.as_vec();
-    let rows = logits.chunks_exact(classes).zip(targets.iter().flatten());
-    let hits = rows.filter(|(row, target)| row.iter().all(|other| *other <= row[**target]));
-    Ok(hits.count() as f64 / targets.len() as f64)
+    let rows = logits.chunks_exact(classes).zip(&targets);
+    let rows = rows.filter_map(|(row, target)| Some((row, (*target)?)));
+    let hits = rows.filter(|(row, target)| row.iter().all(|other| *other <= row[*target]));
+    Ok((hits.count(), targets.iter().flatten().count()))
 }

@@ -98,7 +98,7 @@ where
 }
 
 /// The prefixes of the names of moments.
-const MOMENTS: [&str; 2] = ["moment 1: ", "moment 2: "];
+pub(crate) const MOMENTS: [&str; 2] = ["moment 1: ", "moment 2: "];
 /// The prefix of the names of averages.
 const AVERAGE: &str = "average: ";
 

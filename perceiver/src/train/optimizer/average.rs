@@ -21,6 +21,10 @@ impl<E: Dtype, D: AdamKernel<E>> Average<E, D> {
         Self { decay, numbers: Vec::new() }
     }
 
+    pub(super) fn decay(&self) -> f64 {
+        self.decay
+    }
+
     /// Moves the average towards a model, or begins with it.
     pub(super) fn update<M: TensorCollection<E, D>>(&mut self, model: &M) -> Result<(), D::Err> {
         let mut f = Update { average: self, index: 0 };

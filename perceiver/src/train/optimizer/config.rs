@@ -83,7 +83,7 @@ impl AdamWConfig {
 }
 
 /// An error from an optimizer. A step has changed nothing, unless the device failed.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError<Err: Debug + Display> {
     /// A setting is out of its range.
@@ -95,6 +95,12 @@ pub enum StepError<Err: Debug + Display> {
         value: f64,
         /// The numbers that it can be.
         expected: &'static str,
+    },
+    /// Every factor of [`with_factors`](super::AdamW::with_factors) is 0, so that nothing would be trained.
+    #[error("`with_factors` gives every parameter the factor 0; their names are such as `{name}`")]
+    NothingTrained {
+        /// The name of a parameter.
+        name: String,
     },
     /// A gradient is infinite or not a number.
     #[error(
@@ -121,3 +127,5 @@ pub enum StepError<Err: Debug + Display> {
     #[error("the device failed: {0}")]
     Device(Err),
 }
+
+crate::error::debug_as_message!(StepError<Err>);

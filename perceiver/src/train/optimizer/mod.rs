@@ -101,7 +101,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
     }
 
     /// Multiplies the learning rate of each parameter by a factor that depends on its name, such as `output.weight`; a parameter
-    /// with 0 is not trained. Names are those that dfdx saves parameters with.
+    /// with 0 is not trained. Names are those that dfdx saves parameters with, not those of checkpoints; [`names`](Self::names) has them.
     ///
     /// ```
     /// # use perceiver::prelude::*;
@@ -125,7 +125,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
     /// Keeps an exponential moving average (EMA) of the parameters, which often predicts better than the parameters themselves:
     /// after each step, `average = decay · average + (1 - decay) · parameter`, beginning with the parameters after the first step.
     /// So the average is one of about `1 / (1 - decay)` steps, which should be a small part of a training; 0.999 and 0.9999 are
-    /// usual. A decay beyond 0 or 1 is taken as that.
+    /// usual. With a decay below 0, or of 1 or more, the first step is an error.
     ///
     /// The numbers are those of PyTorch's `AveragedModel` with `get_ema_multi_avg_fn(decay)`. They take the memory of another
     /// model, are part of what [`save_training`](super::save_training) saves, and of the type of the model; in half precision, most
@@ -155,7 +155,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
     /// ```
     #[must_use]
     pub fn with_ema(mut self, decay: f64) -> Self {
-        self.average = Some(Average::new(decay.clamp(0.0, 1.0)));
+        self.average = Some(Average::new(decay));
         self
     }
 
@@ -182,6 +182,11 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         Ok(averaged)
     }
 
+    /// The names of the parameters, as [`with_factors`](Self::with_factors) gets them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().map(|slot| &*slot.name)
+    }
+
     /// The number of steps so far.
     #[must_use]
     pub fn steps(&self) -> u64 {
@@ -205,7 +210,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         model: &mut M,
         mut gradients: Gradients<E, D>,
     ) -> Result<Gradients<E, D>, StepError<D::Err>> {
-        self.config.check()?;
+        self.check_settings()?;
         self.measure(model, &mut gradients)?;
         self.apply(model, &mut gradients).map_err(StepError::Device)?;
         Ok(gradients)
@@ -243,6 +248,22 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         }
         self.norm = sums.iter().sum::<f64>().sqrt();
         Ok(())
+    }
+
+    fn check_settings(&self) -> Result<(), StepError<D::Err>> {
+        self.config.check()?;
+        if let Some(decay) = self.average.as_ref().map(Average::decay)
+            && !(0.0..1.0).contains(&decay)
+        {
+            let (name, expected) = ("decay", "from 0 to 1, exclusive");
+            return Err(StepError::Setting { name, value: decay, expected });
+        }
+        match self.slots.last() {
+            Some(slot) if self.slots.iter().all(|slot| slot.factor == 0.0) => {
+                Err(StepError::NothingTrained { name: slot.name.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks that these are the lengths of the parameters.
@@ -349,7 +370,9 @@ impl<M: TensorCollection<E, D>, E: Dtype, D: AdamKernel<E>> Optimizer<M, D, E> f
             StepError::Device(error) => Some(error),
             StepError::OtherModel { .. } => Some(D::Err::wrong_size()),
             // Not of `measure`, or allowed here.
-            StepError::Setting { .. } | StepError::NotFinite { .. } => None,
+            StepError::Setting { .. }
+            | StepError::NothingTrained { .. }
+            | StepError::NotFinite { .. } => None,
         };
         match self.measure(module, &mut gradients).err().and_then(failed) {
             Some(error) => Err(OptimizerUpdateError::DeviceError(error)),

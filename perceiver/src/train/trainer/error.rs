@@ -11,7 +11,7 @@ use crate::train::StepError;
 use crate::train::distributed::DistributedError;
 
 /// An error from a training. What was saved before stays.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError<Err: Debug + Display> {
     /// The function that computes the loss failed.
@@ -34,6 +34,29 @@ pub enum TrainError<Err: Debug + Display> {
          input with `traced(gradients)`; this loss is that of another model, or does not depend on the output"
     )]
     NoGradients,
+    /// More batches of an epoch were done, before a resume, than it has.
+    #[error(
+        "{done} batches of epoch {epoch} were done before, but it has only {found}: a training is resumed with the same batches; \
+         to begin anew, remove its files"
+    )]
+    OtherBatches {
+        /// The epoch, from 0.
+        epoch: u64,
+        /// The batches that were done.
+        done: usize,
+        /// The batches that there are.
+        found: usize,
+    },
+    /// A loss is infinite or not a number.
+    #[error(
+        "the loss of step {step} is {loss}: is there a number that is not finite in the input, or is the learning rate too high?"
+    )]
+    NotFinite {
+        /// The number of the step, from 1.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
     /// An epoch has no batches.
     #[error("epoch {epoch} has no batches: is an iterator used up, or are there no examples?")]
     NoBatches {
@@ -68,3 +91,5 @@ pub enum TrainError<Err: Debug + Display> {
         steps: u64,
     },
 }
+
+crate::error::debug_as_message!(TrainError<Err>);

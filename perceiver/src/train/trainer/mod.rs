@@ -215,7 +215,8 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     ///
     /// # Errors
     /// If the file of [`with_checkpoint`](Self::with_checkpoint) is there and [`resume`](Self::resume) was not called, so that it would
-    /// be lost; if there are no batches, `loss` or the device fails, all gradients of the first step are 0, a gradient is not finite, a file cannot be written, or a stop was
+    /// be lost; if there are no batches, `loss` or the device fails, all gradients of the first step are 0, a loss or a gradient is not finite, fewer
+    /// batches are passed than were done before a resume, a file cannot be written, or a stop was
     /// requested.
     pub fn train_epoch<M, B>(
         &mut self,
@@ -235,12 +236,16 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
             self.refuse_to_replace()?;
             self.start(model)?;
         }
-        let done = self.progress.batches;
-        let batches = batches.into_iter().skip(done);
+        let (done, epoch) = (self.progress.batches, self.progress.epoch);
+        let mut batches = batches.into_iter();
+        let found = batches.by_ref().take(done).count();
+        if found < done {
+            return Err(TrainError::OtherBatches { epoch, done, found });
+        }
         let (rest, most) = batches.size_hint();
         let len = most.filter(|most| *most == rest).map(|rest| done + rest);
         if self.ranks.rank() == 0 {
-            self.bar.begin(self.progress.epoch, done, len);
+            self.bar.begin(epoch, done, len);
         }
         let trained = self.train_on(model, batches, loss);
         self.bar.end();
@@ -273,7 +278,11 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
                 let seed = self.dropout_seed(i);
                 let loss = with_dropout_seed(seed, || loss(model, batch, gradients))
                     .map_err(|error| TrainError::Loss { step, error })?;
-                sum += loss.as_vec().iter().filter_map(|loss| loss.to_f64()).sum::<f64>();
+                let number = loss.as_vec().iter().filter_map(|loss| loss.to_f64()).sum::<f64>();
+                if !number.is_finite() {
+                    return Err(TrainError::NotFinite { step, loss: number });
+                }
+                sum += number;
                 let share = E::from_f64(1.0 / count as f64).unwrap_or(E::ONE);
                 let loss = if count == 1 { Ok(loss) } else { loss.try_mul(share) };
                 gradients =
