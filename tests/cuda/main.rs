@@ -49,7 +49,12 @@ fn gpu() -> Gpu {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     match perceiver::cuda::device(0) {
-        Ok(device) => Gpu { device, _turn: turn },
+        Ok(device) => {
+            if std::env::var_os("CUDA_TESTS_CACHE").is_some() {
+                device.enable_cache();
+            }
+            Gpu { device, _turn: turn }
+        }
         Err(error) => panic!("these tests need a GPU: {error}"),
     }
 }
