@@ -46,7 +46,8 @@
 //! is built, and only if
 //!
 //! - **sizes repeat**: memory is kept for tensors of exactly the same size, so that every new batch size or length adds its own. It
-//!   is given back by `empty_cache` alone, not even if an allocation fails for lack of memory.
+//!   is given back by `empty_cache` and `disable_cache` alone: not when an allocation fails for lack of memory, nor when the device
+//!   is dropped.
 //! - **one thread at a time uses the device**: dfdx 0.13 panics if two take the last memory of a size at once.
 
 use std::any::Any;
@@ -129,7 +130,7 @@ pub fn count() -> Result<usize, CudaDeviceError> {
 }
 
 /// Returns GPU `ordinal`, numbered from 0, with random seed 0. Memory that tensors no longer use stays with the program, for
-/// the next ones.
+/// the next ones; [the module](self#memory) says more.
 ///
 /// # Errors
 /// If there is no such GPU or it cannot be used; the error says how to fix it.

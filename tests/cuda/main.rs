@@ -45,6 +45,13 @@ impl Deref for Gpu {
     }
 }
 
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // dfdx does not free what its cache has when a device is dropped.
+        let _ = self.device.try_disable_cache();
+    }
+}
+
 fn gpu() -> Gpu {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

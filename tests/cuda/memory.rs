@@ -27,6 +27,8 @@ fn until_there_is_enough<T>(
     smallest: usize,
     mut run: impl FnMut() -> Result<T, CudaError>,
 ) -> (T, usize) {
+    // What a cache may have is enough.
+    gpu.empty_cache();
     let mut ballast = ballast(gpu, smallest);
     let mut failures = 0;
     loop {
