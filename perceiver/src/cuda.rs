@@ -29,7 +29,7 @@
 //! # Memory
 //!
 //! The driver keeps the memory that tensors leave for the next tensors, of any size. Still, every tensor is a call to the driver
-//! to allocate it and one to free it: 119 in a forward pass of the README's model, 313 in a step of training with AdamW. dfdx's
+//! to allocate it and one to free it: 131 in a forward pass of the README's model, 331 in a step of training with AdamW. dfdx's
 //! cache, which [`device`] leaves off, makes them none after the first pass, where all passes have the same sizes:
 //!
 //! ```no_run

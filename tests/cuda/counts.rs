@@ -92,7 +92,8 @@ macro_rules! within_limits {
             gpu.enable_cache();
         }
         let mut model = gpu.build_module::<$Model, f32>();
-        let images: Images<f32, Cuda> = gpu.sample_normal_like(&(1, 8, 8, Const));
+        // Large enough for the attention to tokens to be split.
+        let images: Images<f32, Cuda> = gpu.sample_normal_like(&(1, 24, 24, Const));
         let targets = gpu.tensor_from_vec(vec![7], (1,));
         // Kernels are loaded before anything is counted, and what a model keeps is made.
         model.forward(images.clone());
