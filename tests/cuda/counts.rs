@@ -25,9 +25,9 @@ const LIMITS: [(&str, u64, u64); 10] = [
     ("copies on the device", 0, 0),
     ("bytes copied on the device", 0, 0),
     // Each tensor is one allocation, from the driver's pool, and set to zero.
-    ("memsets", 145, 540),
-    ("allocations", 145, 380),
-    ("frees", 145, 380),
+    ("memsets", 135, 500),
+    ("allocations", 135, 335),
+    ("frees", 135, 335),
     ("synchronisations", 0, 2),
 ];
 
