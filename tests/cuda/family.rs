@@ -3,7 +3,7 @@
 use perceiver::dfdx::optim::{Optimizer, Sgd, SgdConfig};
 use perceiver::generate::Options;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, CrossEntropy};
+use perceiver::train::{AdamW, AdamWConfig, CrossEntropy, StepError};
 
 use crate::compare::assert_close;
 use crate::gpu;
@@ -211,14 +211,14 @@ fn causal_models_agree() {
     }
 }
 
-/// Steps of AdamW and LAMB, with losses that ignore some of the targets, and with dropout.
+/// Steps of AdamW and LAMB and their averages, with losses that ignore some of the targets, and with dropout.
 #[test]
 fn training_agrees() {
     fn outcome<D: Device<f32>>(dev: &D, model: &mut Learned<f32, D>) -> Vec<Vec<f64>> {
         let mut all = Vec::new();
         for config in [AdamWConfig::default(), AdamWConfig::lamb()] {
             let config = AdamWConfig { max_norm: Some(0.1), max_value: Some(0.01), ..config };
-            let mut optimizer = AdamW::new(&*model, config).unwrap();
+            let mut optimizer = AdamW::new(&*model, config).unwrap().with_ema(0.6);
             let mut gradients = model.alloc_grads();
             for _ in 0..3 {
                 let images = rows(dev, <Rank4<3, 5, 5, 3>>::default());
@@ -232,6 +232,9 @@ fn training_agrees() {
                 all.push(vec![optimizer.gradient_norm()]);
             }
             assert!(numbers(&gradients.get(&model.latents)).iter().all(|x| *x == 0.0));
+            let averaged = optimizer.averaged(model).unwrap();
+            assert_ne!(numbers(&averaged.latents), numbers(&model.latents));
+            all.push(numbers(&averaged.latents));
         }
         all
     }
@@ -242,4 +245,17 @@ fn training_agrees() {
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert_close(&format!("number {i} of the training"), found, expected, 1e-3);
     }
+}
+
+/// A parameter whose memory is smaller than it is.
+#[test]
+fn a_parameter_that_is_broadcast_is_no_step() {
+    let gpu = gpu();
+    let mut model = gpu.build_module::<Learned, f32>();
+    model.latents = gpu.ones::<Rank1<32>>().broadcast();
+    let mut optimizer = AdamW::new(&model, AdamWConfig::default()).unwrap().with_ema(0.6);
+    let images = rows(&*gpu, <Rank4<3, 5, 5, 3>>::default());
+    let gradients = model.forward_mut(images.leaky_trace()).square().mean().backward();
+    assert!(matches!(optimizer.step(&mut model, gradients), Err(StepError::Device(_))));
+    assert_eq!(numbers(&model.latents), [1.0; 8 * 32]);
 }

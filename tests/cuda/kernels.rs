@@ -2,8 +2,8 @@
 //! all inputs, in every data type.
 
 use perceiver::ops::{
-    Angles, Attend, AttentionKernel, CrossParameters, FeedForwardParameters, Mask, Matrix,
-    Positioned, Record, Rows, Vector,
+    Angles, Attend, AttentionKernel, CrossParameters, EmbedKernel, FeedForwardParameters, Mask,
+    Matrix, Positioned, Record, Rows, Vector,
 };
 use perceiver::prelude::*;
 use perceiver::spec::{Activation, Heads, Width};
@@ -186,6 +186,53 @@ fn sums_and_means_agree() {
     agree!("sums and means", rows_of_all_kinds());
 }
 
+fn mean<E: Dtype, D: Device<E>>(dev: &D, shape: (usize, usize, usize)) -> Vec<Vec<f64>> {
+    let (x, mut record) = (tensor(dev, 1, shape), record());
+    let mean = D::try_mean(&mut record, x.clone()).unwrap();
+    let (mean, gradients) = backward(record, mean);
+    vec![mean, numbers(&gradients.get(&x))]
+}
+
+/// More items than a grid may have blocks along its second axis.
+#[test]
+fn means_of_many_items_agree() {
+    agree!("a large batch", mean((65_537, 2, 1)));
+}
+
+/// Two tables, of which the first is read at places that are no contiguous tensor.
+fn embedding<E: Dtype, D: Device<E>>(
+    dev: &D,
+    (batch, tokens): (usize, usize),
+    width: usize,
+    rows: [usize; 2],
+) -> Vec<Vec<f64>> {
+    // Some rows more than once, some by most places, and some never.
+    let places = |rows: usize| -> Vec<usize> {
+        (0..batch * tokens).map(|i| if i % 3 == 0 { 1 % rows } else { i * i * 7 % rows }).collect()
+    };
+    let tables: [Matrix<E, D>; 2] = [0, 1].map(|i| matrix(dev, i, rows[i], width));
+    let first: Tensor<(usize, usize), usize, D> =
+        dev.tensor_from_vec(places(rows[0]), (tokens, batch));
+    let first = first.permute::<(usize, usize), Axes2<1, 0>>();
+    let second = dev.tensor_from_vec(places(rows[1]), (batch, tokens));
+    let mut record = record();
+    let both = [(&tables[0], &first), (&tables[1], &second)];
+    let y = D::try_embed(&mut record, &both).unwrap();
+    let (y, gradients) = backward(record, y);
+    let of = |table| numbers(&gradients.get(table));
+    vec![y, of(&tables[0]), of(&tables[1])]
+}
+
+#[test]
+fn embeddings_agree() {
+    // The last has more columns than a block sums, and more places than its warps go through at once.
+    for (shape, width, rows) in
+        [((1, 1), 1, [1, 1]), ((2, 3), 5, [4, 40]), ((3, 110), 150, [262, 30])]
+    {
+        agree!(format!("{shape:?}, {width}"), embedding(shape, width, rows));
+    }
+}
+
 /// Which of the masks.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -361,6 +408,51 @@ fn cache<E: Dtype, D: Device<E>>(dev: &D, heads: Heads) -> Vec<Vec<f64>> {
 #[test]
 fn caches_agree() {
     agree!("the cache", cache(heads(2, 5, 7)));
+}
+
+/// The rows of places that are not in the table have no numbers, and nothing else is read or written.
+#[test]
+fn places_beyond_a_table_are_nan() {
+    let gpu = gpu();
+    let (table, mut record) = (matrix::<f32, Cuda>(&*gpu, 1, 3, 2), record());
+    let places = gpu.tensor_from_vec(vec![2, 3, usize::MAX, 0], (2, 2));
+    let y = <Cuda as EmbedKernel<f32>>::try_embed(&mut record, &[(&table, &places)]).unwrap();
+    let are_nan: Vec<_> = y.as_vec().iter().map(|x| x.is_nan()).collect();
+    assert_eq!(are_nan, [false, false, true, true, true, true, false, false]);
+    let mut tape = OwnedTape::default();
+    record.put_on(&mut tape);
+    let gradients = y.put_tape(tape).nans_to(0.0).sum::<Rank0, _>().backward();
+    assert_eq!(gradients.get(&table).as_vec(), [1.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
+}
+
+/// Without items there is nothing to do, in either direction.
+#[test]
+fn no_items_have_no_results() {
+    fn run<D: Device<f32>>(dev: &D) {
+        let mut record = record::<f32, D>();
+        let width = 6;
+        let (weight, bias) = (vector(dev, 1, width), vector(dev, 2, width));
+        let mut x = tensor(dev, 3, (0, 4, width));
+        x = D::try_layer_norm(&mut record, x, &weight, &bias).unwrap();
+        let map = matrix(dev, 4, width, width).into();
+        x = D::try_linear(&mut record, x, &map, Some(&bias), None).unwrap();
+        x = D::try_residual(&mut record, x.clone(), x, 0.5).unwrap();
+        let angles = Angles::new(&[0, 1, 2, 3], 4, 2);
+        x = D::try_rotate(&mut record, x, Heads::new(3, 2), &angles).unwrap();
+        let places = dev.tensor_from_vec(Vec::new(), (0, 4));
+        let rows = D::try_embed(&mut record, &[(&matrix(dev, 5, 3, 12), &places)]).unwrap();
+        let (heads, mask, attend) = (heads(1, 6, 6), Mask::Causal { offset: 0 }, Attend::default());
+        x = D::try_attention(&mut record, x, rows, heads, &mask, attend).unwrap();
+        let mean = D::try_mean(&mut record, x).unwrap();
+        assert_eq!(*mean.shape(), (0, 1, width));
+        let loss = D::try_cross_entropy(&mut record, mean, &[], 0.1).unwrap();
+        let mut tape = OwnedTape::default();
+        record.put_on(&mut tape);
+        assert_eq!(numbers(&loss), [0.0]);
+        let gradients = loss.put_tape(tape).backward();
+        assert_eq!(numbers(&gradients.get(&bias)), vec![0.0; width]);
+    }
+    run::<Cuda>(&*gpu());
 }
 
 fn cross_entropy<E: Dtype, D: Device<E>>(dev: &D, smoothing: f64) -> Vec<Vec<f64>> {

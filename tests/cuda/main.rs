@@ -45,11 +45,23 @@ impl Deref for Gpu {
     }
 }
 
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // dfdx does not free what its cache has when a device is dropped.
+        let _ = self.device.try_disable_cache();
+    }
+}
+
 fn gpu() -> Gpu {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     match perceiver::cuda::device(0) {
-        Ok(device) => Gpu { device, _turn: turn },
+        Ok(device) => {
+            if std::env::var_os("CUDA_TESTS_CACHE").is_some() {
+                device.enable_cache();
+            }
+            Gpu { device, _turn: turn }
+        }
         Err(error) => panic!("these tests need a GPU: {error}"),
     }
 }

@@ -9,13 +9,18 @@ use crate::model::{ImageNet, Images, Small};
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// Tensors that leave less memory than `smallest` for others; the last of them are that small.
+/// Tensors that leave less memory than `smallest` for others; the last of them, several, are that small.
 fn ballast(gpu: &Cuda, smallest: usize) -> Vec<Tensor<(usize,), u8, Cuda>> {
     let mut ballast = Vec::new();
     let sizes = [16_384 * MIB, 2_048 * MIB, 256 * MIB, 16 * MIB, 4 * MIB, 512 * KIB, 64 * KIB];
     for size in sizes.into_iter().filter(|size| *size >= smallest) {
         while let Ok(tensor) = gpu.try_zeros_like(&(size,)) {
             ballast.push(tensor);
+        }
+        // In place of the last one there are several of the next size.
+        if size > smallest {
+            ballast.pop();
+            gpu.empty_cache();
         }
     }
     ballast
@@ -27,6 +32,8 @@ fn until_there_is_enough<T>(
     smallest: usize,
     mut run: impl FnMut() -> Result<T, CudaError>,
 ) -> (T, usize) {
+    // What a cache may have is enough.
+    gpu.empty_cache();
     let mut ballast = ballast(gpu, smallest);
     let mut failures = 0;
     loop {
@@ -38,6 +45,8 @@ fn until_there_is_enough<T>(
                 assert!(expected.iter().any(|e| message.contains(e)), "{message}");
                 failures += 1;
                 assert!(ballast.pop().is_some(), "{error}, with all memory free");
+                // If there is a cache, it keeps what that was.
+                gpu.empty_cache();
             }
         }
     }

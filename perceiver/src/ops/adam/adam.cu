@@ -91,3 +91,11 @@ KERNEL(256) finish(const Chunk *chunks) {
     chunk.gradient[i] = store(0);
   }
 }
+
+// Moves averages, which are where first moments are otherwise, towards parameters.
+KERNEL(256) average(const Chunk *chunks, double decay) {
+  Chunk chunk = chunks[blockIdx.x];
+  real kept = decay, rest = 1 - decay;
+  for (size i = threadIdx.x; i < chunk.count; i += 256)
+    chunk.first[i] = store(load(chunk.first[i]) * kept + load(chunk.parameter[i]) * rest);
+}

@@ -95,18 +95,16 @@ where
     Self: KernelDevice<E>,
 {
     // What is copied when it is cloned.
-    type Moments = [<Self as Storage<E>>::Vec; 2];
+    type Numbers = <Self as Storage<E>>::Vec;
     type Together = Chunks<E>;
 
-    fn try_moments(&self, numbers: [Vec<E>; 2]) -> Result<Self::Moments, CudaError> {
-        let [first, second] = numbers;
-        check::<CudaError>(first.len() == second.len())?;
-        Ok([memory_of(self, &first)?, memory_of(self, &second)?])
+    fn try_numbers(&self, numbers: Vec<E>) -> Result<Self::Numbers, CudaError> {
+        memory_of(self, &numbers)
     }
 
-    fn numbers(moments: &Self::Moments) -> [Vec<E>; 2] {
-        // Moments that cannot be read are none, which no file can be made from.
-        moments.each_ref().map(|moment| numbers_in(moment).unwrap_or_default())
+    fn to_vec(numbers: &Self::Numbers) -> Vec<E> {
+        // Numbers that cannot be read are none, which no file can be made from.
+        numbers_in(numbers).unwrap_or_default()
     }
 
     fn try_measure<S: Shape>(
@@ -140,7 +138,7 @@ where
     fn try_step<S: Shape>(
         parameter: &mut Tensor<S, E, Self>,
         gradients: &mut Gradients<E, Self>,
-        moments: &mut Self::Moments,
+        moments: &mut [Self::Numbers; 2],
         step: &AdamStep,
         together: &mut Self::Together,
     ) -> Result<(), CudaError> {
@@ -200,6 +198,27 @@ where
         together.rows.truncate(released);
         match together.gpu {
             Some(gpu) => launch(&together, gpu, "finish", None, &[]),
+            None => Ok(()),
+        }
+    }
+
+    fn try_average<S: Shape>(
+        parameter: &Tensor<S, E, Self>,
+        average: &mut Self::Numbers,
+        _decay: f64,
+        together: &mut Self::Together,
+    ) -> Result<(), CudaError> {
+        let len = parameter.shape().num_elements();
+        check::<CudaError>(Storage::<E>::len(parameter.device(), average) == len)?;
+        let parameter = Array::as_it_is(parameter)?;
+        let addresses = [parameter.address, 0, address::<E>(average), 0];
+        together.add(parameter.gpu, addresses, len, None);
+        Ok(())
+    }
+
+    fn try_write_averages(&self, decay: f64, together: Self::Together) -> Result<(), CudaError> {
+        match together.gpu {
+            Some(gpu) => launch(&together, gpu, "average", None, &[decay]),
             None => Ok(()),
         }
     }

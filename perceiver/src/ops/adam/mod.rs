@@ -14,20 +14,20 @@ use super::{KernelDevice, check, plain_in_f64, set_gradient};
 ///
 /// Parameters have shapes of their own, so they are passed one by one; a device may do the work for all of them together.
 pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
-    /// The running means of a parameter's gradient and of its square.
-    type Moments: Clone + Debug;
+    /// What is kept of a parameter's size: each of its two moments, and its average.
+    type Numbers: Clone + Debug;
 
     /// The parameters that were passed, and what is known about them.
     type Together: Default;
 
-    /// Returns moments with these numbers.
+    /// Moves numbers to the device.
     ///
     /// # Errors
     /// If the device runs out of memory.
-    fn try_moments(&self, numbers: [Vec<E>; 2]) -> Result<Self::Moments, Self::Err>;
+    fn try_numbers(&self, numbers: Vec<E>) -> Result<Self::Numbers, Self::Err>;
 
-    /// Returns the numbers of moments.
-    fn numbers(moments: &Self::Moments) -> [Vec<E>; 2];
+    /// Copies numbers from the device.
+    fn to_vec(numbers: &Self::Numbers) -> Vec<E>;
 
     /// Passes a parameter, for the sum of the squares of its gradient.
     ///
@@ -73,15 +73,15 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
         set_gradient(gradients, parameter, gradient)
     }
 
-    /// Passes a parameter, to be updated together with its moments; its gradient becomes 0. All is done after
-    /// [`try_write`](Self::try_write).
+    /// Passes a parameter, to be updated together with its moments, the running means of its gradient and of its square; its
+    /// gradient becomes 0. All is done after [`try_write`](Self::try_write).
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
     fn try_step<S: Shape>(
         parameter: &mut Tensor<S, E, Self>,
         gradients: &mut Gradients<E, Self>,
-        moments: &mut Self::Moments,
+        moments: &mut [Self::Numbers; 2],
         step: &AdamStep,
         together: &mut Self::Together,
     ) -> Result<(), Self::Err>;
@@ -113,19 +113,24 @@ pub trait AdamKernel<E: Dtype>: KernelDevice<E> {
         Ok(())
     }
 
-    /// Moves a running mean towards a parameter: `decay · average + (1 - decay) · parameter`.
+    /// Passes a parameter, to move its average towards it: `decay · average + (1 - decay) · parameter`. All is done after
+    /// [`try_write_averages`](Self::try_write_averages), with the same decay.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
     fn try_average<S: Shape>(
         parameter: &Tensor<S, E, Self>,
-        average: &mut Tensor<(usize,), E, Self>,
+        average: &mut Self::Numbers,
         decay: f64,
-    ) -> Result<(), Self::Err> {
-        let shape = *average.shape();
-        check::<Self::Err>(shape.0 == parameter.shape().num_elements())?;
-        let numbers = parameter.clone().try_reshape_like(&shape)?;
-        average.try_axpy(decay, &numbers, 1.0 - decay)
+        together: &mut Self::Together,
+    ) -> Result<(), Self::Err>;
+
+    /// Writes the averages that were passed.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn try_write_averages(&self, _decay: f64, _together: Self::Together) -> Result<(), Self::Err> {
+        Ok(())
     }
 }
 
@@ -171,16 +176,20 @@ fn trust_ratio(of_parameter: f64, of_update: f64) -> f64 {
 
 macro_rules! plain_adam {
     ($E:ty) => {
-        type Moments = [dfdx::tensor::Tensor<(usize,), $E, Self>; 2];
+        type Numbers = dfdx::tensor::Tensor<(usize,), $E, Self>;
         /// The sums of squares.
         type Together = Vec<f64>;
 
-        fn try_moments(&self, numbers: [Vec<$E>; 2]) -> Result<Self::Moments, Self::Err> {
-            crate::ops::adam::moments(self, numbers)
+        fn try_numbers(&self, numbers: Vec<$E>) -> Result<Self::Numbers, Self::Err> {
+            let shape = (numbers.len(),);
+            dfdx::tensor::TensorFromVec::try_tensor_from_vec(self, numbers, shape)
         }
 
-        fn numbers(moments: &Self::Moments) -> [Vec<$E>; 2] {
-            moments.each_ref().map(dfdx::tensor::Tensor::as_vec)
+        fn to_vec(numbers: &Self::Numbers) -> Vec<$E> {
+            // dfdx's `as_vec` takes the numbers one by one.
+            let mut copy = vec![<$E>::default(); dfdx::shapes::HasShape::shape(numbers).0];
+            numbers.copy_into(&mut copy);
+            copy
         }
 
         fn try_measure<S: dfdx::shapes::Shape>(
@@ -199,11 +208,20 @@ macro_rules! plain_adam {
         fn try_step<S: dfdx::shapes::Shape>(
             parameter: &mut dfdx::tensor::Tensor<S, $E, Self>,
             gradients: &mut dfdx::tensor::Gradients<$E, Self>,
-            moments: &mut Self::Moments,
+            moments: &mut [Self::Numbers; 2],
             step: &crate::ops::adam::AdamStep,
             _together: &mut Vec<f64>,
         ) -> Result<(), Self::Err> {
             crate::ops::adam::plain(parameter, gradients, moments, step)
+        }
+
+        fn try_average<S: dfdx::shapes::Shape>(
+            parameter: &dfdx::tensor::Tensor<S, $E, Self>,
+            average: &mut Self::Numbers,
+            decay: f64,
+            _together: &mut Vec<f64>,
+        ) -> Result<(), Self::Err> {
+            crate::ops::adam::plain_average(parameter, average, decay)
         }
     };
 }
@@ -213,16 +231,16 @@ pub(super) use plain_adam;
 plain_in_f64!(AdamKernel, plain_adam);
 
 impl AdamKernel<f32> for Cpu {
-    type Moments = [Vec<f32>; 2];
+    type Numbers = Vec<f32>;
     /// The sums of squares.
     type Together = Vec<f64>;
 
-    fn try_moments(&self, numbers: [Vec<f32>; 2]) -> Result<Self::Moments, CpuError> {
+    fn try_numbers(&self, numbers: Vec<f32>) -> Result<Vec<f32>, CpuError> {
         Ok(numbers)
     }
 
-    fn numbers(moments: &Self::Moments) -> [Vec<f32>; 2] {
-        moments.clone()
+    fn to_vec(numbers: &Vec<f32>) -> Vec<f32> {
+        numbers.clone()
     }
 
     fn try_measure<S: Shape>(
@@ -261,7 +279,7 @@ impl AdamKernel<f32> for Cpu {
     fn try_step<S: Shape>(
         parameter: &mut Tensor<S, f32, Self>,
         gradients: &mut Gradients<f32, Self>,
-        moments: &mut Self::Moments,
+        moments: &mut [Vec<f32>; 2],
         step: &AdamStep,
         _together: &mut Vec<f64>,
     ) -> Result<(), CpuError> {
@@ -276,23 +294,14 @@ impl AdamKernel<f32> for Cpu {
 
     fn try_average<S: Shape>(
         parameter: &Tensor<S, f32, Self>,
-        average: &mut Tensor<(usize,), f32, Self>,
+        average: &mut Vec<f32>,
         decay: f64,
+        _together: &mut Vec<f64>,
     ) -> Result<(), CpuError> {
-        check::<CpuError>(average.shape().0 == parameter.shape().num_elements())?;
-        let mut numbers = super::cpu::read(average);
-        cpu::average(&mut numbers, &super::cpu::read(parameter), decay);
-        average.copy_from(&numbers);
+        check::<CpuError>(average.len() == parameter.shape().num_elements())?;
+        cpu::average(average, &super::cpu::read(parameter), decay);
         Ok(())
     }
-}
-
-pub(super) fn moments<E: Dtype, D: KernelDevice<E>>(
-    device: &D,
-    [first, second]: [Vec<E>; 2],
-) -> Result<[Tensor<(usize,), E, D>; 2], D::Err> {
-    let shape = (first.len(),);
-    Ok([device.try_tensor_from_vec(first, shape)?, device.try_tensor_from_vec(second, shape)?])
 }
 
 /// A parameter's gradient as a vector; zeros if it has none.
@@ -351,6 +360,17 @@ pub(super) fn plain<S: Shape, E: Dtype, D: KernelDevice<E>>(
     parameter.device().try_fill_with_zeros(gradients.get_or_alloc_mut(parameter)?)
 }
 
+pub(super) fn plain_average<S: Shape, E: Dtype, D: KernelDevice<E>>(
+    parameter: &Tensor<S, E, D>,
+    average: &mut Tensor<(usize,), E, D>,
+    decay: f64,
+) -> Result<(), D::Err> {
+    let shape = *average.shape();
+    check::<D::Err>(shape.0 == parameter.shape().num_elements())?;
+    let numbers = parameter.clone().try_reshape_like(&shape)?;
+    average.try_axpy(decay, &numbers, 1.0 - decay)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -365,8 +385,8 @@ mod tests {
         Cpu: Device<E>,
     {
         let mut parameter = tensor::<_, E>((len,), &samples(seed, len));
-        let zeros = vec![E::default(); len];
-        let mut moments = Cpu::default().try_moments([zeros.clone(), zeros]).unwrap();
+        let zeros = || Cpu::default().try_numbers(vec![E::default(); len]).unwrap();
+        let (mut moments, mut average) = ([zeros(), zeros()], zeros());
         let mut gradients = Gradients::leaky();
         let mut outcome = Vec::new();
         for step in 1..=3 {
@@ -379,11 +399,14 @@ mod tests {
             let step = AdamStep { step, ..*steps };
             let together = &mut Default::default();
             Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &step, together).unwrap();
+            let (decay, together) = (0.3, &mut Default::default());
+            Cpu::try_average(&parameter, &mut average, decay, together).unwrap();
             outcome.push(numbers(&parameter));
         }
         outcome.push(numbers(&gradients.get(&parameter)));
-        for moment in <Cpu as AdamKernel<E>>::numbers(&moments) {
-            outcome.push(moment.iter().map(|x| x.to_f64().unwrap()).collect());
+        for kept in moments.iter().chain([&average]) {
+            let kept = <Cpu as AdamKernel<E>>::to_vec(kept);
+            outcome.push(kept.iter().map(|x| x.to_f64().unwrap()).collect());
         }
         outcome
     }
@@ -441,11 +464,14 @@ mod tests {
             Cpu: Device<E>,
         {
             let mut parameter = tensor::<_, E>((3,), &[1.0; 3]);
-            let zeros = vec![E::default(); len];
-            let mut moments = Cpu::default().try_moments([zeros.clone(), zeros]).unwrap();
+            let zeros = || Cpu::default().try_numbers(vec![E::default(); len]).unwrap();
+            let (mut moments, mut average) = ([zeros(), zeros()], zeros());
             let mut gradients = Gradients::leaky();
             let together = &mut Default::default();
-            Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &STEP, together).is_ok()
+            let averages = Cpu::try_average(&parameter, &mut average, 0.5, together).is_ok();
+            let step = Cpu::try_step(&mut parameter, &mut gradients, &mut moments, &STEP, together);
+            assert_eq!(averages, step.is_ok());
+            averages
         }
         assert!(fits::<f32>(3) && fits::<f64>(3));
         assert!(!fits::<f32>(4) && !fits::<f64>(4));

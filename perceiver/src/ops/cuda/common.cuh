@@ -89,9 +89,8 @@ __device__ __forceinline__ real sum_of_warps(real x) {
   return x;
 }
 
-// The sum of a column of `x`, for each thread of the first warp of a block of 256: that of the block's 32 columns which is its.
-__device__ __forceinline__ real sum_of_column(const number *x, size rows, size width) {
-  size column = (size)blockIdx.x * 32 + threadIdx.x % 32;
+// The sum of a column of `x`, for each thread of the first warp of a block of 256. Those of another warp have the same columns.
+__device__ __forceinline__ real sum_of_column(const number *x, size rows, size width, size column) {
   real sum = 0;
   if (column < width) {
     for (size row = threadIdx.x / 32; row < rows; row += 8) sum += load(x[row * width + column]);

@@ -56,8 +56,12 @@ where
         Self::of(device.try_zeros_like(&shape)?)
     }
 
-    /// A tensor that is contiguous, as parameters are.
+    /// A tensor whose memory has its numbers in any order, but each of them once.
+    ///
+    /// # Errors
+    /// If it has fewer, as a parameter may that a user has broadcast.
     pub fn as_it_is(tensor: &Tensor<S, E, Cuda>) -> Result<Self, CudaError> {
+        check::<CudaError>(place(tensor)?.len == tensor.shape().num_elements())?;
         Self::of(tensor.clone())
     }
 
@@ -76,6 +80,11 @@ impl<S: Shape, E: Number> Array<S, E> {
 }
 
 /// Memory for one operation, of zeros, in the data type that is computed in.
+///
+/// It is freed, or goes to dfdx's cache if that is on, when an operation ends on the host, and kernels that use it may not have
+/// run yet. Either way they do before anything else uses it, since all is in the order of one stream, the default one: this
+/// crate's kernels and products, dfdx's own, zeroing, copies, and freeing. Of what dfdx runs on its second stream, each
+/// operation makes the default one wait for the end, before it returns and can drop anything.
 #[derive(Debug)]
 pub(super) struct Memory<E: Number> {
     memory: Option<<Cuda as Storage<E::Real>>::Vec>,
@@ -140,6 +149,24 @@ where
         Some(place) => Ok(place),
         None => unreachable!("dfdx 0.13 shows where a tensor is"),
     }
+}
+
+/// Places that kernels can read.
+#[derive(Clone, Debug)]
+pub(super) struct ContiguousPlaces {
+    /// What keeps their memory.
+    _places: Tensor<(usize, usize), usize, Cuda>,
+    pub address: u64,
+}
+
+/// Places, made contiguous if they are not.
+pub(super) fn contiguous_places(
+    places: &Tensor<(usize, usize), usize, Cuda>,
+) -> Result<ContiguousPlaces, CudaError> {
+    let places = places.clone().try_contiguous()?;
+    let Place { address, len, .. } = place(&places)?;
+    check::<CudaError>(len == places.shape().num_elements())?;
+    Ok(ContiguousPlaces { _places: places, address })
 }
 
 /// The address of a mask, which is contiguous as this crate makes it.

@@ -1,6 +1,8 @@
 //! Rows of embeddings.
 
 pub(crate) mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use dfdx::prelude::*;
 
@@ -12,7 +14,8 @@ pub type Places<D> = Tensor<(usize, usize), usize, D>;
 
 /// Rows of embeddings.
 pub trait EmbedKernel<E: Dtype>: KernelDevice<E> {
-    /// Adds up the rows of each table at its places: `(batch, tokens, width)`. A place must be less than the number of rows.
+    /// Adds up the rows of each table at its places: `(batch, tokens, width)`. A place must be less than the number of rows;
+    /// one that is not is an error or, on a `Cuda`, a row of NaN, as the host does not see it.
     ///
     /// # Errors
     /// If there is no table, their sizes do not match, or the device runs out of memory.
@@ -28,7 +31,18 @@ pub trait EmbedKernel<E: Dtype>: KernelDevice<E> {
 plain_in_f64!(EmbedKernel);
 
 #[cfg(feature = "cuda")]
-impl<E: super::cuda::Number> EmbedKernel<E> for Cuda where Self: KernelDevice<E> {}
+impl<E: super::cuda::Number> EmbedKernel<E> for Cuda
+where
+    Self: KernelDevice<E>,
+{
+    fn try_embed(
+        record: &mut Record<E, Self>,
+        tables: &[(&Matrix<E, Self>, &Places<Self>)],
+    ) -> Result<Rows<E, Self>, CudaError> {
+        fits(tables)?;
+        cuda::forward(record, tables)
+    }
+}
 
 impl EmbedKernel<f32> for Cpu {
     fn try_embed(

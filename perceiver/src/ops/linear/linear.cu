@@ -16,7 +16,7 @@ KERNEL(256) add_all(const number *d_y, number *d_residual, size count) {
 
 // A block sums over the rows for 32 columns.
 KERNEL(256) add_column_sums(const number *x, number *sums, size rows, size width) {
-  size column = (size)blockIdx.x * 32 + threadIdx.x;
-  real sum = sum_of_column(x, rows, width);
+  size column = (size)blockIdx.x * 32 + threadIdx.x % 32;
+  real sum = sum_of_column(x, rows, width, column);
   if (threadIdx.x < 32 && column < width) add_to(sums + column, sum);
 }

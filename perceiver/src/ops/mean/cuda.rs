@@ -18,7 +18,7 @@ where
     let x = Array::new(record, x)?;
     let (batch, rows, width) = *x.tensor.shape();
     let y = Array::zeros(x.tensor.device(), (batch, 1, width))?;
-    let grid = Grid { blocks: [width.div_ceil(32), batch, 1] };
+    let grid = Grid::blocks(batch * width.div_ceil(32));
     let arguments = [x.address, y.address, rows as u64, width as u64];
     // SAFETY: these are the sizes of the tensors.
     unsafe { x.gpu.launch::<E>(&SOURCE, &[], "average", grid, &arguments)? };

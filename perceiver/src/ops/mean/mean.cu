@@ -1,7 +1,8 @@
 // A block averages the rows of an item for 32 columns.
 KERNEL(256) average(const number *x, number *y, size rows, size width) {
-  size column = (size)blockIdx.x * 32 + threadIdx.x, item = blockIdx.y;
-  real sum = sum_of_column(x + item * rows * width, rows, width);
+  size blocks_of_item = (width + 31) / 32, item = blockIdx.x / blocks_of_item;
+  size column = blockIdx.x % blocks_of_item * 32 + threadIdx.x % 32;
+  real sum = sum_of_column(x + item * rows * width, rows, width, column);
   if (threadIdx.x < 32 && column < width) y[item * width + column] = store(sum / rows);
 }
 

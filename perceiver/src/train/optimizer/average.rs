@@ -5,6 +5,7 @@ use dfdx::nn::tensor_collection::{
 };
 use dfdx::prelude::*;
 
+use super::visit::each;
 use crate::checkpoint::fill;
 use crate::ops::AdamKernel;
 
@@ -13,7 +14,7 @@ use crate::ops::AdamKernel;
 pub(super) struct Average<E: Dtype, D: AdamKernel<E>> {
     decay: f64,
     /// In the order of the parameters; none before the first step.
-    numbers: Vec<Tensor<(usize,), E, D>>,
+    numbers: Vec<D::Numbers>,
 }
 
 impl<E: Dtype, D: AdamKernel<E>> Average<E, D> {
@@ -26,9 +27,21 @@ impl<E: Dtype, D: AdamKernel<E>> Average<E, D> {
     }
 
     /// Moves the average towards a model, or begins with it.
-    pub(super) fn update<M: TensorCollection<E, D>>(&mut self, model: &M) -> Result<(), D::Err> {
-        let mut f = Update { average: self, index: 0 };
-        M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f })?;
+    pub(super) fn update<M: TensorCollection<E, D>>(
+        &mut self,
+        device: &D,
+        model: &M,
+    ) -> Result<(), D::Err> {
+        if !self.numbers.is_empty() {
+            return move_towards(device, model, &mut self.numbers, self.decay);
+        }
+        let mut numbers = Vec::new();
+        each(model, |_, len, device: &D| {
+            numbers.push(device.try_numbers(vec![E::default(); len])?);
+            Ok(())
+        })?;
+        move_towards(device, model, &mut numbers, 0.0)?;
+        self.numbers = numbers;
         Ok(())
     }
 
@@ -40,34 +53,37 @@ impl<E: Dtype, D: AdamKernel<E>> Average<E, D> {
 
     /// The average of each parameter; none before the first step.
     pub(super) fn to_vecs(&self) -> impl Iterator<Item = Vec<E>> {
-        self.numbers.iter().map(to_vec)
+        self.numbers.iter().map(D::to_vec)
     }
 
     /// An average with the decay of this one and other numbers.
     pub(super) fn with_numbers(&self, device: &D, numbers: Vec<Vec<E>>) -> Result<Self, D::Err> {
-        let tensor = |numbers: Vec<E>| {
-            let shape = (numbers.len(),);
-            device.try_tensor_from_vec(numbers, shape)
-        };
-        let numbers = numbers.into_iter().map(tensor).collect::<Result<_, _>>()?;
+        let numbers = numbers.into_iter().map(|numbers| device.try_numbers(numbers));
+        let numbers = numbers.collect::<Result<_, _>>()?;
         Ok(Self { decay: self.decay, numbers })
     }
 }
 
-/// dfdx's `as_vec` takes the numbers one by one.
-fn to_vec<E: Dtype, D: AdamKernel<E>>(tensor: &Tensor<(usize,), E, D>) -> Vec<E> {
-    let mut numbers = vec![E::default(); tensor.shape().0];
-    tensor.copy_into(&mut numbers);
-    numbers
+/// Moves the average of each parameter towards it.
+fn move_towards<M: TensorCollection<E, D>, E: Dtype, D: AdamKernel<E>>(
+    device: &D,
+    model: &M,
+    averages: &mut [D::Numbers],
+    decay: f64,
+) -> Result<(), D::Err> {
+    let together = D::Together::default();
+    let mut f = Move::<E, D> { averages: averages.iter_mut(), decay, together };
+    M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut f })?;
+    device.try_write_averages(decay, f.together)
 }
 
-struct Update<'a, E: Dtype, D: AdamKernel<E>> {
-    average: &'a mut Average<E, D>,
-    /// The number of the next parameter.
-    index: usize,
+struct Move<'a, E: Dtype, D: AdamKernel<E>> {
+    averages: std::slice::IterMut<'a, D::Numbers>,
+    decay: f64,
+    together: D::Together,
 }
 
-impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Update<'_, E, D> {
+impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Move<'_, E, D> {
     type Viewer = ViewTensorRef;
     type Err = D::Err;
     type E2 = E;
@@ -78,16 +94,10 @@ impl<E: Dtype, D: AdamKernel<E>> TensorVisitor<E, D> for Update<'_, E, D> {
         options: TensorOptions<S, E, D>,
         parameter: &Tensor<S, E, D>,
     ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
-        if options.do_gradient_update {
-            let Average { decay, numbers } = &mut *self.average;
-            match numbers.get_mut(self.index) {
-                Some(average) => D::try_average(parameter, average, *decay)?,
-                None => {
-                    let len = parameter.shape().num_elements();
-                    numbers.push(parameter.clone().try_reshape_like(&(len,))?);
-                }
-            }
-            self.index += 1;
+        if options.do_gradient_update
+            && let Some(average) = self.averages.next()
+        {
+            D::try_average(parameter, average, self.decay, &mut self.together)?;
         }
         Ok(None)
     }

@@ -74,7 +74,8 @@ pub(super) struct State<E> {
 struct Slot<E: Dtype, D: AdamKernel<E>> {
     name: String,
     len: usize,
-    moments: D::Moments,
+    /// The running means of its gradient and of its square.
+    moments: [D::Numbers; 2],
     /// Multiplies the learning rate.
     factor: f64,
 }
@@ -91,8 +92,8 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         let (mut slots, mut of_model) = (Vec::new(), None);
         each(model, |name, len, device| {
             of_model = Some(device.clone());
-            let zeros = vec![E::default(); len];
-            let moments = device.try_moments([zeros.clone(), zeros])?;
+            let zeros = || device.try_numbers(vec![E::default(); len]);
+            let moments = [zeros()?, zeros()?];
             slots.push(Slot { name, len, moments, factor: 1.0 });
             Ok(())
         })
@@ -310,14 +311,14 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         device.try_write(f.together)?;
         released?;
         match &mut self.average {
-            Some(average) => average.update(model),
+            Some(average) => average.update(device, model),
             None => Ok(()),
         }
     }
 
     /// The names of the parameters with their moments.
     pub(super) fn moments(&self) -> impl Iterator<Item = (&str, [Vec<E>; 2])> {
-        self.slots.iter().map(|slot| (&*slot.name, D::numbers(&slot.moments)))
+        self.slots.iter().map(|slot| (&*slot.name, slot.moments.each_ref().map(D::to_vec)))
     }
 
     /// The names of the parameters with their averages; none if there are none yet.
@@ -345,7 +346,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         let moments: Vec<_> = state
             .moments
             .into_iter()
-            .map(|moments| device.try_moments(moments))
+            .map(|[first, second]| Ok([device.try_numbers(first)?, device.try_numbers(second)?]))
             .collect::<Result<_, _>>()?;
         if let Some(average) = &mut self.average {
             *average = average.with_numbers(device, state.average)?;

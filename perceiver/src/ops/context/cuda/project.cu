@@ -88,8 +88,8 @@ KERNEL(256) project_and_keep(const number *left, const number *right, real *out,
 
 // The sums of columns, not yet rounded. A block sums over the rows for 32 columns.
 KERNEL(256) sum_columns(const number *x, real *sums, size rows, size width) {
-  size column = (size)blockIdx.x * 32 + threadIdx.x;
-  real sum = sum_of_column(x, rows, width);
+  size column = (size)blockIdx.x * 32 + threadIdx.x % 32;
+  real sum = sum_of_column(x, rows, width, column);
   if (threadIdx.x < 32 && column < width) sums[column] = sum;
 }
 
