@@ -53,14 +53,14 @@ impl Batches {
     /// Groups examples of similar length into the same batch, so that less padding is needed.
     ///
     /// `lengths[i]` is the length of example `i`; one that is missing counts as 0. After the shuffle, the examples of every
-    /// `batches` consecutive batches are sorted by length and split into batches again; the batches are then shuffled. The larger
-    /// `batches` is, the less padding is needed and the less random the batches are.
+    /// `batches` consecutive batches are sorted by length and split into batches again; the batches are then shuffled. The
+    /// larger `batches` is, the less padding is needed and the less random the batches are.
     ///
     /// # Padding and positions
-    /// The length to which a batch is padded then varies. With `Tokens` and `Text`, this does not change the outputs, as long as
-    /// the padding is masked. It does with `Fourier` positions of a `Grid` with `axes`, which accepts any size: positions span
-    /// each axis from its first element to its last, padding included, so they depend on how much padding there is. For such a
-    /// model, pad all examples to one length, or declare a fixed `shape`.
+    /// The length to which a batch is padded then varies. With `Tokens` and `Text`, this does not change the outputs, as
+    /// long as the padding is masked. It does with `Fourier` positions of a `Grid` with `axes`, which accepts any size:
+    /// positions span each axis from its first element to its last, padding included, so they depend on how much padding
+    /// there is. For such a model, pad all examples to one length, or declare a fixed `shape`.
     ///
     /// ```
     /// use perceiver::train::Batches;
@@ -94,8 +94,8 @@ impl Batches {
         self.examples / self.size + usize::from(rest >= self.part.1)
     }
 
-    /// Returns an iterator over the batches of an epoch, each a list of example indices. The same `epoch` always has the same
-    /// batches.
+    /// Returns an iterator over the batches of an epoch, each a list of example indices. The same `epoch` always has the
+    /// same batches.
     pub fn epoch(&self, epoch: u64) -> impl ExactSizeIterator<Item = Vec<usize>> + Send + use<> {
         let mut order: Vec<usize> = (0..self.examples).collect();
         // Far apart from those of the next seeds.
@@ -122,9 +122,9 @@ impl Batches {
 
 /// Maps `make` over `items` on background threads, and returns the results in the order of the items.
 ///
-/// Use it to load and augment the next batches while the model trains on this one. At least one thread is started, `threads` if
-/// that is more. Workers pause once about twice as many results as there are threads are waiting, and end when the iterator is
-/// dropped.
+/// Use it to load and augment the next batches while the model trains on this one. At least one thread is started, `threads`
+/// if that is more. Workers pause once about twice as many results as there are threads are waiting, and end when the
+/// iterator is dropped.
 ///
 /// If `make` uses random numbers, derive their seed from the item: the results then do not depend on how the threads are
 /// scheduled.

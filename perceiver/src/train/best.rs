@@ -13,8 +13,8 @@ use crate::checkpoint::write::{remove_old, write_whole};
 
 /// Keeps the models with the lowest scores in a folder, and counts the evaluations since the best one, for early stopping.
 ///
-/// A score is any number where lower is better, such as the loss on a validation set; offer the negative of an accuracy. A score
-/// that is NaN counts as the highest.
+/// A score is any number where lower is better, such as the loss on a validation set; offer the negative of an accuracy. A
+/// score that is NaN counts as the highest.
 ///
 /// The folder holds a file `step-{step}-score-{score}.safetensors` for each model, and the file `evaluations`. They are read
 /// again by [`new`](Self::new), so nothing is lost in a restart.
@@ -85,8 +85,8 @@ struct Kept {
 impl BestModels {
     /// Opens a folder in which up to `count` models are kept; a `count` of 0 is taken as 1.
     ///
-    /// The folder is created if it does not exist. Models from an earlier run are taken over; if there are more than `count`, the
-    /// files of the worst are removed.
+    /// The folder is created if it does not exist. Models from an earlier run are taken over; if there are more than
+    /// `count`, the files of the worst are removed.
     ///
     /// # Errors
     /// [`CheckpointError::Write`] if the folder cannot be created or listed, or a file cannot be removed;
@@ -117,11 +117,11 @@ impl BestModels {
     /// whether the score is the lowest so far.
     ///
     /// `save` writes the model to the path: with `save_checkpoint` for a declared model, or with
-    /// [`save_module`](crate::checkpoint::save_module) for a module of your own. To keep the moving average of the parameters,
-    /// save what [`Trainer::averaged`](super::Trainer::averaged) returns.
+    /// [`save_module`](crate::checkpoint::save_module) for a module of your own. To keep the moving average of the
+    /// parameters, save what [`Trainer::averaged`](super::Trainer::averaged) returns.
     ///
-    /// `step` is any number that grows, such as the step or the epoch. An evaluation that is repeated after a restart, with the
-    /// same `step`, is counted once, and overwrites its file if the score is the same.
+    /// `step` identifies the evaluation, such as the number of the step or epoch after which it was made. An evaluation that
+    /// is repeated after a restart is counted once; with the same score, its file is overwritten.
     ///
     /// A score that is NaN counts as the highest: it displaces no model.
     ///
@@ -179,7 +179,8 @@ impl BestModels {
         self.kept.first().map(|best| best.score)
     }
 
-    /// Returns the number of evaluations since the one with the lowest score, for early stopping: 0 if the last was the best.
+    /// Returns the number of evaluations since the one with the lowest score, for early stopping: 0 if the last was the
+    /// best.
     #[must_use]
     pub fn evaluations_since(&self) -> u64 {
         self.evaluations.since

@@ -1,12 +1,13 @@
-//! Training: losses, an optimizer, learning rate schedules, batches, and a training loop that can be interrupted and resumed.
+//! Training: losses, an optimizer, learning rate schedules, batches, and a training loop that can be interrupted and
+//! resumed.
 //!
-//! [`Trainer`] is the training loop, and its documentation has a complete example. It is built from parts that can also be used
-//! on their own, with any dfdx module:
+//! [`Trainer`] is the training loop, and its documentation has a complete example. It is built from parts that can also be
+//! used on their own, with any dfdx module:
 //!
 //! - [`cross_entropy`] is the loss of a classifier, and [`accuracy`] the share of correct predictions. [`CrossEntropy`] adds
 //!   label smoothing and skips padding. For other losses, such as `mse_loss`, use those of dfdx.
-//! - [`AdamW`] is the optimizer, AdamW or LAMB. It clips gradients, can scale the learning rate per parameter, refuses gradients
-//!   that are not finite, and keeps a moving average of the parameters ([`AdamW::with_ema`]).
+//! - [`AdamW`] is the optimizer, AdamW or LAMB. It clips gradients, can scale the learning rate per parameter, refuses
+//!   gradients that are not finite, and keeps a moving average of the parameters ([`AdamW::with_ema`]).
 //! - [`Schedule`] changes the learning rate over the steps of a training.
 //! - [`Batches`] shuffles examples and splits them into batches; [`made_ahead`] prepares these on other threads.
 //! - [`save_training`] and [`load_training`] save and load a model together with the state of its optimizer.

@@ -4,9 +4,9 @@ use std::f64::consts::PI;
 
 /// A learning rate schedule: the factor by which the learning rate is multiplied in each step.
 ///
-/// The factor rises linearly to 1 during the first `warm_up` steps, then falls according to [`Decay`]. The default is a constant
-/// factor of 1. A [`Trainer`](super::Trainer) takes it in [`with_schedule`](super::Trainer::with_schedule); in a loop of your
-/// own, set the learning rate before each step:
+/// The factor rises linearly to 1 during the first `warm_up` steps, then falls according to [`Decay`]. The default is a
+/// constant factor of 1. A [`Trainer`](super::Trainer) takes it in [`with_schedule`](super::Trainer::with_schedule); in a
+/// loop of your own, set the learning rate before each step:
 ///
 /// ```
 /// use perceiver::train::{Decay, Schedule};
@@ -20,7 +20,8 @@ use std::f64::consts::PI;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Schedule {
-    /// The number of steps in which the factor rises to 1; step `i`, from 0, has the factor `(i + 1) / warm_up`. 0 by default.
+    /// The number of steps in which the factor rises to 1; step `i`, from 0, has the factor `(i + 1) / warm_up`. 0 by
+    /// default.
     pub warm_up: u64,
     /// How the factor falls after the warm-up; [`Decay::Constant`] by default.
     pub decay: Decay,
@@ -59,8 +60,8 @@ pub enum Decay {
 impl Schedule {
     /// Returns a warm-up over a twentieth of `steps`, followed by half a cosine to 0: a good default.
     ///
-    /// `steps` must be the number of steps of the whole training, such as `epochs * batches.per_epoch()`: from step `steps` on,
-    /// the learning rate is 0, and nothing more is learned.
+    /// `steps` must be the number of steps of the whole training, such as `epochs * batches.per_epoch()`: from step `steps`
+    /// on, the learning rate is 0, and nothing more is learned.
     ///
     /// ```
     /// use perceiver::train::{Batches, Schedule};
