@@ -134,10 +134,10 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
     /// Keeps an exponential moving average (EMA) of the parameters, which often predicts better than the parameters
     /// themselves.
     ///
-    /// The average starts with the parameters after the next step. After each further step, it becomes `decay · average + (1
-    /// - decay) · parameter`, as in PyTorch's `AveragedModel` with `get_ema_multi_avg_fn(decay)`. It covers about the last
-    /// `1 / (1 - decay)` steps, which should be a small part of the training; 0.999 and 0.9999 are common. `decay` is
-    /// clamped to the range from 0 to 1.
+    /// The average starts with the parameters after the next step. After each further step, it becomes
+    /// `decay · average + (1 - decay) · parameter`, as in PyTorch's `AveragedModel` with `get_ema_multi_avg_fn(decay)`. It
+    /// covers about the last `1 / (1 - decay)` steps, which should be a small part of the training; 0.999 and 0.9999 are
+    /// common. `decay` is clamped to the range from 0 to 1.
     ///
     /// The average takes as much memory as the trainable parameters, and [`save_training`](super::save_training) saves it
     /// with the rest. It has the data type of the model: use `f32` or `f64`, since in half precision most of its small

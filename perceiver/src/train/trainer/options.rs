@@ -14,7 +14,7 @@ use crate::train::distributed::World;
 impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     /// Trains together with the other processes of an MPI program.
     ///
-    /// All ranks start from the state of rank 0 and average their gradients after each backward pass. Only rank 0 saves and
+    /// All ranks start from the state of rank 0 and average their gradients before each step. Only rank 0 saves and
     /// logs. [`distributed`](crate::train::distributed) has an example.
     #[cfg(feature = "mpi")]
     #[must_use]
