@@ -1,4 +1,4 @@
-//! Declarations of published models, which load the checkpoints published by their authors unchanged.
+//! Declarations of published models, which load their published checkpoints unchanged.
 //!
 //! All are Perceiver IO models (arXiv 2107.14795) of Hugging Face's Transformers, named here by their repositories on
 //! Hugging Face. To fine-tune one of them on a task of your own, copy its declaration, change the output, and load its
@@ -120,9 +120,11 @@ perceiver! {
     /// `deepmind/multimodal-perceiver`: reconstructs a video with its sound from 784 latents, and classifies it into the 700
     /// classes of Kinetics; 19,858,855 parameters (Perceiver IO, arXiv 2107.14795, section 4.3).
     ///
-    /// Takes a [`VideoInput`] with 16 frames of 224 × 224 pixels, 1,920 samples of sound for each frame, and a class, which
-    /// is always masked. Returns a [`VideoOutput`] with the same; its sound is in patches of 16 samples. All pixels and
-    /// samples at once take much memory: `forward_at` computes only some of them.
+    /// Takes a [`VideoInput`]: `audio`, `(batch, 30720, 1)`, which is 1,920 samples of sound for each frame; `image`, 16
+    /// frames, `(batch, 16, 224, 224, 3)`; and `label`, `(batch, 700)`, which is always masked, so that any numbers do.
+    /// Returns a [`VideoOutput`]: `audio`, `(batch, 1920, 16)`, in patches of 16 samples; `image`, of the same shape as the
+    /// input; and `label`, the logits `(batch, 1, 700)`. `forward_at` computes only some of the pixels and samples, in
+    /// memory that depends on their number.
     pub struct Video {
         family: Transformers,
         input: Modalities {
