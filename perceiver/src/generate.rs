@@ -43,7 +43,8 @@ pub use crate::model::causal::Generation;
 /// ```
 ///
 /// A prompt longer than the model's `MAX_LEN` is an error, [`ForwardError::TooLong`]: pass its last `MAX_LEN` ids. The text
-/// as a whole can become longer than that, since generation drops the oldest tokens beyond `MAX_LEN`.
+/// as a whole can become longer than that: beyond `MAX_LEN`, generation leaves out the oldest tokens, as
+/// [`generate`](crate::model::PerceiverAr::generate) describes.
 ///
 /// Options that are out of range are errors when they are used: [`ForwardError::NumLatents`], [`ForwardError::Id`] for
 /// `stop`, and [`ForwardError::Sampling`] for all others.

@@ -1,8 +1,7 @@
 //! Training in several processes, on one machine or many, over MPI (feature `mpi`).
 //!
 //! Each process, called a rank, has a copy of the whole model and computes on a part of each batch. Before each step, the
-//! gradients are averaged over all ranks, so results are those of one process with the whole batch, up to
-//! rounding.
+//! gradients are averaged over all ranks, so results are those of one process with the whole batch, up to rounding.
 //!
 //! [`run`] starts MPI, [`World::batches`] splits the batches, and [`Trainer::with_world`](super::Trainer::with_world) does
 //! the rest:

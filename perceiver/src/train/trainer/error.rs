@@ -12,8 +12,8 @@ use crate::train::distributed::DistributedError;
 
 /// An error from a [`Trainer`](super::Trainer). `Err` is the device's own error.
 ///
-/// Files that were saved before stay as they are, so that a program can be started again and
-/// [`resume`](super::Trainer::resume).
+/// Files that were saved before stay as they are: a program that is started again can [`resume`](super::Trainer::resume) the
+/// training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError<Err: Debug + Display> {

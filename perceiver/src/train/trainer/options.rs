@@ -40,8 +40,8 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         self
     }
 
-    /// Sets the seed for dropout, 0 by default. What is dropped in a step depends on nothing else but the number of the
-    /// step.
+    /// Sets the seed for dropout, 0 by default. What is dropped depends only on this seed, the number of the step, the batch
+    /// within the step, and the process.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
