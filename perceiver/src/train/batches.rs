@@ -122,9 +122,8 @@ impl Batches {
 
 /// Maps `make` over `items` on background threads, and returns the results in the order of the items.
 ///
-/// Use it to load and augment the next batches while the model trains on this one. At least one thread is started, `threads`
-/// if that is more. Workers pause once about twice as many results as there are threads are waiting, and end when the
-/// iterator is dropped.
+/// Use it to load and augment the next batches while the model trains on this one. It starts `threads` threads, or one if
+/// that is 0. They run ahead by about two results each and then wait, and they end when the iterator is dropped.
 ///
 /// If `make` uses random numbers, derive their seed from the item: the results then do not depend on how the threads are
 /// scheduled.
