@@ -195,7 +195,8 @@ pub static DECODER_FEED_FORWARDS: &[Variant] =
 
 const GEGLU: Variant = Variant { name: "Geglu", form: MLP, doc: "GELU with a gate (GEGLU)" };
 const GELU: Variant = Variant { name: "Gelu", form: MLP, doc: "GELU, computed exactly" };
-const TANH_GELU: Variant = Variant { name: "TanhGelu", form: MLP, doc: "GELU, approximated with tanh" };
+const TANH_GELU: Variant =
+    Variant { name: "TanhGelu", form: MLP, doc: "GELU, approximated with tanh" };
 const RELU: Variant = Variant { name: "Relu", form: MLP, doc: "ReLU" };
 const SQUARED_RELU: Variant = Variant { name: "SquaredRelu", form: MLP, doc: "squared ReLU" };
 const NO_FEED_FORWARD: Variant =
@@ -241,7 +242,11 @@ const ONE_HOT: Variant = Variant {
 const FOURIER: Form = Form::Keys(&[&BANDS, &GRID_MAX_FREQ, &BASE, &ENDPOINT]);
 
 pub static POSITIONS: &[Variant] = &[
-    Variant { name: "Fourier", form: FOURIER, doc: "Fourier features, appended to the channels: positions span each axis from its first to its last, padding included, so padding an input of any size (`axes`) changes the result; with `shape` they are fixed" },
+    Variant {
+        name: "Fourier",
+        form: FOURIER,
+        doc: "Fourier features, appended to the channels: positions span each axis from its first to its last, padding included, so padding an input of any size (`axes`) changes the result; with `shape` they are fixed",
+    },
     Variant {
         name: "Learned",
         form: Form::Keys(&[&POSITION_CHANNELS, &POSITION_PROJECT]),
@@ -299,7 +304,11 @@ pub static OUTPUTS: &[Variant] = &[
         ]),
         doc: "a row for each of several queries, which attend to the latents",
     },
-    Variant { name: "Latents", form: Form::Unit, doc: "the latents themselves, `(batch, num_latents, latent_dim)`" },
+    Variant {
+        name: "Latents",
+        form: Form::Unit,
+        doc: "the latents themselves, `(batch, num_latents, latent_dim)`",
+    },
     Variant {
         name: "Embedding",
         form: Form::UnitOrKeys(&[&LOGIT_BIAS]),

@@ -1,4 +1,4 @@
-//! Several outputs of one model, which share a decoder (Perceiver IO, arXiv 2107.14795, section 3.2 and appendix F).
+//! Several outputs of one model, which share a decoder ([Perceiver IO](https://arxiv.org/abs/2107.14795), section 3.2 and appendix F).
 
 use std::marker::PhantomData;
 

@@ -25,10 +25,8 @@ use crate::{Device, ForwardError, WrongSize};
 /// use perceiver::position::Fourier;
 ///
 /// let features = Fourier::linear(2, 8.0); // frequencies 1 and 4
-/// let of_point: Vec<f64> = features.of_point([0.5]).collect();
-/// let [sin, cos] = [|x: f64| x.sin(), |x: f64| x.cos()];
-/// let angle = std::f64::consts::PI * 0.5;
-/// assert_eq!(of_point, [sin(angle), sin(4.0 * 0.5 * std::f64::consts::PI), cos(angle), cos(4.0 * 0.5 * std::f64::consts::PI), 0.5]);
+/// let of_point: Vec<f64> = features.of_point([0.5]).map(|x: f64| (x * 1e6).round() / 1e6).collect();
+/// assert_eq!(of_point, [1.0, 0.0, 0.0, 1.0, 0.5]); // sin π/2, sin 2π, cos π/2, cos 2π, and the position
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fourier {

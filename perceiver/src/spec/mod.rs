@@ -147,7 +147,7 @@ pub enum Softmax {
     #[default]
     Tokens,
     /// Each token's weights sum to 1 over the queries, which thus compete for it; each query's weights are then divided
-    /// by their sum (inverted attention, as in slot attention, arXiv 2006.15055).
+    /// by their sum (inverted attention, as in [slot attention](https://arxiv.org/abs/2006.15055)).
     Queries,
 }
 
