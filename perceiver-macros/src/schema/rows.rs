@@ -77,7 +77,7 @@ mod root {
         .also(&["layer", "layers", "num_layer", "num_layers", "n_layer", "n_layers", "block", "blocks", "num_blocks", "n_blocks"]);
     pub static NUM_FREQ_BANDS: Key = key("num_freq_bands", REPEATS, ENCODED, "number of frequency bands of the position encoding along each axis")
         .also(&["num_frequencies", "num_bands", "n_freq_bands", "bands"]);
-    pub static MAX_FREQ: Key = key("max_freq", Kind::PerAxis, ENCODED, "sampling rate of the position encoding, the same along all axes or `[..]` with one for each; its highest frequency is half of this (Nyquist)");
+    pub static MAX_FREQ: Key = key("max_freq", Kind::PerAxis, ENCODED, "sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist)");
     pub static INPUT_CHANNELS: Key = key("input_channels", WIDTH, Value("3"), "number of input channels")
         .also(&["channels", "in_channels", "num_channels", "in_chans", "input_dim"]);
     pub static INPUT_AXIS: Key = key("input_axis", Kind::Count { min: 1, max: 4 }, Value("2"), "number of input axes: 1 for a sequence, 2 for an image, 3 for a video; at most 4")
@@ -398,7 +398,7 @@ mod nested {
         .also(&["pos", "position_encoding", "fourier_encode_data", "fourier", "encoding"]);
     pub static BANDS: Key = key("bands", REPEATS, Required, "number of frequency bands along each axis")
         .also(&["num_freq_bands", "num_bands", "n_bands", "frequencies"]);
-    pub static GRID_MAX_FREQ: Key = key("max_freq", Kind::PerAxis, Required, "sampling rate of the encoding, the same along all axes or `[..]` with one for each; its highest frequency is half of this (Nyquist)")
+    pub static GRID_MAX_FREQ: Key = key("max_freq", Kind::PerAxis, Required, "sampling rate of the encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist)")
         .also(&["max_resolution", "freq"]);
     pub static BASE: Key = key("base", Kind::Base, Absent("bands are spaced linearly, as in the paper"), "base of logarithmically spaced frequency bands, as in the TensorFlow package")
         .also(&["freq_base", "log_base"]);
