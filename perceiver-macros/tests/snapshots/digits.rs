@@ -24,7 +24,7 @@ impl Digits {
     pub const DEPTH: ::core::primitive::usize = 2;
     /// The number of frequency bands of the position encoding along each axis: 4.
     pub const NUM_FREQ_BANDS: ::core::primitive::usize = 4;
-    /// The sampling rate of the position encoding, the same along all axes or `[..]` with one for each; its highest frequency is half of this (Nyquist). Here: 8.0.
+    /// The sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist). Here: 8.0.
     pub const MAX_FREQ: ::core::primitive::f64 = 8.0;
     /// The base of logarithmically spaced frequency bands, as in the TensorFlow package.
     pub const FREQ_BASE: ::core::option::Option<::core::primitive::f64> = ::core::option::Option::None;

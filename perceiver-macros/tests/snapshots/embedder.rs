@@ -34,7 +34,7 @@ impl Embedder {
     pub const DEPTH: ::core::primitive::usize = 2;
     /// The number of frequency bands of the position encoding along each axis: 4.
     pub const NUM_FREQ_BANDS: ::core::primitive::usize = 4;
-    /// The sampling rate of the position encoding, the same along all axes or `[..]` with one for each; its highest frequency is half of this (Nyquist).
+    /// The sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist).
     pub const MAX_FREQ: [::core::primitive::f64; 2] = [8.0, 6.0];
     /// The base of logarithmically spaced frequency bands, as in the TensorFlow package.
     pub const FREQ_BASE: ::core::option::Option<::core::primitive::f64> = ::core::option::Option::None;

@@ -9,7 +9,7 @@ pub struct Keys {
     pub depth: (),
     /// The number of frequency bands of the position encoding along each axis.
     pub num_freq_bands: (),
-    /// The sampling rate of the position encoding, the same along all axes or `[..]` with one for each; its highest frequency is half of this (Nyquist).
+    /// The sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist).
     pub max_freq: (),
     /// The number of input channels.
     pub input_channels: (),
@@ -164,7 +164,7 @@ impl Grid {
 pub struct Fourier {
     /// The number of frequency bands along each axis.
     pub bands: (),
-    /// The sampling rate of the encoding, the same along all axes or `[..]` with one for each; its highest frequency is half of this (Nyquist).
+    /// The sampling rate of the encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist).
     pub max_freq: (),
     /// The base of logarithmically spaced frequency bands, as in the TensorFlow package.
     pub base: (),

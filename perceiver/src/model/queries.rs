@@ -20,6 +20,35 @@ use crate::{Device, WrongSize};
 /// `Q` says where the queries come from ([`Learned`], [`OfGrid`], [`Given`], [`OfInput`]), and `P` how the rows are projected
 /// ([`Project`], [`ProjectEmbedding`], [`NoProjection`]). The block in which they attend is the spec's
 /// [`DECODER`](Spec::DECODER).
+///
+/// ```
+/// use perceiver::dfdx::nn::BuildModule;
+/// use perceiver::input::Grid;
+/// use perceiver::model::{Learned, Perceiver, Project, Queries};
+/// use perceiver::position::Position;
+/// use perceiver::prelude::*;
+/// use perceiver::spec::Spec;
+///
+/// /// Finds three boxes around points of the plane: four numbers each.
+/// #[derive(Clone, Debug)]
+/// struct Boxes;
+///
+/// impl Spec for Boxes {
+///     const NAME: &str = "Boxes";
+///     type Input = Grid<1, 2>;
+///     type NumLatents = Const<8>;
+///     type LatentDim = Const<16>;
+///     type Output = Queries<Learned<Const<3>>, Project<Const<4>>>;
+///     const POSITION: Position = Position::None;
+///     const DEPTH: usize = 1;
+/// }
+///
+/// let dev = Cpu::default();
+/// let model = Perceiver::<Boxes, f32, Cpu>::build(&dev);
+/// let points: Tensor<Rank3<5, 20, 2>, f32, _> = dev.sample_normal();
+/// let boxes: Tensor<Rank3<5, 3, 4>, f32, _> = model.try_forward(points)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Queries<Q, P>(PhantomData<(Q, P)>);
 

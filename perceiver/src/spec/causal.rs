@@ -12,6 +12,34 @@ use super::{Activation, AttentionBias, BlockShape, Dropout, Heads, Mlp};
 /// [`perceiver!`](crate::perceiver!) implements it for a model declared with `family: PerceiverAr`. For a model written by hand,
 /// implement it for a type `S` of your own: the model is [`PerceiverAr<S, E, D>`](crate::model::PerceiverAr). The defaults are
 /// those of the declaration's keys, and of [perceiver-io](https://pypi.org/project/perceiver-io/) 0.11.
+///
+/// ```
+/// use perceiver::dfdx::nn::BuildModule;
+/// use perceiver::model::PerceiverAr;
+/// use perceiver::prelude::*;
+/// use perceiver::spec::{CausalSpec, Heads};
+///
+/// #[derive(Clone, Debug)]
+/// struct Bytes;
+///
+/// impl CausalSpec for Bytes {
+///     const NAME: &str = "Bytes";
+///     type Vocab = Const<256>;
+///     const MAX_LEN: usize = 32;
+///     const MAX_LATENTS: usize = 8;
+///     const DIM: usize = 16;
+///     const SELF_ATTENTIONS: usize = 2;
+///     const CROSS_HEADS: Heads = Heads::new(2, 8);
+///     const LATENT_HEADS: Heads = Heads::new(2, 8);
+/// }
+///
+/// let dev = Cpu::default();
+/// let model = PerceiverAr::<Bytes, f32, Cpu>::build(&dev);
+/// let ids = dev.tensor_from_vec((0..12).collect(), (Const::<1>, 12));
+/// let logits: Tensor<(Const<1>, usize, Const<256>), f32, _> = model.try_forward(ids)?;
+/// assert_eq!(logits.shape().1, 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait CausalSpec: Clone + Debug + 'static {
     /// The model's name, as shown in its summary.
     const NAME: &'static str;
