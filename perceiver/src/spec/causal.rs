@@ -35,7 +35,7 @@ use super::{Activation, AttentionBias, BlockShape, Dropout, Heads, Mlp};
 ///
 /// let dev = Cpu::default();
 /// let model = PerceiverAr::<Bytes, f32, Cpu>::build(&dev);
-/// let ids = dev.tensor_from_vec((0..12).collect(), (Const::<1>, 12));
+/// let ids = dev.tensor_from_vec((0..12_usize).collect(), (Const::<1>, 12));
 /// let logits: Tensor<(Const<1>, usize, Const<256>), f32, _> = model.try_forward(ids)?;
 /// assert_eq!(logits.shape().1, 8);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

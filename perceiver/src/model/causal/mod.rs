@@ -46,7 +46,7 @@ use crate::{Device, Summary};
 /// let model = dev.build_module::<Bytes, f32>();
 ///
 /// // The logits of the token after each of the last 8 tokens.
-/// let ids = dev.tensor_from_vec((0..2 * 12).collect(), (Const::<2>, 12));
+/// let ids = dev.tensor_from_vec((0..24_usize).collect(), (Const::<2>, 12));
 /// let logits: Tensor<(Const<2>, usize, Const<256>), f32, _> = model.forward(ids.clone());
 /// assert_eq!(logits.shape().1, 8);
 ///
