@@ -28,7 +28,7 @@
 //!
 //! # Where to look
 //!
-//! - [`guide`] explains everything from a first model to training on many machines.
+//! - [`guide`] leads from a first model to training on many machines.
 //! - [`perceiver!`] documents declarations: their keys, the defaults, and what is generated.
 //! - [`presets`] has published models, which load their checkpoints unchanged.
 //! - [`train`] has losses, an optimizer, schedules, batches and a training loop, which work for any dfdx module.
@@ -39,7 +39,7 @@
 //!
 //! For models that no declaration describes:
 //!
-//! - [`spec`] describes a model and [`model`] implements it, together a model written by hand.
+//! - [`spec`] describes a model and [`model`] implements it: together they make a model written by hand.
 //! - [`input`], [`position`] and [`nn`] are the building blocks.
 //! - [`ops`] has the operations, each a trait that a device with kernels of its own implements.
 //!

@@ -1,4 +1,5 @@
-//! Several outputs of one model, which share a decoder ([Perceiver IO](https://arxiv.org/abs/2107.14795), section 3.2 and appendix F).
+//! Several outputs of one model, which share a decoder ([Perceiver IO](https://arxiv.org/abs/2107.14795), section 3.2 and
+//! appendix F).
 
 use std::marker::PhantomData;
 

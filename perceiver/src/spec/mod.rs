@@ -101,7 +101,7 @@ pub trait Spec: Clone + Debug + 'static {
     const DROPOUT: Dropout = Dropout::NONE;
 }
 
-/// The reference implementation whose initialisation, defaults and checkpoint names a model has.
+/// The reference implementation whose initialisation and checkpoint format a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// [perceiver-pytorch](https://pypi.org/project/perceiver-pytorch/) 0.11: latents are initialised from N(0, 1),
