@@ -26,7 +26,7 @@ pub struct Declaration {
 
 /// `key: value`.
 pub struct Entry {
-    /// The key's documentation, which its constant gets.
+    /// The key's documentation, which its constant gets, or else the struct.
     pub docs: Vec<Attribute>,
     pub key: Ident,
     /// `None` where the value could not be read, which has been reported.
