@@ -240,8 +240,9 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
     /// # Errors
     /// - [`TrainError::NotResumed`] if the file of [`with_checkpoint`](Self::with_checkpoint) exists and
     ///   [`resume`](Self::resume) was not called,
-    /// - [`TrainError::NoBatches`] if the epoch has no batches,
-    /// - [`TrainError::Loss`] if `loss` returns an error,
+    /// - [`TrainError::NoBatches`] if the epoch has no batches, and [`TrainError::OtherBatches`] if it has fewer than were done
+    ///   before a resume,
+    /// - [`TrainError::Loss`] if `loss` returns an error, and [`TrainError::NotFinite`] if it returns a loss that is infinite or NaN,
     /// - [`TrainError::NoGradients`] if all gradients of the first step of the training are 0,
     /// - [`TrainError::Step`] if the optimizer fails, as [`AdamW::step`] says, such as at a gradient that is not finite,
     /// - [`TrainError::Device`] if the device fails in a backward pass,
