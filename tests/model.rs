@@ -124,6 +124,40 @@ fn every_key_is_a_constant_with_the_references_default() {
     assert_eq!(Small::NUM_CLASSES, 5);
 }
 
+/// What the constants of a model say of its heads, and which layers there are.
+#[test]
+fn widths_and_layers_are_as_declared() {
+    perceiver! {
+        struct Wide {
+            family: Transformers, input: Tokens(6), num_latents: 4, latent_dim: 12, cross_heads: 2, latent_heads: 3,
+            qk_channels: 6, v_channels: 12, depth: 3, self_per_cross_attn: 1, output: Latents,
+        }
+
+        struct Resampler {
+            input: Tokens(6), num_latents: 4, latent_dim: 8, cross_dim_head: 4, depth: 3, self_per_cross_attn: 0,
+            feed_forward: Gelu { mult: 2, bias: false }, attn_bias: false, share: All, cross_attends: 2,
+            output: Latents,
+        }
+    }
+    let dev = Cpu::default();
+    let (wide, resampler) = (dev.build_module::<Wide, f32>(), dev.build_module::<Resampler, f32>());
+    assert_eq!((Wide::CROSS_DIM_HEAD, Wide::LATENT_DIM_HEAD, Wide::CROSS_ATTENDS), (3, 2, 1));
+    assert_eq!(wide.num_trainable_params(), Wide::PARAMETERS);
+    let layers = wide.layers.view();
+    assert_eq!((layers.len(), layers[0].latent.len()), (1, 1));
+    assert_eq!(layers[0].cross.as_ref().unwrap().attention.to_kv.weight.as_vec().len(), 18 * 6);
+
+    assert_eq!(resampler.num_trainable_params(), Resampler::PARAMETERS);
+    let layers = resampler.layers.view();
+    let cross = layers[0].cross.as_ref().unwrap();
+    let feed_forward = cross.feed_forward.as_ref().unwrap();
+    assert!(layers.len() == 1 && layers[0].latent.is_empty());
+    assert!(cross.attention.to_out.bias.is_none() && feed_forward.expand.bias.is_none());
+    assert_eq!(feed_forward.expand.weight.as_vec().len(), 16 * 8);
+    let tokens: Tensor<Rank3<2, 5, 6>, f32, _> = dev.sample_normal();
+    assert_eq!(resampler.forward(tokens).as_vec().len(), 2 * 4 * 8);
+}
+
 #[test]
 fn parameters_are_what_dfdx_counts() {
     assert_eq!(small().1.num_trainable_params(), Small::PARAMETERS);
