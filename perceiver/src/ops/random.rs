@@ -14,8 +14,7 @@ thread_local! {
     static SEEDED: RefCell<Option<StdRng>> = const { RefCell::new(None) };
 }
 
-/// Calls a function. What forward passes drop out that it makes on this thread follows from the seed, and from nothing
-/// else.
+/// Calls `run`, with dropout in the forward passes that it makes on this thread determined by `seed` alone.
 ///
 /// ```
 /// use perceiver::prelude::*;

@@ -135,13 +135,20 @@ impl BestModels {
         save: impl FnOnce(&Path) -> Result<(), CheckpointError>,
     ) -> Result<bool, CheckpointError> {
         let others = || self.kept.iter().filter(|kept| kept.step != step);
-        let is_best = others().next().is_none_or(|best| is_lower(score, best.score));
+        let is_best =
+            !score.is_nan() && others().next().is_none_or(|best| is_lower(score, best.score));
         let is_kept = others().count() < self.count
             || others().next_back().is_some_and(|worst| is_lower(score, worst.score));
         if is_kept {
             let path = self.folder.join(name(step, &score));
             save(&path)?;
-            self.kept.retain(|kept| kept.path != path);
+            let same = |kept: &mut Kept| kept.step == step;
+            for Kept { path: old, .. } in self.kept.extract_if(.., same).collect::<Vec<_>>() {
+                if old != path {
+                    let failed = |error| CheckpointError::Write { path: old.clone(), error };
+                    fs::remove_file(&old).map_err(failed)?;
+                }
+            }
             self.kept.push(Kept { score, step, path });
             self.sort()?;
         }
@@ -256,8 +263,23 @@ mod tests {
         assert_eq!(again.evaluations_since(), 3);
         assert_eq!(again.paths().count(), 2);
         assert!(again.paths().any(|path| path.ends_with("step-6-score-0.1.safetensors")));
+        // Another score of the same step replaces the file of the one before.
+        assert!(again.offer(6, -0.2, write).unwrap());
+        assert_eq!(
+            files(folder.path())[1..],
+            ["notes.txt", "step-4-score--0.000000001.safetensors", "step-6-score--0.2.safetensors"]
+        );
         // Fewer than there are.
         assert_eq!(BestModels::new(folder.path(), 1).unwrap().paths().count(), 1);
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_not_the_best() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut best = BestModels::new(folder.path(), 1).unwrap();
+        assert!(!best.offer(0, f64::NAN, write).unwrap());
+        assert!(best.offer(1, 5.0, write).unwrap());
+        assert_eq!(files(folder.path()), ["evaluations", "step-1-score-5.safetensors"]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Evaluation {
     /// Adds a batch of logits, `(.., classes)`, and classes, `(..)`.
     ///
     /// # Errors
-    /// If the targets do not fit, or the device runs out of memory. Nothing is added then.
+    /// Same as [`CrossEntropy::loss`]. Nothing is added then.
     pub fn add<S, E: Dtype, D: Device<E>>(
         &mut self,
         logits: Tensor<S, E, D>,
@@ -71,19 +71,19 @@ impl Evaluation {
         Ok(())
     }
 
-    /// The mean loss of all targets, in nats; NaN if there are none.
+    /// Returns the mean loss of all targets, in nats; NaN if there are none.
     #[must_use]
     pub fn loss(&self) -> f64 {
         self.loss / self.targets as f64
     }
 
-    /// The fraction of targets whose logit is the largest, from 0 to 1; NaN if there are none.
+    /// Returns the fraction of targets whose logit is the largest, from 0 to 1; NaN if there are none.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
         self.hits as f64 / self.targets as f64
     }
 
-    /// The number of targets, without those that are ignored.
+    /// Returns the number of targets, without those that are ignored.
     #[must_use]
     pub fn targets(&self) -> usize {
         self.targets

@@ -101,7 +101,7 @@ impl AdamWConfig {
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError<Err: Debug + Display> {
-    /// A setting of [`AdamWConfig`] is out of range.
+    /// A setting of [`AdamWConfig`], or the decay of the moving average, is out of range.
     #[error("`{name}` is {value}: expected a number {expected}")]
     Setting {
         /// The name of the setting.

@@ -195,7 +195,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         Ok(averaged)
     }
 
-    /// The names of the parameters, as [`with_factors`](Self::with_factors) gets them.
+    /// Returns the names of the parameters, as [`with_factors`](Self::with_factors) gets them.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.slots.iter().map(|slot| &*slot.name)
     }

@@ -51,7 +51,7 @@ pub enum TrainError<Err: Debug + Display> {
         /// The batches that there are.
         found: usize,
     },
-    /// A loss is infinite or not a number.
+    /// A loss is infinite or NaN.
     #[error(
         "the loss of step {step} is {loss}: is there a number that is not finite in the input, or is the learning rate too high?"
     )]
