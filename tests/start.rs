@@ -156,3 +156,40 @@ fn a_reset_starts_anew() {
     assert_start(&after);
     assert_ne!(after["latents"], before["latents"]);
 }
+
+/// Weights start from N(0, 0.02²) and biases from 0.
+#[test]
+fn a_model_of_transformers_starts_as_theirs() {
+    let deviation = |numbers: &[f32]| {
+        let squares = numbers.iter().map(|x| f64::from(x * x)).sum::<f64>();
+        (squares / numbers.len() as f64).sqrt()
+    };
+    perceiver! {
+        struct Model {
+            family: Transformers, input: Tokens(64), num_latents: 64, latent_dim: 64, cross_heads: 1, depth: 2,
+            self_per_cross_attn: 1, output: ClassQuery(64),
+        }
+    }
+    let mut model = Cpu::seed_from_u64(3).build_module::<Model, f32>();
+    for _ in 0..2 {
+        let (layers, output) = (model.layers.view(), model.output.view());
+        let cross = layers[0].cross.as_ref().unwrap();
+        let feed_forward = cross.feed_forward.as_ref().unwrap();
+        let output_linear = output.linear.as_ref().unwrap();
+        let weights = [
+            model.latents.as_vec(),
+            cross.attention.to_kv.weight.as_vec(),
+            layers[0].latent[0].feed_forward.as_ref().unwrap().expand.weight.as_vec(),
+            output_linear.weight.as_vec(),
+        ];
+        for weights in weights {
+            assert!((deviation(&weights) / 0.02 - 1.0).abs() < 0.1);
+        }
+        assert!(deviation(&output.query.unwrap().as_vec()) < 0.04);
+        let biases = [cross.attention.to_kv.bias, feed_forward.contract.bias, output_linear.bias];
+        for bias in biases {
+            assert_eq!(deviation(&bias.unwrap().as_vec()), 0.0);
+        }
+        model.reset_params();
+    }
+}

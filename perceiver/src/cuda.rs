@@ -1,7 +1,7 @@
-//! dfdx's `Cuda` device, with errors that say what is missing on a machine.
+//! Opens a GPU as dfdx's `Cuda` device, with errors that say what is missing on a machine (feature `cuda`).
 //!
-//! dfdx's own `Cuda::try_build` panics if there is no driver or no such GPU. [`device`] returns an error that says what
-//! is wrong and how to fix it:
+//! dfdx's own `Cuda::try_build` panics if there is no driver or no such GPU. [`device`] instead returns an error that says
+//! what is wrong and how to fix it. Models and tensors are then built as on the `Cpu`:
 //!
 //! ```no_run
 //! use perceiver::prelude::*;
@@ -21,10 +21,10 @@
 //! # Ok::<(), perceiver::ForwardError<CudaError>>(())
 //! ```
 //!
-//! Programs link to the driver's library, `libcuda.so.1`, and to CUDA's `libcublas`, `libcublasLt` and `libnvrtc`. If
+//! Programs are linked to the driver's library, `libcuda.so.1`, and to CUDA's `libcublas`, `libcublasLt` and `libnvrtc`. If
 //! one of them is missing, the program does not start at all ("error while loading shared libraries"), and this module
-//! cannot report it. Programs built by the repository's `tests/cuda/build.sh` load these libraries on first use: they
-//! start on every machine, and [`device`] returns [`CudaDeviceError::NoDriver`].
+//! cannot report it. Programs built by the repository's `tests/cuda/build.sh` load these libraries on first use instead:
+//! they start on every machine, and [`device`] returns [`CudaDeviceError::NoDriver`] where there is no driver.
 //!
 //! # Memory
 //!
@@ -57,7 +57,7 @@ use cudarc::driver::sys::{self, CUresult};
 use cudarc::driver::{DriverError, result};
 use dfdx::prelude::*;
 
-/// The reason why a GPU cannot be used.
+/// The reason why a GPU cannot be used, as [`device`] and [`count`] return it. Messages say what to do about it.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaDeviceError {
@@ -67,7 +67,7 @@ pub enum CudaDeviceError {
          the GPUs), or build without the feature `cuda` to run on the CPU"
     )]
     NoDriver,
-    /// There is a driver, but it fails to start.
+    /// There is a driver, but it failed to start.
     #[error(
         "the NVIDIA driver failed to start: {0}. If `nvidia-smi` fails too, reload the driver or reboot the machine, \
          as after every driver update"
@@ -85,9 +85,9 @@ pub enum CudaDeviceError {
          `CUDA_VISIBLE_DEVICES` hides and renumbers them"
     )]
     NoSuchDevice {
-        /// The requested number.
+        /// The number of the GPU that was asked for.
         ordinal: usize,
-        /// The number of GPUs.
+        /// The number of GPUs that the driver has.
         found: usize,
     },
     /// The GPU exists but cannot be used, most likely because other programs have taken up its memory.
@@ -100,7 +100,7 @@ pub enum CudaDeviceError {
         /// The error from dfdx.
         error: CudaError,
     },
-    /// dfdx compiles some of its kernels on first use, which failed.
+    /// The GPU exists, but dfdx panicked when it compiled a kernel, which it does on first use.
     #[error(
         "GPU {ordinal} was found, but dfdx cannot compile kernels for it: {message}. CUDA's `libnvrtc` and \
          `libnvrtc-builtins` must be on the library path (`LD_LIBRARY_PATH`), and CUDA's and dfdx's headers must be \
@@ -116,10 +116,12 @@ pub enum CudaDeviceError {
 
 crate::error::debug_as_message!(CudaDeviceError);
 
-/// Returns the number of GPUs, which are numbered from 0.
+/// Returns the number of GPUs, at least 1. They are numbered from 0.
 ///
 /// # Errors
-/// If there is no driver, or the driver does not start or has no GPU.
+/// - [`CudaDeviceError::NoDriver`] if there is no driver,
+/// - [`CudaDeviceError::Driver`] if the driver fails to start,
+/// - [`CudaDeviceError::NoDevice`] if the driver has no GPU.
 pub fn count() -> Result<usize, CudaDeviceError> {
     let found = result::init().and_then(|()| result::device::get_count());
     match found {
@@ -131,19 +133,25 @@ pub fn count() -> Result<usize, CudaDeviceError> {
     }
 }
 
-/// Returns GPU `ordinal`, numbered from 0, with random seed 0. Memory that tensors no longer use stays with the program, for
-/// the next ones; [the module](self#memory) says more.
+/// Returns GPU number `ordinal`, from 0, as a dfdx device with random seed 0. For another seed, use [`device_from_seed`].
+///
+/// A kernel is run on the GPU, so that a missing library is found here and not in the first forward pass. GPU memory that is
+/// freed stays with the program for its next tensors, as with PyTorch: `nvidia-smi` still shows it as used. [The
+/// module](self#memory) says more.
 ///
 /// # Errors
-/// If there is no such GPU or it cannot be used; the error says how to fix it.
+/// Same as [`count`], and
+/// - [`CudaDeviceError::NoSuchDevice`] if there are not that many GPUs,
+/// - [`CudaDeviceError::Device`] if the GPU cannot be used,
+/// - [`CudaDeviceError::Kernels`] if kernels cannot be compiled for it.
 pub fn device(ordinal: usize) -> Result<Cuda, CudaDeviceError> {
     device_from_seed(ordinal, 0)
 }
 
-/// Returns GPU `ordinal`, numbered from 0, with the given random seed.
+/// Same as [`device`], with the given random seed, from which parameters and random tensors follow.
 ///
 /// # Errors
-/// If there is no such GPU or it cannot be used; the error says how to fix it.
+/// Same as [`device`].
 pub fn device_from_seed(ordinal: usize, seed: u64) -> Result<Cuda, CudaDeviceError> {
     let found = count()?;
     if ordinal >= found {
@@ -168,8 +176,9 @@ fn tried(ordinal: usize, seed: u64) -> Result<Cuda, CudaError> {
     Ok(device)
 }
 
-/// Lets the driver keep freed memory for the next tensors, as PyTorch does. By default it gives it back to the system whenever
-/// the host waits for the GPU, and the next pass takes milliseconds to get it again. A GPU without pools has no such setting.
+/// Lets the driver keep freed memory for the next tensors, as PyTorch does. By default it gives it back to the system
+/// whenever the host waits for the GPU, and the next pass takes milliseconds to get it again. A GPU without pools has no
+/// such setting.
 #[allow(unsafe_code)]
 fn keep_memory(ordinal: usize) {
     let Ok(device) = i32::try_from(ordinal) else { return };

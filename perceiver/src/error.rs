@@ -1,4 +1,4 @@
-//! Errors in a forward pass.
+//! The errors of a forward pass.
 
 use std::fmt::{Debug, Display};
 
@@ -19,19 +19,39 @@ macro_rules! debug_as_message {
 }
 pub(crate) use debug_as_message;
 
-/// An error in a forward pass. `Err` is the device's own error, dfdx's `CpuError` or `CudaError`.
+/// An error in a forward pass, as a declared model's `try_forward` and `generate` return it. `Err` is the device's own
+/// error, dfdx's `CpuError` or `CudaError`.
 ///
-/// Shapes that the compiler can check never cause these errors; they are for sizes known only at run time.
+/// Shapes that the compiler can check never cause these errors; they are about sizes, ids and settings that are known only
+/// at run time.
+///
+/// ```
+/// use perceiver::ForwardError;
+/// use perceiver::prelude::*;
+///
+/// perceiver! {
+///     struct Topics { input: Text { vocab: 256, max_len: 8, dim: 16 }, depth: 1, num_latents: 4, latent_dim: 16, num_classes: 3 }
+/// }
+///
+/// let dev = Cpu::default();
+/// let model = dev.build_module::<Topics, f32>();
+/// let ids = dev.tensor_from_vec(vec![7; 9], (1, 9));
+/// let error = model.try_forward(ids).unwrap_err();
+/// assert!(matches!(error, ForwardError::TooLong { len: 9, max_len: 8 }));
+/// ```
+///
+/// In a dfdx module that contains a declared model, `?` converts it to the device's error, as
+/// [`into_device_error`](Self::into_device_error) does.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError<Err: Debug + Display> {
-    /// The mask does not match the input: an axis whose size is known only at run time differs.
+    /// The shape of the mask is not that of the input without its channels.
     #[error(
         "the mask has shape {mask:?}, but the input has shape {input:?} without its channels: the mask \
          must have one `bool` for each position of the input"
     )]
     MaskShape {
-        /// The mask's sizes.
+        /// The shape of the mask.
         mask: Vec<usize>,
         /// The sizes of the input's batch and axes.
         input: Vec<usize>,
@@ -42,7 +62,7 @@ pub enum ForwardError<Err: Debug + Display> {
         /// The sizes of the input's batch and axes.
         shape: Vec<usize>,
     },
-    /// An id is not in the vocabulary.
+    /// An id of the input, or of [`Options::stop`](crate::generate::Options::stop), is not in the vocabulary.
     #[error("the id {id} is not in the vocabulary: ids must be below {vocab}")]
     Id {
         /// The id.
@@ -50,15 +70,15 @@ pub enum ForwardError<Err: Debug + Display> {
         /// The size of the vocabulary.
         vocab: usize,
     },
-    /// There are more tokens than learned positions.
+    /// The input has more tokens than the declared `max_len`.
     #[error("the input has {len} tokens, but the model was declared with `max_len: {max_len}`")]
     TooLong {
         /// The number of tokens.
         len: usize,
-        /// The number of positions.
+        /// The declared `max_len`.
         max_len: usize,
     },
-    /// The positions that are given with an input are not as many as its own.
+    /// The shape of the positions that are passed with an input does not match the input.
     #[error(
         "the positions have shape {positions:?} without their width, but the input has {input:?} without its channels: there \
          must be one for each position of the input"
@@ -66,96 +86,96 @@ pub enum ForwardError<Err: Debug + Display> {
     PositionShape {
         /// The sizes of the batch and axes of the positions.
         positions: Vec<usize>,
-        /// Those of the input.
+        /// The sizes of the batch and axes of the input.
         input: Vec<usize>,
     },
-    /// The queries have another batch size than the input.
+    /// The batch size of the queries differs from that of the input.
     #[error("the queries have batch size {queries}, but the input has {input}")]
     QueryBatch {
         /// The batch size of the queries.
         queries: usize,
-        /// That of the input.
+        /// The batch size of the input.
         input: usize,
     },
-    /// There are no queries.
+    /// No queries were passed: their second dimension is 0.
     #[error("there are no queries: their second dimension must not be 0")]
     NoQueries,
-    /// A point is not on the grid of an output.
+    /// A point at which the output was asked for is not on the output's grid.
     #[error("the point {point:?} is not on the output's grid, whose sizes are {shape:?}")]
     Point {
-        /// The point.
+        /// The index of the point along each axis.
         point: Vec<usize>,
-        /// The sizes of the grid.
+        /// The sizes of the grid's axes.
         shape: Vec<usize>,
     },
-    /// There are no points.
+    /// The list of points at which the output was asked for is empty.
     #[error("there are no points: at least one must be given")]
     NoPoints,
-    /// A layer does not begin with a cross attention.
+    /// Attention maps were asked for of a layer that has no cross attention.
     #[error("layer {layer} has no cross attention: only the first {attends} layers begin with one")]
     Layer {
-        /// The layer, from 0.
+        /// The number of the layer, from 0.
         layer: usize,
-        /// How many layers begin with a cross attention.
+        /// The number of layers that begin with a cross attention.
         attends: usize,
     },
-    /// The tokens before the latents of a Perceiver AR are too many, or too few.
+    /// The prefix of a Perceiver AR, the tokens before its latents, is too long or too short.
     #[error(
         "the prefix has {prefix} of {len} tokens: it must leave 1 to {max_latents} of them as latents, and have at most \
          {max_prefix} itself"
     )]
     Prefix {
-        /// The number of tokens before the latents.
+        /// The number of tokens in the prefix.
         prefix: usize,
         /// The number of all tokens.
         len: usize,
         /// The largest number of latents.
         max_latents: usize,
-        /// The largest number of tokens before them, `max_len` without the latents.
+        /// The largest number of tokens in the prefix.
         max_prefix: usize,
     },
-    /// A mask of a Perceiver AR is not one of padding.
+    /// The mask of a Perceiver AR hides something else than padding at the start, or all tokens.
     #[error(
         "the mask of item {item} must be false for padding, which comes first, and true for at least one token after it"
     )]
     Padding {
-        /// The number of the item in its batch.
+        /// The number of the item in the batch, from 0.
         item: usize,
     },
-    /// The number of latents to begin generating with is out of range.
+    /// [`Options::num_latents`](crate::generate::Options::num_latents) is out of range.
     #[error(
         "`num_latents` is {num_latents}: it must be from 1 to {max}, as the model was declared with `Last({max})`"
     )]
     NumLatents {
-        /// The number of latents.
+        /// The number of latents that was asked for.
         num_latents: usize,
-        /// The largest number.
+        /// The largest number of latents.
         max: usize,
     },
-    /// A setting of the sampling is out of range.
+    /// A setting of [`Options::sampling`](crate::generate::Options::sampling), or the `repetition_penalty`, is out of range.
     #[error("`{name}` is {value}: it must be {expected}")]
     Sampling {
         /// The name of the setting.
         name: &'static str,
-        /// Its value.
+        /// The value of the setting.
         value: f64,
-        /// What it must be.
+        /// The range that the setting must be in.
         expected: &'static str,
     },
-    /// An input has another batch size than the first of several.
+    /// The batch size of one of several inputs differs from that of the first.
     #[error("the batch size is {batch}, but that of the first input is {expected}")]
     Batch {
-        /// The batch size.
+        /// The batch size of the input.
         batch: usize,
-        /// That of the first input.
+        /// The batch size of the first input.
         expected: usize,
     },
-    /// Something is wrong with one of several inputs.
+    /// The error is in one of several inputs.
     #[error("`{name}`: {error}")]
     Modality {
         /// The name of the input.
         name: &'static str,
-        /// What is wrong with it.
+        /// The error in this input.
         error: Box<Self>,
     },
     /// The device failed: it ran out of memory, or a parameter was replaced by one of a different size.
@@ -172,8 +192,8 @@ impl<Err: Debug + Display> From<Err> for ForwardError<Err> {
 }
 
 impl<Err: WrongSize> ForwardError<Err> {
-    /// Converts to the device's own error, which a dfdx `Module` must return so that modules can be composed. A shape
-    /// error becomes the device's "wrong number of elements" error.
+    /// Converts to the device's own error, which dfdx's `Module::try_forward` returns. [`Device`](Self::Device) becomes the
+    /// error in it, and all others become the device's "wrong number of elements" error.
     pub fn into_device_error(self) -> Err {
         match self {
             Self::Device(error) => error,
@@ -204,7 +224,7 @@ impl<Err: Debug + Display> ForwardError<Err> {
     }
 }
 
-/// Makes `?` work in a custom dfdx module that contains a declared model. Same as
+/// Makes `?` work in a dfdx module of your own that contains a declared model. Same as
 /// [`into_device_error`](ForwardError::into_device_error).
 impl From<ForwardError<Self>> for CpuError {
     fn from(error: ForwardError<Self>) -> Self {
@@ -220,7 +240,7 @@ impl From<ForwardError<Self>> for CudaError {
     }
 }
 
-/// A device error that can report mismatched sizes.
+/// A device error that can say that sizes do not match: dfdx's `CpuError` and `CudaError`.
 pub trait WrongSize: Debug + Display + From<ForwardError<Self>> + Send + Sync + 'static {
     /// Returns the device's "wrong number of elements" error.
     fn wrong_size() -> Self;

@@ -1,4 +1,8 @@
-//! How a language model chooses tokens.
+//! Settings for generating text with a language model (`family: PerceiverAr`).
+//!
+//! A declared model continues texts with [`generate`](crate::model::PerceiverAr::generate), or token by token with
+//! [`generation`](crate::model::PerceiverAr::generation). Both take [`Options`]. The [guide](crate::guide#text) has an
+//! example in context.
 
 use rand::Rng;
 use rand::distributions::{Distribution, WeightedIndex};
@@ -6,34 +10,63 @@ use rand::distributions::{Distribution, WeightedIndex};
 use crate::ForwardError;
 pub use crate::model::causal::Generation;
 
-/// How [`generate`](crate::model::PerceiverAr::generate) chooses tokens, and how many.
+/// Options of [`generate`](crate::model::PerceiverAr::generate): how many tokens to add, and how to choose them.
 ///
 /// ```
 /// use perceiver::generate::{Options, Sampling};
+/// use perceiver::prelude::*;
 ///
+/// perceiver! {
+///     struct Writer {
+///         family: PerceiverAr, input: Text { vocab: 256, max_len: 64, dim: 32, position: [Rotary(1.0)] }, latents: Last(16),
+///         depth: 1, self_per_cross_attn: 1, cross_heads: 2, latent_heads: 2, prefix_dropout: 0.0, output: Embedding,
+///     }
+/// }
+///
+/// let dev = Cpu::default();
+/// let model = dev.build_module::<Writer, f32>();
 /// let options = Options {
-///     max_new_tokens: 200,
-///     num_latents: 16,
+///     max_new_tokens: 20,
+///     num_latents: 4,
 ///     sampling: Sampling::Random { temperature: 0.8, top_k: Some(40), top_p: None },
+///     stop: vec![usize::from(b'\n')],
 ///     ..Options::default()
 /// };
-/// # _ = options;
+///
+/// let text = "Once upon a time";
+/// // Of a longer text, only the last `MAX_LEN` ids can be the prompt.
+/// let ids: Vec<usize> = text.bytes().map(usize::from).collect();
+/// let ids = &ids[ids.len().saturating_sub(Writer::MAX_LEN)..];
+/// let prompt = dev.tensor_from_vec(ids.to_vec(), (1, ids.len()));
+/// assert!(model.generate(&prompt, &options)?[0].len() <= 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A prompt longer than the model's `MAX_LEN` is an error, [`ForwardError::TooLong`]: pass its last `MAX_LEN` ids. The text
+/// as a whole can become longer than that: beyond `MAX_LEN`, generation leaves out the oldest tokens, as
+/// [`generate`](crate::model::PerceiverAr::generate) describes.
+///
+/// Options that are out of range are errors when they are used: [`ForwardError::NumLatents`], [`ForwardError::Id`] for
+/// `stop`, and [`ForwardError::Sampling`] for all others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// The largest number of tokens to add; 64 by default.
+    /// The largest number of tokens to add to each prompt; 64 by default. Fewer are added only if a token of
+    /// [`stop`](Self::stop) is chosen.
     pub max_new_tokens: usize,
-    /// The number of latents to begin with, the last tokens of the prompt; 1 by default. With more, the first new tokens
-    /// are predicted better, and fewer fit before the latents no longer become more.
+    /// The number of latents at the start, which are the last tokens of the prompt: from 1 to the model's `MAX_LATENTS`; 1
+    /// by default. Each new token adds one, up to `MAX_LATENTS`. More latents use more of the model for the first new
+    /// tokens, which are then predicted better, but take more time.
     pub num_latents: usize,
-    /// How the next token is chosen; greedily by default.
+    /// How the next token is chosen from its logits; [`Sampling::Greedy`] by default.
     pub sampling: Sampling,
-    /// The logits of tokens that are in the text already are divided by this if they are positive, and multiplied if they
-    /// are negative, as in CTRL (arXiv 1909.05858); 1, the default, changes nothing.
+    /// Makes tokens that are already in the prompt or the new text less likely, as in CTRL (arXiv 1909.05858): their logits
+    /// are divided by this number if positive, and multiplied by it if negative. It must be above 0; 1, the default, changes
+    /// nothing.
     pub repetition_penalty: f64,
-    /// The tokens that end a text; none by default.
+    /// The ids after which a text ends, which must be in the vocabulary; none by default. The id itself is part of the
+    /// result.
     pub stop: Vec<usize>,
-    /// The seed of the random choices; 0 by default.
+    /// The seed of the random choices; 0 by default. The same seed gives the same text.
     pub seed: u64,
 }
 
@@ -50,20 +83,22 @@ impl Default for Options {
     }
 }
 
-/// How the next token is chosen.
+/// How the next token is chosen from its logits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Sampling {
-    /// The most probable one.
+    /// The most probable token is chosen.
     #[default]
     Greedy,
-    /// At random, by their probabilities.
+    /// A token is chosen at random, according to its probability.
     Random {
-        /// What the logits are divided by, above 0: with less than 1, probable tokens become more so.
+        /// The number that the logits are divided by, above 0. Below 1, probable tokens become more probable; 1 changes
+        /// nothing.
         temperature: f64,
-        /// Only so many of the most probable tokens can be chosen.
+        /// If `Some(k)`, only the `k` most probable tokens can be chosen; `k` must be at least 1.
         top_k: Option<usize>,
-        /// Only as many of the most probable tokens can be chosen as are needed for this sum of probabilities, above 0 and
-        /// at most 1 (arXiv 1904.09751).
+        /// If `Some(p)`, only the most probable tokens whose probabilities together just reach `p` can be chosen, as in
+        /// nucleus sampling (arXiv 1904.09751); `p` must be above 0 and at most 1. The probabilities are those after
+        /// `temperature` and `top_k`.
         top_p: Option<f64>,
     },
 }

@@ -26,17 +26,38 @@
 //! assert_eq!(model.num_trainable_params(), Digits::PARAMETERS);
 //! ```
 //!
-//! - [`guide`] leads from a first model to many machines.
-//! - [`perceiver!`] documents declarations: the keys, their defaults, and what is generated.
-//! - [`spec`] describes a model, and [`model`] implements it; together they let you write a model by hand.
-//! - [`input`], [`position`] and [`nn`] contain the building blocks.
-//! - [`ops`] contains the operations, each with a trait that devices with their own kernel implement.
-//! - `mixed` (feature `f16`) is for training in mixed precision.
+//! # Where to look
+//!
+//! - [`guide`] leads from a first model to training on many machines.
+//! - [`perceiver!`] documents declarations: their keys, the defaults, and what is generated.
+//! - [`presets`] has published models, which load their checkpoints unchanged.
+//! - [`train`] has losses, an optimizer, schedules, batches and a training loop, which work for any dfdx module.
+//! - [`checkpoint`] has the options, reports and errors of saving and loading models.
+//! - [`generate`] has the settings with which a language model continues a text.
+//! - `mixed` (feature `f16`) trains in mixed precision.
 //! - `cuda` (feature `cuda`) returns a GPU device, or an error that says what is missing.
-//! - [`generate`] contains the settings with which a language model continues a text.
-//! - [`train`] contains what dfdx lacks to train in earnest.
-//! - [`presets`] contains published models.
-//! - [`checkpoint`] contains the options, reports and errors of saving and loading models.
+//!
+//! For models that no declaration describes:
+//!
+//! - [`spec`] describes a model and [`model`] implements it: together they make a model written by hand.
+//! - [`input`], [`position`] and [`nn`] are the building blocks.
+//! - [`ops`] has the operations, each a trait that a device with kernels of its own implements.
+//!
+//! # Libraries of models
+//!
+//! A crate that declares models for others should re-export this one, so that its users need no dependency on `perceiver`
+//! themselves, and always have the version that the models were built with:
+//!
+//! ```
+//! pub use perceiver;
+//!
+//! perceiver::perceiver! {
+//!     /// Points of a cloud, without an order.
+//!     pub struct Cloud { input: Tokens(3), depth: 1, num_latents: 8, latent_dim: 16, output: MeanPool(5) }
+//! }
+//! ```
+//!
+//! They then write `use your_models::{Cloud, perceiver::prelude::*};`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -67,7 +88,7 @@ pub use error::{ForwardError, WrongSize};
 pub use ops::{Device, WeightPrecision};
 pub use summary::{Part, Summary};
 
-/// Declares a Perceiver.
+/// Declares a Perceiver, or several: structs whose fields are the settings of a model become dfdx modules.
 ///
 #[doc = include_str!("declaration.md")]
 #[doc = include_str!("keys.md")]
@@ -78,17 +99,17 @@ macro_rules! perceiver {
     };
 }
 
-/// Everything needed to declare a model: [`perceiver!`](crate::perceiver!) and all of dfdx's prelude.
+/// Everything needed to declare and run a model: [`perceiver!`](crate::perceiver!) and all of dfdx's prelude.
 ///
-/// `Device` is this crate's [`Device`], which extends dfdx's with the Perceiver's operations, so that code that is
-/// generic over the device can call a declared model.
+/// `Device` is this crate's [`Device`], which extends dfdx's trait of this name by the operations of a Perceiver: code
+/// that is generic over the device needs it to call a declared model.
 pub mod prelude {
     #[doc(hidden)]
     pub use crate::declare::traced::Backward as _;
     pub use crate::{Device, perceiver};
     pub use dfdx::prelude::*;
-    /// dfdx's own trait `Device`, which `TensorCollection` and `BuildOnDevice` ask for: to be implemented by modules that a declared
-    /// model is a part of.
+    /// dfdx's own trait `Device`, under another name: what `TensorCollection` and `BuildOnDevice` require of the device, for
+    /// modules of your own that contain a declared model.
     pub use dfdx::tensor_ops::Device as TensorDevice;
 }
 

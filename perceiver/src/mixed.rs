@@ -1,8 +1,11 @@
-//! Training in mixed precision: parameters in `f32`, with a copy in half precision for each step.
+//! Training in mixed precision: parameters and optimizer in `f32`, passes in half precision (feature `f16`).
 //!
-//! Half precision loses values that training needs: small gradients, small weight updates and the second moments of
-//! dfdx's Adam become zero. The remedies are those of Micikevicius et al. 2018 (arXiv 1710.03740), as in PyTorch: an
-//! optimizer that works in `f32`, and a loss that is scaled up before its backward pass.
+//! In half precision alone, small gradients, small updates of weights and the second moments of Adam are rounded to 0. The
+//! remedies are those of Micikevicius et al. 2018 (arXiv 1710.03740), as in PyTorch: the optimizer works on `f32`
+//! parameters, of which each step makes a copy in half precision, and [`GradScaler`] multiplies the loss before its backward
+//! pass and divides the gradients after it.
+//!
+//! One step of a training:
 //!
 //! ```
 //! use perceiver::dfdx::dtypes::{AMP, f16};
@@ -50,13 +53,15 @@ const SMALLEST: f64 = 1.0;
 /// The number of steps without an overflow after which the scale is doubled, as in PyTorch.
 const GROWTH_INTERVAL: u32 = 2000;
 
-/// Scales losses up, and gradients back down, by as much as half precision allows.
+/// Scales a loss so that its gradients do not vanish in half precision, and adapts the scale, as PyTorch's `GradScaler`
+/// does.
 ///
-/// The scale starts at 1,024 by default. It is halved when a gradient overflows, and doubled after 2,000 steps without
-/// an overflow, up to 32,768, the largest power of two in `f16`.
+/// The scale is a power of two, 1,024 by default. It is halved when a gradient overflows, down to 1, and doubled after 2,000
+/// consecutive steps without an overflow, up to 32,768, the largest power of two in `f16`. The [module](self) has an
+/// example.
 ///
-/// The first value in the backward pass of dfdx's cross entropy is the scale times the number of classes. With 1,000
-/// classes, a scale above 64 overflows there, so the first steps are skipped until the scale fits.
+/// The backward pass of dfdx's `cross_entropy_with_logits_loss` starts with the scale times the number of classes. With
+/// 1,000 classes, scales above 64 overflow there, so the first steps are skipped until the scale fits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradScaler {
     scale: f64,
@@ -70,8 +75,8 @@ impl Default for GradScaler {
 }
 
 impl GradScaler {
-    /// Creates a scaler with an initial scale, which is rounded to the nearest power of two from 1 to 32,768: half
-    /// precision multiplies by those without rounding.
+    /// Creates a scaler with an initial scale, which is rounded to a power of two from 1 to 32,768: multiplying by a power
+    /// of two does not round. NaN is taken as 1.
     #[must_use]
     pub fn new(scale: f64) -> Self {
         let scale = if scale.is_nan() { SMALLEST } else { scale };
@@ -84,7 +89,7 @@ impl GradScaler {
         self.scale
     }
 
-    /// Computes the gradients of the scaled loss.
+    /// Multiplies a loss by the scale, and returns its gradients, to be passed to [`try_unscale`](Self::try_unscale).
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -96,11 +101,12 @@ impl GradScaler {
         loss.try_mul(scale)?.try_backward()
     }
 
-    /// Converts the gradients of `copy`, from [`try_backward`](Self::try_backward), to unscaled `f32` gradients of
-    /// `model`. `copy` must be the result of `model.to_dtype()`. A parameter that the loss does not depend on has
-    /// gradient 0.
+    /// Converts the scaled gradients of `copy`, from [`try_backward`](Self::try_backward), to unscaled `f32` gradients of
+    /// `model`, to be passed to an optimizer.
     ///
-    /// Returns `None` if a gradient is infinite or NaN: skip this step; the next one uses a smaller scale.
+    /// `copy` must be the result of `model.to_dtype()`. A parameter that the loss does not depend on has gradient 0.
+    ///
+    /// Returns `None` if a gradient is infinite or NaN: skip this step. The scale has been halved for the next one.
     ///
     /// # Errors
     /// If the device runs out of memory.

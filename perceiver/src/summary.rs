@@ -1,4 +1,4 @@
-//! A model's parts, shapes and parameters.
+//! A table of a model's parts, shapes and parameters.
 
 use std::fmt;
 
@@ -8,31 +8,47 @@ use dfdx::prelude::{Device, Dtype};
 use crate::Cost;
 use crate::checkpoint::{each_tensor, part_name};
 
-/// The parts of a model with the shapes of their tensors and their numbers of parameters. Displayed as a table; equal
-/// parts of several layers share a line, with the numbers of the first and the last layer. With a [`Cost`], the table also has
-/// the floating-point operations of each line, and ends with the memory of a forward pass.
+/// A summary of a model: its parts, the shapes of their tensors and their numbers of parameters, to be printed as a table.
+///
+/// A declared model's [`summary`](crate::model::Perceiver::summary) returns it, and [`Summary::of`] does for any dfdx
+/// module. In the table, equal parts of several layers share a line, with the numbers of the first and the last layer. With
+/// a [`Cost`], the table also has the floating-point operations of each line, and ends with the memory that a forward pass
+/// needs.
+///
+/// ```
+/// use perceiver::prelude::*;
+///
+/// perceiver! {
+///     struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 2, num_latents: 16, latent_dim: 32 }
+/// }
+///
+/// let summary = Cpu::default().build_module::<Digits, f32>().summary();
+/// assert_eq!(summary.parameters(), Digits::PARAMETERS);
+/// println!("{summary}");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The model's name.
+    /// The name of the model.
     pub name: String,
-    /// The parts, in order.
+    /// The parts of the model, in the order of its tensors.
     pub parts: Vec<Part>,
-    /// What a forward pass costs, if it is shown.
+    /// The cost of a forward pass, if it is to be shown. A declared model's `summary` has that of one input if all sizes of
+    /// the input are declared.
     pub cost: Option<Cost>,
 }
 
-/// A part of a model: a block of a layer, the latents or the head.
+/// A part of a model in a [`Summary`]: a block of a layer, the latents or the head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Part {
-    /// The name in a checkpoint, such as `layers.0.cross_attn`.
+    /// The name of the part, such as `layers.0.cross_attn`.
     pub name: String,
-    /// The name of each tensor within the part, and its shape.
+    /// The trainable tensors of the part: the name of each within the part, and its shape.
     pub tensors: Vec<(String, Vec<usize>)>,
 }
 
 impl Part {
-    /// The number of parameters.
+    /// Returns the number of trainable parameters of this part.
     #[must_use]
     pub fn parameters(&self) -> usize {
         let sizes = self.tensors.iter();
@@ -41,7 +57,8 @@ impl Part {
 }
 
 impl Summary {
-    /// Summarises any dfdx module, under the given name.
+    /// Returns the summary of the trainable tensors of any dfdx module. `name` is that of the model in the last line of the
+    /// table.
     pub fn of<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(name: &str, model: &M) -> Self {
         let mut tensors = Vec::new();
         each_tensor(model, |name, shape, is_trained, _: &dyn Fn() -> Vec<E>| {
@@ -65,7 +82,8 @@ impl Summary {
         Self { name: name.into(), parts, cost: None }
     }
 
-    /// The same with what a forward pass costs, which a declared model's `cost` returns for an input of some size.
+    /// Adds the cost of a forward pass to the summary. A declared model's `cost` returns it for a batch of inputs of some
+    /// size.
     ///
     /// ```
     /// use perceiver::prelude::*;
@@ -83,7 +101,7 @@ impl Summary {
         Self { cost: Some(cost), ..self }
     }
 
-    /// The total number of parameters.
+    /// Returns the number of trainable parameters of the whole model.
     #[must_use]
     pub fn parameters(&self) -> usize {
         self.parts.iter().map(Part::parameters).sum()

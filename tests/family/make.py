@@ -1,4 +1,4 @@
-"""Makes the files of the cases `resampler` and `hf_conv` for tests/family.rs. Those of the other cases come from the
+"""Makes the files of the cases `resampler` and `hf_conv` for tests/family/main.rs. Those of the other cases come from the
 models of Transformers and perceiver-pytorch that their declarations name.
 
     python3 -m venv venv && venv/bin/pip install torch safetensors perceiver-pytorch==0.11.0 transformers==4.57.1

@@ -25,7 +25,7 @@ pub fn expand(
     let items = quote_spanned! {span=>
         #checks
         impl #name {
-            /// The number of trainable parameters.
+            /// The number of trainable parameters: what `num_trainable_params()` returns. `summary()` lists those of each part.
             pub const PARAMETERS: __::usize = <__::PerceiverAr<#name>>::PARAMETERS;
         }
         #spec

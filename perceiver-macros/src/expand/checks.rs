@@ -72,16 +72,44 @@ pub fn checks(name: &Ident, model: &Model, error: Option<&TokenStream>) -> Token
         checks.extend(widths(name, model));
         checks.extend(equal_widths(name, model));
     }
+    let input_dim = match input_dim(model) {
+        Some(dim) => {
+            format!(" The dimension of each token, its channels and its position encoding: {dim}.")
+        }
+        None => " The dimension of each token: its channels and its position encoding.".into(),
+    };
     quote_spanned! {span=>
         #(#checks)*
 
         impl #name {
-            /// The dimension of each token: its channels and its position encoding.
+            #[doc = #input_dim]
             pub const INPUT_DIM: __::usize = __::token_dim::<#name>();
-            /// The number of trainable parameters.
+            /// The number of trainable parameters: what `num_trainable_params()` returns. `summary()` lists those of each part.
             pub const PARAMETERS: __::usize = <__::Perceiver<#name>>::PARAMETERS;
         }
     }
+}
+
+/// The dimension of each token, where it follows from literals and nothing but Fourier features is appended to the channels.
+fn input_dim(model: &Model) -> Option<u64> {
+    let Input { extent, stem, position, .. } = &model.input;
+    let (axes, channels) = match extent {
+        Extent::Axes { axes, channels } => (axes.value.count()?, channels.value.count()?),
+        Extent::Text { dim, .. } => return dim.value.count(),
+        Extent::Shape { sizes, .. } => {
+            let (channels, axes) = sizes.split_last()?;
+            (axes.len() as u64, channels.count()?)
+        }
+        Extent::Modalities { .. } => return None,
+    };
+    if !stem.is_empty() || position.learned.is_some() || position.given.is_some() {
+        return None;
+    }
+    if !position.is_encoded {
+        return Some(channels);
+    }
+    let width = position.bands.value.count()?.checked_mul(2)?.checked_add(1)?;
+    axes.checked_mul(width)?.checked_add(channels)
 }
 
 /// What has no constant, with what it is called and what it must be, if only the compiler knows it.

@@ -207,16 +207,27 @@ impl Writer<'_> {
         match constant {
             Constant::Setting(Setting { key, docs, value, .. }) => {
                 let tokens = &value.tokens;
+                let text = Text::with(key, docs, shown(value));
                 match key.kind {
-                    Kind::Count { .. } => self.write(key, docs, &usize, &self.count(value)),
-                    Kind::Base => self.write(key, docs, &option(&f64), &some(tokens)),
-                    Kind::Flag { .. } | Kind::PerLayer => self.write(key, docs, &bool, tokens),
-                    _ => self.write(key, docs, &f64, tokens),
+                    Kind::Count { .. } => self.write(key, text, &usize, &self.count(value)),
+                    Kind::Base => self.write(key, text, &option(&f64), &some(tokens)),
+                    Kind::Flag { .. } | Kind::PerLayer => {
+                        self.write(key, Text::of(key, docs), &bool, tokens)
+                    }
+                    _ => self.write(key, text, &f64, tokens),
                 }
             }
-            Constant::Derived(key, value) => self.write(key, &[], &usize, &value),
-            Constant::Has(key, has) => self.write(key, &[], &bool, &has.to_token_stream()),
-            Constant::Axes(axes) => self.write(&schema::INPUT_AXIS, &[], &usize, &number(axes)),
+            Constant::Derived(key, value) => {
+                let text = Text::with(key, &[], written(&value));
+                self.write(key, text, &usize, &value)
+            }
+            Constant::Has(key, has) => {
+                self.write(key, Text::of(key, &[]), &bool, &has.to_token_stream())
+            }
+            Constant::Axes(axes) => {
+                let key = &schema::INPUT_AXIS;
+                self.write(key, Text::with(key, &[], Some(axes.to_string())), &usize, &number(axes))
+            }
             Constant::Channels(sizes) => {
                 let (krate, last) = (self.krate, &sizes[sizes.len() - 1]);
                 let index = sizes.len() - 1;
@@ -226,32 +237,37 @@ impl Writer<'_> {
                         quote_spanned!(span=> #krate::__private::size_at(Self::INPUT_SHAPE, #index))
                     }
                 };
-                self.write(&schema::INPUT_CHANNELS, &[], &usize, &value)
+                let key = &schema::INPUT_CHANNELS;
+                self.write(key, Text::with(key, &[], shown(last)), &usize, &value)
             }
             Constant::Shape(_, docs, sizes) => {
                 let len = number(sizes.len());
                 let ty = option(&quote_spanned!(span=> [#usize; #len]));
                 let sizes = sizes.iter().map(|size| self.count(size)).collect();
-                self.write(&schema::INPUT_SHAPE, docs, &ty, &some(&array(sizes)))
+                let key = &schema::INPUT_SHAPE;
+                self.write(key, Text::of(key, docs), &ty, &some(&array(sizes)))
             }
             Constant::PerAxis(docs, values) => {
                 let len = number(values.len());
                 let ty = quote_spanned!(span=> [#f64; #len]);
                 let values = values.iter().map(|value| value.tokens.clone()).collect();
-                self.write(&schema::MAX_FREQ, docs, &ty, &array(values))
+                let key = &schema::MAX_FREQ;
+                self.write(key, Text::of(key, docs), &ty, &array(values))
             }
             Constant::PerLayer(docs, flags) => {
                 let len = number(flags.len());
                 let ty = quote_spanned!(span=> [#bool; #len]);
                 let flags = flags.iter().map(|flag| flag.tokens.clone()).collect();
-                self.write(&schema::INVERTED_CROSS_ATTN, docs, &ty, &array(flags))
+                let key = &schema::INVERTED_CROSS_ATTN;
+                self.write(key, Text::of(key, docs), &ty, &array(flags))
             }
             Constant::Absent(key) => {
                 let ty = match key.kind {
                     Kind::Shape => option(&quote_spanned!(span=> [#usize; Self::INPUT_AXIS + 1])),
                     _ => option(&f64),
                 };
-                self.write(key, &[], &ty, &quote_spanned!(span=> ::core::option::Option::None))
+                let none = quote_spanned!(span=> ::core::option::Option::None);
+                self.write(key, Text::of(key, &[]), &ty, &none)
             }
         }
     }
@@ -268,7 +284,7 @@ impl Writer<'_> {
     fn write(
         &self,
         key: &Key,
-        docs: &[Attribute],
+        Text { sentence, docs }: Text,
         ty: &TokenStream,
         value: &TokenStream,
     ) -> TokenStream {
@@ -278,9 +294,48 @@ impl Writer<'_> {
             Kind::Count { .. } if self.is_wrong => quote_spanned!(span=> Self::DECLARATION_ERROR),
             _ => value.clone(),
         };
-        let sentence = format!(" {}", key.sentence());
         let sentence =
             (!docs.iter().any(is_text)).then(|| quote_spanned!(span=> #[doc = #sentence]));
         quote_spanned!(span=> #sentence #(#docs)* pub const #constant: #ty = #value;)
     }
+}
+
+/// The documentation of a constant.
+struct Text<'a> {
+    /// What the constant is, unless the declaration documents it.
+    sentence: String,
+    docs: &'a [Attribute],
+}
+
+impl<'a> Text<'a> {
+    fn of(key: &Key, docs: &'a [Attribute]) -> Self {
+        Self::with(key, docs, None)
+    }
+
+    /// The same with the value, since rustdoc shows the code that computes one that is not a literal.
+    fn with(key: &Key, docs: &'a [Attribute], value: Option<String>) -> Self {
+        let sentence = key.sentence();
+        let sentence = match (value, sentence.contains([',', ':', ';'])) {
+            (None, _) => format!(" {sentence}"),
+            (Some(value), false) => format!(" {}: {value}.", sentence.trim_end_matches('.')),
+            (Some(value), true) => format!(" {sentence} Here: {value}."),
+        };
+        Self { sentence, docs }
+    }
+}
+
+/// A number as documentation shows it: as a number if it is known here, or else as it is written.
+fn shown(value: &Scalar) -> Option<String> {
+    match (value.count(), value.literal) {
+        (Some(count), _) => Some(count.to_string()),
+        (None, Some(_)) => Some(value.tokens.to_string()),
+        (None, None) => written(&value.tokens),
+    }
+}
+
+/// An expression as code in Markdown, if it is short.
+fn written(tokens: &TokenStream) -> Option<String> {
+    let code = tokens.to_string().replace(" :: ", "::").replace("Self::", "");
+    let is_short = code.len() <= 60 && !code.contains(['`', '\n']);
+    is_short.then(|| format!("`{code}`"))
 }

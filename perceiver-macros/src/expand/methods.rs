@@ -5,7 +5,7 @@ use quote::{ToTokens, quote_spanned};
 
 use super::returns::{At, Returns};
 use super::takes::Takes;
-use crate::model::Model;
+use crate::model::{Extent, Model, Output, QuerySource};
 
 pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     let span = name.span();
@@ -40,6 +40,11 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     };
     let at = at.as_ref().map(|at| self::at(name, &takes, at));
     let attention = attention(name, model, &takes, is_wrong);
+    let errors = errors(model);
+    let embed_takes = match queries {
+        None => " Takes the same input as [`forward`](Self::forward).",
+        Some(_) => " Takes the input of [`forward`](Self::forward) without queries.",
+    };
     let takes_doc = queries.iter().fold(takes.doc.clone(), |doc, given| doc + &given.doc);
     quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Storage<E>> #name<E, D> {
@@ -57,7 +62,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 __::expect_forward(self.try_forward(#argument))
             }
 
-            /// [`forward`](Self::forward) with dropout at the declared rates if the input has a tape.
+            /// [`forward`](Self::forward) for training: with dropout at the declared rates if the input is traced.
             ///
             /// # Panics
             /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
@@ -72,7 +77,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
             /// Fallible version of [`forward`](Self::forward).
             ///
             /// # Errors
-            /// If the batch or an axis is empty, the mask has another size than the input, or the device runs out of memory.
+            #[doc = #errors]
             pub fn try_forward<#generics>(&self, #argument: #ty) -> __::Result<#output, __::ForwardError<D::Err>>
             where
                 D: __::Device<E>,
@@ -95,8 +100,9 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 self.perceiver.try_run_mut::<_, #len, _>(#run)#convert
             }
 
-            /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
-            /// same input as [`forward`](Self::forward).
+            /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.
+            ///
+            #[doc = #embed_takes]
             ///
             /// # Panics
             /// If [`try_embed`](Self::try_embed) returns an error.
@@ -158,6 +164,30 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
     }
 }
 
+/// When `try_forward` returns an error.
+fn errors(model: &Model) -> String {
+    let extents = match &model.input.extent {
+        Extent::Modalities { list, .. } => list.iter().map(|modality| &modality.input).collect(),
+        _ => vec![&model.input],
+    };
+    let mut when = vec!["the batch or an axis is empty", "a mask has another size than its input"];
+    if extents.iter().any(|input| matches!(input.extent, Extent::Text { .. })) {
+        when.push("a text has an id that is not in the vocabulary or more than `max_len` tokens");
+    }
+    if extents.iter().any(|input| input.position.given.is_some()) {
+        when.push("there is not one position for each token");
+    }
+    if extents.len() > 1 {
+        when.push("the inputs have different batch sizes");
+    }
+    if let Output::Queries(queries) = &model.output
+        && matches!(queries.source, QuerySource::Given(_))
+    {
+        when.push("there are no queries, or they have another batch size than the input");
+    }
+    format!(" If {}; or if the device runs out of memory.", when.join("; if "))
+}
+
 /// `forward_at`.
 fn at(name: &Ident, takes: &Takes, at: &At) -> TokenStream {
     let span = name.span();
@@ -166,7 +196,7 @@ fn at(name: &Ident, takes: &Takes, at: &At) -> TokenStream {
     quote_spanned! {span=>
         #[doc = #doc]
         ///
-        /// The memory that it takes depends on the number of points, and not on the size of the grid.
+        /// Its memory grows with the number of points, not with the size of the grid.
         ///
         /// # Panics
         /// If [`try_forward_at`](Self::try_forward_at) returns an error.
@@ -178,7 +208,7 @@ fn at(name: &Ident, takes: &Takes, at: &At) -> TokenStream {
             __::expect_forward(self.try_forward_at(input, points))
         }
 
-        /// [`forward_at`](Self::forward_at) with dropout at the declared rates if the input has a tape.
+        /// [`forward_at`](Self::forward_at) for training: with dropout at the declared rates if the input is traced.
         ///
         /// # Panics
         /// If [`try_forward_at_mut`](Self::try_forward_at_mut) returns an error.
@@ -193,7 +223,7 @@ fn at(name: &Ident, takes: &Takes, at: &At) -> TokenStream {
         /// Fallible version of [`forward_at`](Self::forward_at).
         ///
         /// # Errors
-        /// Those of [`try_forward`](Self::try_forward), and if there are no points, or one is not on its grid.
+        /// Those of [`try_forward`](Self::try_forward), and if there are no points or one is not on its grid.
         pub fn try_forward_at<#inputs>(
             &self,
             input: #input,
@@ -251,9 +281,11 @@ fn attention(name: &Ident, model: &Model, takes: &Takes, is_wrong: bool) -> Opti
     };
     let map = quote_spanned! {span=> #batch, { #name::CROSS_HEADS }, { #name::NUM_LATENTS }, #axes, E, D };
     Some(quote_spanned! {span=>
-        /// Returns the weights with which the latents attend to the tokens of an input in some `layers`, whose numbers begin
-        /// with 0: for each a tensor `(batch, CROSS_HEADS, NUM_LATENTS, axis 1, ..)`, with the axes of the tokens, in which the
-        /// weights of each latent in each head add up to 1. Gradients are not tracked.
+        /// Returns the cross-attention weights of some `layers`, numbered from 0: for each a tensor
+        /// `(batch, CROSS_HEADS, NUM_LATENTS, axis 1, ..)` over the axes of the tokens.
+        ///
+        /// They say how strongly each latent attends to each token; those of a latent in a head sum to 1. Gradients are not
+        /// tracked.
         ///
         /// # Panics
         /// If [`try_attention`](Self::try_attention) returns an error.
@@ -269,7 +301,7 @@ fn attention(name: &Ident, model: &Model, takes: &Takes, is_wrong: bool) -> Opti
         /// Fallible version of [`attention`](Self::attention).
         ///
         /// # Errors
-        /// If a layer does not begin with a cross attention; those of [`try_forward`](Self::try_forward).
+        /// Those of [`try_forward`](Self::try_forward), and if a layer does not begin with a cross attention.
         pub fn try_attention<#inputs>(
             &self,
             input: #input,

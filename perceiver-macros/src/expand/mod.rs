@@ -20,10 +20,11 @@ use syn::{Attribute, Meta, Path, Token};
 
 pub use completion::completion;
 
-use crate::grammar::Declaration;
+use crate::grammar::{Declaration, Entry};
 use crate::messages;
 use crate::model::{Declared, Model};
 use crate::report::Report;
+use crate::schema::{self, Kind};
 
 /// The expansion.
 ///
@@ -137,15 +138,29 @@ fn structure(
     let debug = is_missing("Debug").then(|| quote!(#[derive(::core::fmt::Debug)]));
     // A declaration without documentation of its own still has some.
     let summary = (!declaration.attrs.iter().any(is_text)).then(|| quote!(#[doc = "A Perceiver."]));
+    let of_keys = declaration.entries.iter().filter_map(without_constant);
     quote_spanned! {span=>
         #summary
         #(#attrs)*
+        #(#of_keys)*
         #clone
         #debug
         #vis #keyword #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {
             perceiver: #p::#inner<#this, E, D>,
         }
     }
+}
+
+/// The documentation of a key that has no constant to be shown at, as a paragraph of the struct's.
+fn without_constant(Entry { docs, key, .. }: &Entry) -> Option<TokenStream> {
+    let has_constant =
+        schema::ROOT.iter().any(|row| key == row.name && !matches!(row.kind, Kind::Choice(_)));
+    let docs: Vec<_> = docs.iter().filter(|attr| is_text(attr)).collect();
+    if has_constant || docs.is_empty() {
+        return None;
+    }
+    let begin = format!(" `{key}`:");
+    Some(quote!(#[doc = ""] #[doc = #begin] #(#docs)*))
 }
 
 /// The traits in a `#[derive(..)]`. What cannot be read here, rustc reports.

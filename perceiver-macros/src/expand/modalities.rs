@@ -18,7 +18,9 @@ pub fn structures(declaration: &Declaration, name: &Ident, model: &Model) -> Tok
             let doc = input_doc(&modality.input, false);
             (&modality.name, &modality.docs[..], doc)
         });
-        let doc = format!(" The inputs of [`{name}`].");
+        let doc = format!(
+            " The inputs of [`{name}`], each a tensor or a pair of a tensor and a mask: what its `forward` takes."
+        );
         structures.extend(structure(declaration, name, "Input", &doc, fields));
     }
     if let Output::Modalities { list, .. } = &model.output {
@@ -33,7 +35,7 @@ pub fn structures(declaration: &Declaration, name: &Ident, model: &Model) -> Tok
             };
             (&output.name, &output.docs[..], format!("a tensor `(batch, {axes}, {dim})`"))
         });
-        let doc = format!(" The outputs of [`{name}`].");
+        let doc = format!(" The outputs of [`{name}`]: what its `forward` returns.");
         structures.extend(structure(declaration, name, "Output", &doc, fields));
         structures.extend(points(declaration, name, list));
     }
@@ -85,7 +87,7 @@ fn points(declaration: &Declaration, name: &Ident, list: &[OutputModality]) -> O
         })
         .map(|(field, axes)| {
             let doc = format!(
-                " Of `{}`: the number of a position along each axis, from 0.",
+                " Points of `{}`, each the index of a position along each axis.",
                 field.unraw()
             );
             quote_spanned!(span=> #[doc = #doc] pub #field: &'a [[::core::primitive::usize; #axes]])
@@ -95,7 +97,7 @@ fn points(declaration: &Declaration, name: &Ident, list: &[OutputModality]) -> O
         return None;
     }
     let structure = format_ident!("{}Points", name.unraw(), span = span);
-    let doc = format!(" Points of the outputs of [`{name}`], for its method `forward_at`.");
+    let doc = format!(" The positions at which `forward_at` computes the outputs of [`{name}`].");
     Some(quote_spanned! {span=>
         #[doc = #doc]
         #cfgs

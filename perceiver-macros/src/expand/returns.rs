@@ -99,7 +99,7 @@ impl Returns {
                         TokenStream::new(),
                     ),
                 };
-                let doc = " Returns the logits, `(batch, NUM_CLASSES)`, without dropout.".into();
+                let doc = " Returns the logits, or whatever else the `NUM_CLASSES` numbers stand for, `(batch, NUM_CLASSES)`, without dropout.".into();
                 return Self { ty, doc, convert, ..Self::latents(name, takes) };
             }
             Output::Modalities { list, .. } => return Self::several(name, list, takes, is_wrong),
@@ -139,7 +139,7 @@ impl Returns {
                     doc: " Returns a row for each query, `(batch, queries, OUTPUT_DIM)`, without dropout.".into(),
                     queries: Some(Given {
                         bound: quote_spanned!(span=> __::GivenQueries<Self, #batch, #tape, #width, E, D>),
-                        doc: format!(" Beside this input it takes queries, `(batch, queries, {shown})`."),
+                        doc: format!(" Also takes queries, `(batch, queries, {shown})`: `forward((input, queries))`."),
                     }),
                     len: quote_spanned!(span=> Q::Len),
                     convert: quote_spanned!(span=> .map(Q::outputs)),
@@ -168,8 +168,8 @@ impl Returns {
             ty: quote_spanned!(span=> __::Tensor<(#batch, __::usize, __::Const<#dim>), E, D, #tape>),
             convert: TokenStream::new(),
             doc: format!(
-                " Returns the rows of [`forward`](Self::forward) at some `points` alone, `(batch, points, OUTPUT_DIM)`. A point \
-                 is the number of a {each} along each axis, from 0."
+                " Returns only the rows of [`forward`](Self::forward) at some `points`, `(batch, points, OUTPUT_DIM)`. A point \
+                 is the index of a {each} along each axis."
             ),
         };
         let (ty, convert) = match takes.is_single {
@@ -256,8 +256,8 @@ impl Returns {
                 ty: quote_spanned!(span=> #structure<#at_types>),
                 convert: convert(&at_fields),
                 doc: format!(
-                    " Returns the rows of [`forward`](Self::forward) at some points alone, [`{points}`]: for each output whose queries \
-                     are a grid `(batch, points, ..)`."
+                    " Returns only the rows of [`forward`](Self::forward) at some points, [`{points}`]: `(batch, points, ..)` for \
+                     each output whose queries are a grid, all rows for the others."
                 ),
             }
         });
@@ -265,9 +265,9 @@ impl Returns {
         Self {
             ty: quote_spanned!(span=> #structure<#types>),
             doc: format!(
-                " Returns `{structure} {{ {} }}`, without dropout: for each output a row for each of its queries. If gradients \
-                 are tracked, each has a tape with the operations of the model, and the first one that of the input, too: add \
-                 the losses, then call `backward` once.",
+                " Returns `{structure} {{ {} }}`, without dropout: for each output, a row for each of its queries.\n\n To train, add up \
+                 the losses of all outputs and call `backward` once: every output carries the tape of the model's operations, \
+                 but only the first that of the input.",
                 names.join(", ")
             ),
             queries: None,

@@ -268,7 +268,9 @@ pub fn input_doc(input: &Input, has_constants: bool) -> String {
         Some(width) => {
             let width =
                 width.count().map_or_else(|| width.tokens.to_string(), |width| width.to_string());
-            format!("; and with it positions, `(batch, {axes}, {width})`")
+            format!(
+                "; and, as the second of a pair, positions `(batch, {axes}, {width})`: `forward((input, positions))`"
+            )
         }
         None => String::new(),
     };

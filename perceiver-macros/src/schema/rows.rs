@@ -96,7 +96,7 @@ mod root {
         .also(&["head_dim", "dim_heads"]);
     pub static LATENT_DIM_HEAD: Key = key("latent_dim_head", WIDTH, Value("64"), "dimension of each self-attention head")
         .also(&["head_dim", "dim_heads"]);
-    pub static NUM_CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Value("1000"), "number of logits")
+    pub static NUM_CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Value("1000"), "number of logits, or of any other numbers that the model returns, such as 1 for regression")
         .also(&["n_classes", "num_labels", "num_outputs", "out_features", "vocab_size"]);
     pub static ATTN_DROPOUT: Key = key("attn_dropout", Kind::Rate, ByFamily("0.0", "0.1"), "dropout rate of attention weights");
     pub static FF_DROPOUT: Key = key("ff_dropout", Kind::Rate, Value("0.0"), "dropout rate of feed-forward outputs");
@@ -111,29 +111,29 @@ mod root {
     pub static FINAL_CLASSIFIER_HEAD: Key = key("final_classifier_head", LITERAL_FLAG, Value("true"), "whether `forward` returns logits; otherwise it returns the latents")
         .also(&["final_head", "classifier_head"]);
     pub static INVERTED_CROSS_ATTN: Key = key("inverted_cross_attn", Kind::PerLayer, Value("false"), "whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each");
-    pub static FAMILY: Key = key("family", Kind::Choice(FAMILIES), Value("PerceiverPytorch"), "implementation whose defaults and checkpoints the model has")
+    pub static FAMILY: Key = key("family", Kind::Choice(FAMILIES), Value("PerceiverPytorch"), "reference implementation whose defaults and checkpoint format the model has")
         .also(&["kind", "model_type", "variant"]);
     pub static INPUT: Key = key("input", Kind::Choice(INPUTS), Absent("the keys above"), "input, in place of the keys from `input_channels` to `input_shape` and those of the position encoding");
     pub static OUTPUT: Key = key("output", Kind::Choice(OUTPUTS), Absent("the keys above"), "output, in place of `num_classes` and `final_classifier_head`");
-    pub static LATENTS: Key = key("latents", Kind::Choice(LATENT_SOURCES), Value("Learned"), "latents");
-    pub static PREFIX_DROPOUT: Key = key("prefix_dropout", Kind::Rate, Value("0.5"), "share of the tokens before the latents that is left out in training, in the family `PerceiverAr`")
+    pub static LATENTS: Key = key("latents", Kind::Choice(LATENT_SOURCES), Value("Learned"), "source of the latents");
+    pub static PREFIX_DROPOUT: Key = key("prefix_dropout", Kind::Rate, Value("0.5"), "share of the tokens before the latents that is dropped in training, in the family `PerceiverAr`")
         .also(&["cross_attention_dropout", "cross_attn_dropout", "perceive_dropout"]);
-    pub static ROTARY_LAYERS: Key = key("rotary_layers", Kind::CountOr { max: 1 << 12, variants: ALL_LAYERS }, Value("1"), "number of self attentions whose queries and keys are rotated, in the family `PerceiverAr`; those of the cross attention are in any case")
+    pub static ROTARY_LAYERS: Key = key("rotary_layers", Kind::CountOr { max: 1 << 12, variants: ALL_LAYERS }, Value("1"), "number of self attentions, from the first on, whose queries and keys are rotated, in the family `PerceiverAr`; those of the cross attention always are")
         .also(&["num_self_attention_rotary_layers", "rotary"]);
-    pub static CROSS_ATTENDS: Key = key("cross_attends", REPEATS, Absent("all layers; 1 in the family `Transformers`"), "number of layers that begin with a cross attention");
+    pub static CROSS_ATTENDS: Key = key("cross_attends", REPEATS, Absent("all layers; 1 in the family `Transformers`"), "number of layers, from the first on, that begin with a cross attention");
     pub static SHARE: Key = key("share", Kind::Choice(SHARES), Absent("`None`; `All` in the family `Transformers`"), "layers that share their weights, in place of `weight_tie_layers`");
-    pub static QK_CHANNELS: Key = key("qk_channels", WIDTH, Absent("heads × dimension of a head; in the family `Transformers` that of what is attended to"), "width of the queries and keys of all heads together");
+    pub static QK_CHANNELS: Key = key("qk_channels", WIDTH, Absent("heads × dimension of a head; in the family `Transformers` the width of what is attended to"), "width of the queries and keys of all heads together");
     pub static V_CHANNELS: Key = key("v_channels", WIDTH, Absent("that of queries and keys"), "width of the values of all heads together");
-    pub static ATTN_BIAS: Key = key("attn_bias", FLAG, Absent("after the heads only; everywhere in the family `Transformers`"), "whether the linear layers of the attentions have biases");
-    pub static FEED_FORWARD: Key = key("feed_forward", Kind::Choice(FEED_FORWARDS), Absent("`Geglu(4)`; `Gelu(1)` in the family `Transformers`"), "feed-forward of each block");
-    pub static QUERIES_CONTRIBUTE_KV: Key = key("queries_contribute_kv", FLAG, Value("false"), "whether the latents are keys and values of the cross attentions, too, as in Flamingo's resampler");
-    pub static ATTN_RESIDUAL: Key = key("attn_residual", FLAG, Value("false"), "whether the result of each layer is a mean of the latents after it and all before, with weights computed from them");
-    pub static ATTN_RESIDUAL_RANK: Key = key("attn_residual_rank", WIDTH, Value("64"), "rank of the linear map that computes these weights");
-    pub static INPUT_PADDING: Key = key("input_padding", WIDTH, Value("2"), "number of learned numbers that are appended to each token of the widest of several inputs; the others have more, so that all are equally wide")
+    pub static ATTN_BIAS: Key = key("attn_bias", FLAG, Absent("only in the output projection; everywhere in the family `Transformers`"), "whether the linear layers of the attentions have biases");
+    pub static FEED_FORWARD: Key = key("feed_forward", Kind::Choice(FEED_FORWARDS), Absent("`Geglu(4)`; `Gelu(1)` in the family `Transformers`"), "feed-forward layer of each block");
+    pub static QUERIES_CONTRIBUTE_KV: Key = key("queries_contribute_kv", FLAG, Value("false"), "whether the cross attentions attend to the latents as well as to the tokens, as in Flamingo's resampler");
+    pub static ATTN_RESIDUAL: Key = key("attn_residual", FLAG, Value("false"), "whether each layer returns a weighted mean of its own result, those of all layers before it, and the initial latents, with weights computed from them");
+    pub static ATTN_RESIDUAL_RANK: Key = key("attn_residual_rank", WIDTH, Value("64"), "rank of the linear map that computes the weights of `attn_residual`");
+    pub static INPUT_PADDING: Key = key("input_padding", WIDTH, Value("2"), "number of learned values appended to each token of the widest of several inputs; narrower ones get more, so that all tokens are equally wide")
         .also(&["min_padding_size", "padding"]);
-    pub static OUTPUT_PADDING: Key = key("output_padding", WIDTH, Value("2"), "number of learned numbers that are appended to each query of the widest of several outputs; the others have more")
+    pub static OUTPUT_PADDING: Key = key("output_padding", WIDTH, Value("2"), "number of learned values appended to each query of the widest of several outputs; narrower ones get more")
         .also(&["min_padding_size", "padding"]);
-    pub static OUTPUT_WIDTH: Key = key("output_dim", WIDTH, Value("512"), "dimension to which the rows of several outputs are projected in common, before each output's own `project`")
+    pub static OUTPUT_WIDTH: Key = key("output_dim", WIDTH, Value("512"), "dimension to which a shared linear layer projects the rows of several outputs, before each output's own `project`")
         .also(&["output_num_channels", "decoder_dim"]);
     pub static FINAL_NORM: Key = key("final_norm", FLAG, Value("false"), "whether the latents are normalised after the last layer")
         .also(&["norm", "norm_out", "ln_post", "layer_norm"]);
@@ -159,12 +159,12 @@ pub static LATENT_SOURCES: &[Variant] = &[
     Variant {
         name: "Last",
         form: Form::Value(&LAST),
-        doc: "at most so many of the last tokens, each of which attends to those before it, in the family `PerceiverAr`",
+        doc: "the last tokens, at most this many, each of which attends to those before it, in the family `PerceiverAr`",
     },
 ];
 
 pub static ALL_LAYERS: &[Variant] =
-    &[Variant { name: "All", form: Form::Unit, doc: "those of all self attentions" }];
+    &[Variant { name: "All", form: Form::Unit, doc: "all self attentions" }];
 
 pub static TEXT_POSITIONS: &[Variant] = &[
     Variant {
@@ -193,13 +193,14 @@ pub static FEED_FORWARDS: &[Variant] = &[GEGLU, GELU, TANH_GELU, RELU, SQUARED_R
 pub static DECODER_FEED_FORWARDS: &[Variant] =
     &[GEGLU, GELU, TANH_GELU, RELU, SQUARED_RELU, NO_FEED_FORWARD];
 
-const GEGLU: Variant = Variant { name: "Geglu", form: MLP, doc: "gelu with a gate" };
-const GELU: Variant = Variant { name: "Gelu", form: MLP, doc: "the exact gelu" };
-const TANH_GELU: Variant = Variant { name: "TanhGelu", form: MLP, doc: "gelu by way of tanh" };
-const RELU: Variant = Variant { name: "Relu", form: MLP, doc: "relu" };
-const SQUARED_RELU: Variant = Variant { name: "SquaredRelu", form: MLP, doc: "relu, squared" };
+const GEGLU: Variant = Variant { name: "Geglu", form: MLP, doc: "GELU with a gate (GEGLU)" };
+const GELU: Variant = Variant { name: "Gelu", form: MLP, doc: "GELU, computed exactly" };
+const TANH_GELU: Variant =
+    Variant { name: "TanhGelu", form: MLP, doc: "GELU, approximated with tanh" };
+const RELU: Variant = Variant { name: "Relu", form: MLP, doc: "ReLU" };
+const SQUARED_RELU: Variant = Variant { name: "SquaredRelu", form: MLP, doc: "squared ReLU" };
 const NO_FEED_FORWARD: Variant =
-    Variant { name: "None", form: Form::Unit, doc: "none, in `Queries` alone" };
+    Variant { name: "None", form: Form::Unit, doc: "no feed-forward layer, only in `Queries`" };
 const MLP: Form = Form::ValueOrKeys(&[&MULT, &BIAS]);
 
 pub static INPUTS: &[Variant] = &[
@@ -225,23 +226,27 @@ const GRID: Variant = Variant {
 const TEXT: Variant = Variant {
     name: "Text",
     form: Form::Keys(&[&VOCAB, &MAX_LEN, &TEXT_DIM, &TEXT_POSITION]),
-    doc: "ids, a tensor `(batch, tokens)` of `usize`, embedded",
+    doc: "token ids, a tensor `(batch, tokens)` of `usize`, which are embedded",
 };
 const TOKENS: Variant = Variant {
     name: "Tokens",
     form: Form::Value(&TOKEN_DIM),
-    doc: "a tensor `(batch, tokens, dim)`, used as it is",
+    doc: "vectors without positions, a tensor `(batch, tokens, dim)`: neither their order nor their number is visible to the model; for positions use `Grid { axes: 1, channels, position: .. }`",
 };
 const ONE_HOT: Variant = Variant {
     name: "OneHot",
     form: Form::Keys(&[&ONE_HOT_CLASSES, &MASK]),
-    doc: "a tensor `(batch, classes)`, which is a single token: a class as a one-hot vector, or any other numbers",
+    doc: "a tensor `(batch, classes)`, which becomes a single token: a class as a one-hot vector, or any other numbers",
 };
 
 const FOURIER: Form = Form::Keys(&[&BANDS, &GRID_MAX_FREQ, &BASE, &ENDPOINT]);
 
 pub static POSITIONS: &[Variant] = &[
-    Variant { name: "Fourier", form: FOURIER, doc: "Fourier features, appended to the channels" },
+    Variant {
+        name: "Fourier",
+        form: FOURIER,
+        doc: "Fourier features, appended to the channels: positions span each axis from its first to its last, padding included, so padding an input of any size (`axes`) changes the result; with `shape` they are fixed",
+    },
     Variant {
         name: "Learned",
         form: Form::Keys(&[&POSITION_CHANNELS, &POSITION_PROJECT]),
@@ -250,7 +255,7 @@ pub static POSITIONS: &[Variant] = &[
     Variant {
         name: "Given",
         form: Form::Value(&POSITION_WIDTH),
-        doc: "so many numbers for each position, such as the coordinates of points, which come with the input and are appended to the channels: `forward((input, positions))`",
+        doc: "numbers for each position, such as the coordinates of points, which are passed with the input and appended to the channels: `forward((input, positions))`",
     },
     Variant { name: "None", form: Form::Unit, doc: "no position encoding" },
 ];
@@ -259,17 +264,17 @@ pub static STEMS: &[Variant] = &[
     Variant {
         name: "Patches",
         form: Form::Value(&PATCH),
-        doc: "joins the channels of patches of this size; an axis that has a single patch is dropped",
+        doc: "joins the channels of each patch of this size into those of one token; an axis that has a single patch is dropped",
     },
     Variant {
         name: "Linear",
         form: Form::Value(&STEM_WIDTH),
-        doc: "a linear layer to so many channels",
+        doc: "a linear layer to this number of channels",
     },
     Variant {
         name: "ConvPool",
         form: Form::Value(&STEM_WIDTH),
-        doc: "a convolution of an image to so many channels, batch normalisation, relu and pooling: 224 × 224 pixels become 55 × 55",
+        doc: "a convolution of an image to this number of channels, batch normalisation, ReLU and max pooling: 224 × 224 pixels become 55 × 55",
     },
 ];
 
@@ -277,12 +282,12 @@ pub static OUTPUTS: &[Variant] = &[
     Variant {
         name: "MeanPool",
         form: Form::Value(&CLASSES),
-        doc: "logits, from the mean of the latents",
+        doc: "logits, or any other numbers, such as 1 for regression, from the mean of the latents",
     },
     Variant {
         name: "ClassQuery",
         form: Form::Value(&CLASSES),
-        doc: "logits, from a learned query that attends to the latents",
+        doc: "logits, or any other numbers, from a learned query that attends to the latents",
     },
     Variant {
         name: "Queries",
@@ -299,11 +304,15 @@ pub static OUTPUTS: &[Variant] = &[
         ]),
         doc: "a row for each of several queries, which attend to the latents",
     },
-    Variant { name: "Latents", form: Form::Unit, doc: "the latents" },
+    Variant {
+        name: "Latents",
+        form: Form::Unit,
+        doc: "the latents themselves, `(batch, num_latents, latent_dim)`",
+    },
     Variant {
         name: "Embedding",
         form: Form::UnitOrKeys(&[&LOGIT_BIAS]),
-        doc: "logits for the ids of `Text` from its embedding, in the family `PerceiverAr`",
+        doc: "logits for the ids of `Text`, computed with its embedding, in the family `PerceiverAr`",
     },
     Variant {
         name: "Modalities",
@@ -327,7 +336,7 @@ const LEARNED_QUERIES: Variant = Variant {
 const GRID_QUERIES: Variant = Variant {
     name: "Grid",
     form: Form::Keys(&[&QUERY_SHAPE, &QUERY_POSITION]),
-    doc: "the position encodings of a grid; the output is `(batch, axis 1, .., ..)`",
+    doc: "the position encodings of a grid, one query for each of its positions; the output is `(batch, axis 1, .., ..)`",
 };
 
 /// The queries that one of several outputs can have.
@@ -343,25 +352,25 @@ pub static QUERY_SOURCES: &[Variant] = &[
     Variant {
         name: "Given",
         form: Form::Value(&GIVEN),
-        doc: "queries of this dimension that come with the input: `forward((input, queries))`",
+        doc: "queries of this dimension, which are passed with the input: `forward((input, queries))`",
     },
     Variant {
         name: "Input",
         form: Form::Unit,
-        doc: "the tokens of the input: of `Text`, of one axis, or of a fixed `shape`, whose axes the output has",
+        doc: "the tokens of the input, which must be `Text`, have a single axis, or have a fixed `shape`; the output has the same axes",
     },
 ];
 
 /// How the rows of one of several outputs can be projected.
 pub static MODALITY_PROJECTIONS: &[Variant] = &[NO_PROJECTION];
 const NO_PROJECTION: Variant =
-    Variant { name: "None", form: Form::Unit, doc: "each row stays as it is" };
+    Variant { name: "None", form: Form::Unit, doc: "rows are returned as they are" };
 
 pub static PROJECTIONS: &[Variant] = &[
     Variant {
         name: "Embedding",
         form: Form::Unit,
-        doc: "logits for the ids of `Text`, from its embedding",
+        doc: "logits for the ids of `Text`, computed with its embedding",
     },
     NO_PROJECTION,
 ];
@@ -376,7 +385,7 @@ mod nested {
         .also(&["input_axis", "axis", "num_axes", "ndim"]);
     pub static CHANNELS: Key = key("channels", WIDTH, RequiredUnless("`shape` is given"), "number of input channels")
         .also(&["input_channels", "in_channels", "num_channels", "dim", "input_dim"]);
-    pub static STEM: Key = key("stem", Kind::List(STEMS), Absent("nothing"), "steps, in order, that make tokens of the numbers before their positions are encoded")
+    pub static STEM: Key = key("stem", Kind::List(STEMS), Absent("each position is a token"), "steps, in order, that turn the input into tokens before their positions are encoded")
         .also(&["patch", "patches", "patch_size", "prep_type", "conv"]);
     pub static PATCH: Key = key("[size, ..]", Kind::Sizes, Required, "size of a patch along each axis");
     pub static STEM_WIDTH: Key = key("width", WIDTH, Required, "number of channels after the step");
@@ -396,7 +405,7 @@ mod nested {
     pub static ENDPOINT: Key = key("endpoint", FLAG, Value("true"), "whether the last of `n` positions along an axis is 1, as in `linspace(-1, 1, n)`; otherwise position `i` is `-1 + 2·i/n`");
     pub static ONE_HOT_CLASSES: Key = key("classes", WIDTH, Required, "number of classes")
         .also(&["num_classes", "num_labels", "channels"]);
-    pub static MASK: Key = key("mask", Kind::Probability, Absent("never"), "rate at which the token is replaced by a learned one: at `1.0` always, otherwise in training alone")
+    pub static MASK: Key = key("mask", Kind::Probability, Absent("never"), "rate at which the token is replaced by a learned one: always at `1.0`, otherwise only in training")
         .also(&["mask_prob", "mask_probs", "dropout"]);
     pub static MODALITY_INPUT: Key = key("input", Kind::Choice(MODALITY_INPUTS), Required, "input");
     pub static MODALITY_OUTPUT: Key = key("output", Kind::Choice(MODALITY_OUTPUTS), Required, "output");
@@ -406,16 +415,16 @@ mod nested {
         .also(PROJECT.also);
     pub static QUERY_SHAPE: Key = key("shape", Kind::Sizes, Required, "sizes of the axes, such as `[16, 224, 224]`")
         .also(&["axes", "size", "sizes", "output_shape"]);
-    pub static QUERY_POSITION: Key = key("position", Kind::Choice(QUERY_POSITIONS), Required, "position encoding, which the queries are")
+    pub static QUERY_POSITION: Key = key("position", Kind::Choice(QUERY_POSITIONS), Required, "position encoding that makes up the queries")
         .also(POSITION.also);
     pub static TOKEN_DIM: Key = key("dim", WIDTH, Required, "dimension of each token");
-    pub static VOCAB: Key = key("vocab", Kind::Count { min: 1, max: 1 << 28 }, Required, "size of the vocabulary: ids are below it")
+    pub static VOCAB: Key = key("vocab", Kind::Count { min: 1, max: 1 << 28 }, Required, "size of the vocabulary; ids must be below it")
         .also(&["vocab_size", "num_tokens", "num_embeddings"]);
-    pub static MAX_LEN: Key = key("max_len", WIDTH, Required, "largest number of tokens")
+    pub static MAX_LEN: Key = key("max_len", WIDTH, Required, "largest number of tokens of an input")
         .also(&["max_seq_len", "max_length", "len", "max_position_embeddings"]);
     pub static TEXT_DIM: Key = key("dim", WIDTH, Required, "dimension of the embedding")
         .also(&["d_model", "embed_dim", "channels", "width"]);
-    pub static TEXT_POSITION: Key = key("position", Kind::OneOrList(TEXT_POSITIONS), Absent("`Learned`; `[Learned, Rotary(0.5)]` in the family `PerceiverAr`"), "positions of the tokens")
+    pub static TEXT_POSITION: Key = key("position", Kind::OneOrList(TEXT_POSITIONS), Absent("`Learned`; `[Learned, Rotary(0.5)]` in the family `PerceiverAr`"), "position encoding of the tokens")
         .also(POSITION.also);
     pub static ROTARY_SHARE: Key = key("share", Kind::Probability, Required, "share of the channels of each head that is rotated");
     pub static LAST: Key = key("n", WIDTH, Required, "largest number of latents");
@@ -434,13 +443,13 @@ mod nested {
     pub static OUTPUT_V_CHANNELS: Key = key("v_channels", WIDTH, Absent("that of queries and keys"), "width of these values of all heads together");
     pub static QUERY_RESIDUAL: Key = key("query_residual", FLAG, Value("false"), "whether each query is added to what it attends to")
         .also(&["use_query_residual", "residual"]);
-    pub static OUTPUT_FEED_FORWARD: Key = key("feed_forward", Kind::Choice(DECODER_FEED_FORWARDS), Absent("that of the other blocks"), "feed-forward after this attention")
+    pub static OUTPUT_FEED_FORWARD: Key = key("feed_forward", Kind::Choice(DECODER_FEED_FORWARDS), Absent("that of the other blocks"), "feed-forward layer after this attention")
         .also(&["decoder_ff", "mlp", "ff"]);
-    pub static SCALE: Key = key("scale", Kind::Positive, Value("1.0"), "factor of the output")
+    pub static SCALE: Key = key("scale", Kind::Positive, Value("1.0"), "factor that the output is multiplied by")
         .also(&["rescale_factor", "factor"]);
-    pub static PROJECT: Key = key("project", Kind::CountOr { max: 1 << 28, variants: PROJECTIONS }, Value("None"), "dimension to which a linear layer projects each row")
+    pub static PROJECT: Key = key("project", Kind::CountOr { max: 1 << 28, variants: PROJECTIONS }, Value("None"), "dimension to which a linear layer projects each row, or `None` for rows as they are")
         .also(&["num_classes", "logits_dim", "output_dim", "dim", "vocab", "projection"]);
-    pub static CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Required, "number of logits");
+    pub static CLASSES: Key = key("num_classes", Kind::Count { min: 1, max: 1 << 28 }, Required, "number of logits, or of any other numbers that the model returns, such as 1 for regression");
 }
 pub use nested::*;
 

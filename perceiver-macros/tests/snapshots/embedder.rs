@@ -30,17 +30,17 @@ struct Embedder<
     perceiver: perceiver::__private::Perceiver<Embedder, E, D>,
 }
 impl Embedder {
-    /// The number of layers, each a cross attention and its self attentions.
+    /// The number of layers, each a cross attention and its self attentions. Here: 2.
     pub const DEPTH: ::core::primitive::usize = 2;
-    /// The number of frequency bands of the position encoding along each axis.
+    /// The number of frequency bands of the position encoding along each axis: 4.
     pub const NUM_FREQ_BANDS: ::core::primitive::usize = 4;
     /// The sampling rate of the position encoding along every axis, or `[..]` with one for each; its highest frequency is half of this (Nyquist).
     pub const MAX_FREQ: [::core::primitive::f64; 2] = [8.0, 6.0];
     /// The base of logarithmically spaced frequency bands, as in the TensorFlow package.
     pub const FREQ_BASE: ::core::option::Option<::core::primitive::f64> = ::core::option::Option::None;
-    /// The number of input channels.
+    /// The number of input channels: 1.
     pub const INPUT_CHANNELS: ::core::primitive::usize = 1;
-    /// The number of input axes: 1 for a sequence, 2 for an image, 3 for a video; at most 4.
+    /// The number of input axes: 1 for a sequence, 2 for an image, 3 for a video; at most 4. Here: 2.
     pub const INPUT_AXIS: ::core::primitive::usize = 2;
     /// The sizes of all axes and the number of channels, such as `[224, 224, 3]`; replaces `input_axis` and `input_channels`.
     pub const INPUT_SHAPE: ::core::option::Option<[::core::primitive::usize; 3]> = ::core::option::Option::Some([
@@ -50,25 +50,25 @@ impl Embedder {
     ]);
     /// Whether the position encoding is appended to the input channels.
     pub const FOURIER_ENCODE_DATA: ::core::primitive::bool = true;
-    /// The number of latents.
+    /// The number of latents: 512.
     pub const NUM_LATENTS: ::core::primitive::usize = 512;
-    /// The dimension of each latent.
+    /// The dimension of each latent: 512.
     pub const LATENT_DIM: ::core::primitive::usize = 512;
-    /// The number of cross-attention heads.
+    /// The number of cross-attention heads: 1.
     pub const CROSS_HEADS: ::core::primitive::usize = 1;
-    /// The number of self-attention heads.
+    /// The number of self-attention heads: 8.
     pub const LATENT_HEADS: ::core::primitive::usize = 8;
-    /// The dimension of each cross-attention head.
+    /// The dimension of each cross-attention head: 64.
     pub const CROSS_DIM_HEAD: ::core::primitive::usize = 64;
-    /// The dimension of each self-attention head.
+    /// The dimension of each self-attention head: 64.
     pub const LATENT_DIM_HEAD: ::core::primitive::usize = 64;
-    /// The dropout rate of attention weights.
+    /// The dropout rate of attention weights: 0.0.
     pub const ATTN_DROPOUT: ::core::primitive::f64 = 0.0;
-    /// The dropout rate of feed-forward outputs.
+    /// The dropout rate of feed-forward outputs: 0.0.
     pub const FF_DROPOUT: ::core::primitive::f64 = 0.0;
     /// Whether all layers after the first share one set of weights.
     pub const WEIGHT_TIE_LAYERS: ::core::primitive::bool = false;
-    /// The number of self attentions in each layer, after its cross attention if it has one.
+    /// The number of self attentions in each layer, after its cross attention if it has one. Here: 1.
     pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
     /// Whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each.
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
@@ -84,9 +84,9 @@ const _: () = {
         __::size_at(Embedder::INPUT_SHAPE, 1usize),
     );
     impl Embedder {
-        /// The dimension of each token: its channels and its position encoding.
+        /// The dimension of each token, its channels and its position encoding: 19.
         pub const INPUT_DIM: __::usize = __::token_dim::<Embedder>();
-        /// The number of trainable parameters.
+        /// The number of trainable parameters: what `num_trainable_params()` returns. `summary()` lists those of each part.
         pub const PARAMETERS: __::usize = <__::Perceiver<Embedder>>::PARAMETERS;
     }
     impl __::Spec for Embedder {
@@ -149,7 +149,7 @@ const _: () = {
         {
             __::expect_forward(self.try_forward(input))
         }
-        /// [`forward`](Self::forward) with dropout at the declared rates if the input has a tape.
+        /// [`forward`](Self::forward) for training: with dropout at the declared rates if the input is traced.
         ///
         /// # Panics
         /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
@@ -174,7 +174,7 @@ const _: () = {
         /// Fallible version of [`forward`](Self::forward).
         ///
         /// # Errors
-        /// If the batch or an axis is empty, the mask has another size than the input, or the device runs out of memory.
+        /// If the batch or an axis is empty; if a mask has another size than its input; or if the device runs out of memory.
         pub fn try_forward<I: __::GridInput<Self, 2, E, D>>(
             &self,
             input: I,
@@ -229,8 +229,9 @@ const _: () = {
                 >(input.try_tokens()?, __::Beside::nothing())
                 .map(I::latents)
         }
-        /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. Takes the
-        /// same input as [`forward`](Self::forward).
+        /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.
+        ///
+        /// Takes the same input as [`forward`](Self::forward).
         ///
         /// # Panics
         /// If [`try_embed`](Self::try_embed) returns an error.
@@ -277,9 +278,11 @@ const _: () = {
         {
             self.perceiver.try_run_embed(input.try_tokens()?).map(I::latents)
         }
-        /// Returns the weights with which the latents attend to the tokens of an input in some `layers`, whose numbers begin
-        /// with 0: for each a tensor `(batch, CROSS_HEADS, NUM_LATENTS, axis 1, ..)`, with the axes of the tokens, in which the
-        /// weights of each latent in each head add up to 1. Gradients are not tracked.
+        /// Returns the cross-attention weights of some `layers`, numbered from 0: for each a tensor
+        /// `(batch, CROSS_HEADS, NUM_LATENTS, axis 1, ..)` over the axes of the tokens.
+        ///
+        /// They say how strongly each latent attends to each token; those of a latent in a head sum to 1. Gradients are not
+        /// tracked.
         ///
         /// # Panics
         /// If [`try_attention`](Self::try_attention) returns an error.
@@ -325,7 +328,7 @@ const _: () = {
         /// Fallible version of [`attention`](Self::attention).
         ///
         /// # Errors
-        /// If a layer does not begin with a cross attention; those of [`try_forward`](Self::try_forward).
+        /// Those of [`try_forward`](Self::try_forward), and if a layer does not begin with a cross attention.
         pub fn try_attention<I: __::GridInput<Self, 2, E, D>>(
             &self,
             input: I,

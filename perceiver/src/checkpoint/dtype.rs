@@ -4,15 +4,17 @@ use dfdx::shapes::Dtype;
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 
-/// A data type whose tensors can be saved to and loaded from a checkpoint.
+/// A data type whose tensors can be saved to and loaded from a checkpoint: `f32`, `f64`, and with the feature `f16` also
+/// dfdx's `f16` and `AMP<f16>`.
 pub trait CheckpointDtype: Dtype {
-    /// The data type in the file.
+    /// The data type of the tensors in the file.
     const DTYPE: safetensors::Dtype;
 
-    /// Appends `values` to `bytes` in little-endian order.
+    /// Appends the bytes of `values`, in little-endian order, to `bytes`.
     fn write(values: &[Self], bytes: &mut Vec<u8>);
 
-    /// Decodes values written by [`write`](Self::write).
+    /// Returns the values that [`write`](Self::write) has encoded as `bytes`. Bytes at the end that are not a whole value
+    /// are ignored.
     fn read(bytes: &[u8]) -> Vec<Self>;
 }
 

@@ -8,12 +8,14 @@ use safetensors::Dtype;
 use super::dtype::is_float;
 use crate::ops::WeightPrecision;
 
-/// An error from saving or loading a checkpoint. On any error, the model and an existing file are left unchanged. Messages
-/// include those of the errors underneath, so these are not sources.
+/// An error from saving or loading a checkpoint, or the state of a training.
+///
+/// On any error, the model and an existing file are left unchanged. Messages already include those of underlying errors, so
+/// [`source`](std::error::Error::source) returns `None`.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The file could not be read.
+    /// The file could not be read, such as because it does not exist or is not a regular file.
     #[error("cannot read {}: {error}", path.display())]
     Read {
         /// The file.
@@ -21,7 +23,7 @@ pub enum CheckpointError {
         /// The underlying I/O error.
         error: std::io::Error,
     },
-    /// The file could not be written.
+    /// The file, or its folder, could not be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
         /// The file.
@@ -29,7 +31,7 @@ pub enum CheckpointError {
         /// The underlying I/O error.
         error: std::io::Error,
     },
-    /// The weights of the model are not those it was trained to or loaded with any more.
+    /// The weights of the model were rounded by `prepare_for_inference_in`, so that what was trained or loaded is lost.
     #[error(
         "cannot write {}: `prepare_for_inference_in` has rounded the weights to {precision}; save the model, or a clone of it, \
          from before", path.display()
@@ -37,10 +39,11 @@ pub enum CheckpointError {
     Rounded {
         /// The file.
         path: PathBuf,
-        /// What they were rounded to.
+        /// The precision that they were rounded to.
         precision: WeightPrecision,
     },
-    /// The file has only some of the weights, and the others are not those of the model any more.
+    /// With [`LoadOptions::partial`](super::LoadOptions::partial), some weights would stay that `prepare_for_inference_in`
+    /// has rounded.
     #[error(
         "cannot load a part of the model from {}: `prepare_for_inference_in` has rounded the weights that would stay to \
          {precision}; load into a model that is not prepared yet, and prepare it after that", path.display()
@@ -48,7 +51,7 @@ pub enum CheckpointError {
     RoundedRest {
         /// The file.
         path: PathBuf,
-        /// What they were rounded to.
+        /// The precision that they were rounded to.
         precision: WeightPrecision,
     },
     /// The file is not a complete safetensors file.
@@ -62,7 +65,7 @@ pub enum CheckpointError {
         /// The error from parsing its header.
         error: safetensors::SafeTensorError,
     },
-    /// The file is one of `torch.save`, which can hold any program.
+    /// The file was written by `torch.save`. It is not loaded, since such a file can run any code.
     #[error(
         "{} is a file of `torch.save`, not a safetensors file: convert it in PyTorch with \
          `safetensors.torch.save_file(torch.load(path, weights_only=True), \"model.safetensors\")`",
@@ -72,7 +75,7 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is one of dfdx's `save`, an archive of NumPy's arrays.
+    /// The file was written by dfdx's `save`: it is an archive of NumPy arrays.
     #[error(
         "{} is a file of dfdx's `save`, not a safetensors file: load it with dfdx's `load`, and save it with `save_checkpoint`",
         path.display()
@@ -81,7 +84,7 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
-    /// The file should be the index of a checkpoint in several parts, but is not.
+    /// The file has the extension `json`, but is not the index of a checkpoint in several files.
     #[error("{} is not the index of a checkpoint: expected `{{\"weight_map\": {{tensor: file}}}}` ({})", path.display(), said(error))]
     Index {
         /// The file.
@@ -89,15 +92,15 @@ pub enum CheckpointError {
         /// The error from parsing it.
         error: serde_json::Error,
     },
-    /// The index lists a file that is not beside it.
+    /// The index lists something else than the name of a file in its own folder.
     #[error("{} lists `{}`: expected the name of a file beside it", path.display(), shown(part))]
     PartElsewhere {
         /// The index.
         path: PathBuf,
-        /// The file that it lists.
+        /// What it lists.
         part: String,
     },
-    /// The file was written by `save_training`.
+    /// The file was written by [`save_training`](crate::train::save_training), and so is not a checkpoint of a model alone.
     #[error(
         "{} is the state of a training: `Trainer::resume` and `load_training` load it; `save_checkpoint` saves a model alone",
         path.display()
@@ -106,7 +109,7 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
-    /// The file was not written by `save_training`.
+    /// The file was not written by [`save_training`](crate::train::save_training).
     #[error(
         "{} does not hold the state of a training: expected a file of `save_training`; `load_checkpoint` loads a model alone",
         path.display()
@@ -115,7 +118,8 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
-    /// The file has a moving average of the parameters, which the optimizer does not keep.
+    /// The file has a moving average of the parameters, but the optimizer keeps none; see
+    /// [`AdamW::with_ema`](crate::train::AdamW::with_ema).
     #[error(
         "{} was saved with a moving average of the parameters: call `with_ema` to go on with it", path.display()
     )]
@@ -123,7 +127,7 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
-    /// The state in the file is of another type.
+    /// The state in the file cannot be deserialized as the type that was asked for.
     #[error("the state in {} is not of the type that it is loaded as: {}", path.display(), said(error))]
     State {
         /// The file.
@@ -131,8 +135,8 @@ pub enum CheckpointError {
         /// The error from parsing it.
         error: serde_json::Error,
     },
-    /// The tensors in the file do not match those of the model; with [`LoadOptions::partial`](super::LoadOptions::partial), not
-    /// one of them does.
+    /// The tensors in the file do not match those of the model. With [`LoadOptions::partial`](super::LoadOptions::partial),
+    /// none of them does.
     #[error(
         "{} is not a checkpoint of this model{}:{}{}", path.display(), other(*kind), list(problems),
         next_step(*matched, prefix.as_deref())
@@ -140,25 +144,26 @@ pub enum CheckpointError {
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// What it is a checkpoint of, if that is known and not the kind of this model.
+        /// The kind of model that the file is a checkpoint of, if it is recognized and not that of this model.
         kind: Option<&'static str>,
-        /// How many tensors of the file match, which [`LoadOptions::partial`](super::LoadOptions::partial) would load.
+        /// The number of tensors that match, which [`LoadOptions::partial`](super::LoadOptions::partial) would load.
         matched: usize,
-        /// What the names in the file begin with, if they would be those of the model without it:
+        /// A prefix of the names in the file without which they would be those of the model: pass it as
         /// [`LoadOptions::prefix`](super::LoadOptions::prefix).
         prefix: Option<String>,
-        /// Every tensor that does not match, by name.
+        /// All tensors that do not match, with the reason.
         problems: Vec<Problem>,
     },
 }
 
 crate::error::debug_as_message!(CheckpointError);
 
-/// A mismatch between a tensor in the file and the model.
+/// The reason why a tensor of the file and a tensor of the model do not match, as listed in [`CheckpointError::Mismatch`]
+/// and [`LoadReport`](super::LoadReport).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The tensor is in the model but not in the file.
+    /// The tensor is in the model, but not in the file.
     #[error("`{}` is missing: expected {dtype:?} {}", shown(tensor), sizes(shape))]
     Missing {
         /// The tensor's name.
@@ -168,7 +173,7 @@ pub enum Problem {
         /// The shape in the model.
         shape: Vec<usize>,
     },
-    /// The tensor is in the file but not in the model.
+    /// The tensor is in the file, but not in the model.
     #[error(
         "`{}` is not in the model, but the file has it as {dtype:?} {}",
         shown(tensor),
@@ -197,7 +202,8 @@ pub enum Problem {
         /// The shape in the file.
         found: Vec<usize>,
     },
-    /// The data types differ.
+    /// The data types differ. [`LoadOptions::convert`](super::LoadOptions::convert) converts those of floating-point
+    /// numbers.
     #[error(
         "`{}` has the wrong data type: expected {expected:?}, found {found:?}; {}", shown(tensor), advice(*found)
     )]
@@ -209,7 +215,7 @@ pub enum Problem {
         /// The data type in the file.
         found: Dtype,
     },
-    /// Numbers in the file are beyond the range of the model's data type.
+    /// The tensor cannot be converted, since it has numbers beyond the range of the model's data type.
     #[error(
         "`{}` cannot be converted from {found:?} to {expected:?}: it has numbers that are too large; build the model with \
          a wider data type",
@@ -223,7 +229,8 @@ pub enum Problem {
         /// The data type in the file.
         found: Dtype,
     },
-    /// The learned positions in the file are to be interpolated, but their grid is not known.
+    /// The learned positions cannot be interpolated, since the grid that they are of in the file is not known. Pass it as
+    /// [`LoadOptions::grids`](super::LoadOptions::grids).
     #[error(
         "`{}` has {found} positions of an unknown grid: expected one with {} equal axes, to be interpolated to {expected:?}; \
          otherwise give the sizes of its axes in `LoadOptions::grids`", shown(tensor), expected.len()
@@ -231,12 +238,13 @@ pub enum Problem {
     Grid {
         /// The tensor's name.
         tensor: String,
-        /// The sizes of the axes in the model.
+        /// The sizes of the grid's axes in the model.
         expected: Vec<usize>,
         /// The number of positions in the file.
         found: usize,
     },
-    /// The tensor matches, but another one in the file that belongs to the same tensor of the model does not.
+    /// The tensor matches, but is not loaded: it is one of several in the file that make up one tensor of the model, and
+    /// another of them does not match.
     #[error(
         "`{}` is loaded only together with `{}`, which does not match",
         shown(tensor),
@@ -245,10 +253,10 @@ pub enum Problem {
     Incomplete {
         /// The tensor's name.
         tensor: String,
-        /// The name of the other one.
+        /// The name of the tensor that does not match.
         other: String,
     },
-    /// Two layers that the model ties differ in the file.
+    /// The tensor differs between two layers in the file that share their weights in the model.
     #[error(
         "`{}` differs from `{}`: expected the same values, because the declaration sets \
          `weight_tie_layers: true`",
@@ -258,10 +266,10 @@ pub enum Problem {
     Untied {
         /// The tensor's name.
         tensor: String,
-        /// The corresponding tensor of the first of the tied layers.
+        /// The name of the tensor in the first of these layers.
         first: String,
     },
-    /// The file has the same tensor under two names, such as the current one and that of an older release.
+    /// The file has the tensor under two names, such as the current one and that of an older release.
     #[error("`{}` is in the file twice, under different names", shown(tensor))]
     Twice {
         /// The tensor's name.
@@ -270,7 +278,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// The name in the file of the tensor that does not match.
+    /// Returns the name of the tensor, as it is, or would be, in the file.
     #[must_use]
     pub fn tensor(&self) -> &str {
         match self {

@@ -1,8 +1,29 @@
-//! Checkpoints: safetensors files with the tensor names and shapes of the PyTorch reference.
+//! Saving and loading models as checkpoints: safetensors files with the tensor names and shapes of the PyTorch reference.
 //!
-//! A declared model's `save_checkpoint` writes the tensors of its reference's `state_dict`, and `load_checkpoint` reads
-//! them, so models move between the two without conversion: those of perceiver-pytorch 0.11, or with
-//! `family: Transformers` those of Hugging Face's Transformers.
+//! A declared model's [`save_checkpoint`](crate::model::Perceiver::save_checkpoint) writes the tensors of its reference's
+//! `state_dict`, and [`load_checkpoint`](crate::model::Perceiver::load_checkpoint) reads them, so models move between Rust
+//! and PyTorch without conversion. The reference is perceiver-pytorch 0.11; with `family: Transformers`, it is Hugging
+//! Face's Transformers, and with `family: PerceiverAr`, perceiver-io. In Rust:
+//!
+//! ```
+//! use perceiver::prelude::*;
+//!
+//! perceiver! {
+//!     struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 1, num_latents: 8, latent_dim: 16 }
+//! }
+//!
+//! # let temporary = tempfile::tempdir()?;
+//! # let path = temporary.path().join("perceiver.safetensors");
+//! let dev = Cpu::default();
+//! let model = dev.build_module::<Digits, f32>();
+//! model.save_checkpoint(&path)?;
+//! let mut again = dev.build_module::<Digits, f32>();
+//! again.load_checkpoint(&path)?;
+//! assert_eq!(again.latents.array(), model.latents.array());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! And in Python:
 //!
 //! ```python
 //! from safetensors.torch import load_file, save_model
@@ -10,13 +31,21 @@
 //! model.load_state_dict(load_file("perceiver.safetensors"))  # from `save_checkpoint`
 //! ```
 //!
-//! Files from perceiver-pytorch 0.8 to 0.10, which name the parts of a layer by number, can be loaded too. Tied layers
-//! are written once for each layer, as in a `state_dict`; a file with only the first of them, as written by
-//! `save_model`, can be loaded as well, and so can a checkpoint in several files by its `model.safetensors.index.json`.
+//! # Which files can be loaded
+//! - Files of perceiver-pytorch 0.8 to 0.10, which name the parts of a layer by number.
+//! - Files with tied layers, both with a copy for each layer, as in a `state_dict` and as `save_checkpoint` writes them, and
+//!   with the first of them only, as `save_model` writes them.
+//! - Checkpoints in several files: pass the path of their `model.safetensors.index.json`.
+//! - Files that are not exactly the model's, as far as [`LoadOptions`] allow:
+//!   [`load_checkpoint_with`](crate::model::Perceiver::load_checkpoint_with) can load the tensors that match, convert data
+//!   types, interpolate learned positions, and take a model out of a bigger one. It returns a [`LoadReport`].
 //!
-//! `load_checkpoint` loads exactly the model's tensors or nothing. `load_checkpoint_with` takes [`LoadOptions`], with which it
-//! loads what matches, converts data types, interpolates learned positions or takes a model out of a bigger one, and returns a
-//! [`LoadReport`]. [`save_module`] and [`load_module`] are for modules of your own that a declared model is a part of.
+//! `load_checkpoint` itself loads exactly the model's tensors or fails without changing the model; a [`CheckpointError`]
+//! lists what did not match, and says what to do.
+//!
+//! # Other modules, and trainings
+//! [`save_module`] and [`load_module`] are for modules of your own of which a declared model is a part. To continue a
+//! training, save the state of the optimizer too, with [`save_training`](crate::train::save_training).
 
 mod dtype;
 mod error;
@@ -65,7 +94,8 @@ impl Depth {
     }
 }
 
-/// Calls `visit` with the name and shape of each tensor of a module, whether it is trained, and a function that copies its data.
+/// Calls `visit` with the name and shape of each tensor of a module, whether it is trained, and a function that copies its
+/// data.
 pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
     model: &M,
     visit: impl FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec<E>),
@@ -98,8 +128,8 @@ impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec
     }
 }
 
-/// Replaces the numbers of each tensor of a module for which `numbers`, called with its name, its shape and whether it is trained,
-/// returns as many.
+/// Replaces the numbers of each tensor of a module for which `numbers`, called with its name, its shape and whether it is
+/// trained, returns as many.
 pub(crate) fn fill<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
     model: &mut M,
     numbers: impl FnMut(&str, &[usize], bool) -> Option<Vec<E>>,

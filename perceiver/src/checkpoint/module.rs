@@ -11,8 +11,11 @@ use safetensors::tensor::TensorView;
 use super::matching::{Expected, Matching};
 use super::{CheckpointDtype, CheckpointError, LoadOptions, each_tensor, files, fill, write};
 
-/// Saves any dfdx module to a safetensors file, with the names and shapes that dfdx's `save_safetensors` gives its tensors. The
-/// file is replaced atomically, as by a declared model's `save_checkpoint`, whose names are those of the PyTorch reference.
+/// Saves any dfdx module to a safetensors file, such as a module of your own of which a declared model is a part.
+///
+/// Tensors have the names and shapes that dfdx's `save_safetensors` gives them. A declared model alone is better saved with
+/// its `save_checkpoint`, which uses the names of the PyTorch reference. The file is replaced atomically: it is written next
+/// to its destination and then moved there.
 ///
 /// ```
 /// use perceiver::checkpoint::{load_module, save_module};
@@ -37,10 +40,10 @@ use super::{CheckpointDtype, CheckpointError, LoadOptions, each_tensor, files, f
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Weights that `prepare_for_inference_in` has rounded are saved as they are, rounded.
+/// If `prepare_for_inference_in` has rounded the weights, the rounded weights are saved.
 ///
 /// # Errors
-/// If the file cannot be written; an existing file is then left as it is.
+/// [`CheckpointError::Write`] if the file cannot be written. An existing file is then left unchanged.
 pub fn save_module<M, E, D>(path: impl AsRef<Path>, module: &M) -> Result<(), CheckpointError>
 where
     M: TensorCollection<E, D>,
@@ -65,10 +68,15 @@ where
     write::write_whole(path, &file).map_err(failed)
 }
 
-/// Loads what [`save_module`], or dfdx's `save_safetensors`, has saved. There is an example there.
+/// Loads a file of [`save_module`], or of dfdx's `save_safetensors`, into a module. [`save_module`] has an example.
 ///
 /// # Errors
-/// If the file cannot be read, or its tensors are not exactly those of the module. The module is then unchanged.
+/// - [`CheckpointError::Read`] if the file cannot be read,
+/// - [`CheckpointError::Malformed`], [`CheckpointError::Pickle`] or [`CheckpointError::Npz`] if it is not a safetensors
+///   file,
+/// - [`CheckpointError::Mismatch`] if its tensors are not exactly those of the module, in name, shape and data type.
+///
+/// The module is then unchanged.
 pub fn load_module<M, E, D>(path: impl AsRef<Path>, module: &mut M) -> Result<(), CheckpointError>
 where
     M: TensorCollection<E, D>,

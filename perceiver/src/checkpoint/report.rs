@@ -1,4 +1,4 @@
-//! What was loaded.
+//! The report of what was loaded.
 
 use std::fmt;
 use std::path::Path;
@@ -8,31 +8,34 @@ use safetensors::Dtype;
 use super::error::{list, shown};
 use super::{CheckpointError, Problem};
 
-/// What [`load_checkpoint_with`](crate::model::Perceiver::load_checkpoint_with) has loaded, and what not. Names are those in the
-/// file, tied layers one by one.
+/// A report of which tensors [`load_checkpoint_with`](crate::model::Perceiver::load_checkpoint_with) has loaded, and which
+/// not.
 ///
-/// A tensor of the model that was not loaded, and so is as it was before, is in [`missing`](Self::missing) or
-/// [`mismatched`](Self::mismatched). Without [`LoadOptions::partial`](super::LoadOptions::partial) there are none of these, nor are
-/// there [`unexpected`](Self::unexpected) ones.
+/// A tensor of the model that was not loaded keeps its values, and is listed in [`missing`](Self::missing) or
+/// [`mismatched`](Self::mismatched). Without [`LoadOptions::partial`](super::LoadOptions::partial), these and
+/// [`unexpected`](Self::unexpected) are always empty, since loading fails otherwise.
+///
+/// Names are those in the file, with one for each tied layer. Displayed, a report is one line of counts, followed by what
+/// was interpolated and what did not match; `load_checkpoint_with` has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "it says what was not loaded"]
 #[non_exhaustive]
 pub struct LoadReport {
-    /// The tensors that were loaded, also those that were converted or interpolated.
+    /// The names of all tensors that were loaded, including those that were converted or interpolated.
     pub loaded: Vec<String>,
-    /// Of these, the tensors that the file has in another data type.
+    /// The tensors among [`loaded`](Self::loaded) that have another data type in the file.
     pub converted: Vec<Converted>,
-    /// Of these, the learned positions that the file has for another grid.
+    /// The learned positions among [`loaded`](Self::loaded) that have another grid in the file.
     pub interpolated: Vec<Interpolated>,
-    /// The tensors of the model that the file does not have: each is a [`Problem::Missing`].
+    /// The tensors of the model that are not in the file, each a [`Problem::Missing`].
     pub missing: Vec<Problem>,
-    /// The tensors of both that were not loaded, with the reason.
+    /// The tensors that are in both but were not loaded, with the reason.
     pub mismatched: Vec<Problem>,
-    /// The tensors of the file that the model does not have: each is a [`Problem::Unexpected`].
+    /// The tensors of the file that are not in the model, each a [`Problem::Unexpected`].
     pub unexpected: Vec<Problem>,
 }
 
-/// A tensor that was loaded in another data type than that of the file.
+/// A tensor that was converted to the data type of the model, with [`LoadOptions::convert`](super::LoadOptions::convert).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Converted {
@@ -42,24 +45,25 @@ pub struct Converted {
     pub from: Dtype,
     /// The data type in the model.
     pub to: Dtype,
-    /// Whether a number has changed.
+    /// Whether the conversion has changed any of its numbers.
     pub rounded: bool,
 }
 
-/// Learned positions that were loaded for another grid than that of the file.
+/// Learned positions that were interpolated to the grid of the model, with
+/// [`LoadOptions::interpolate`](super::LoadOptions::interpolate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Interpolated {
     /// The tensor's name.
     pub tensor: String,
-    /// The sizes of the axes in the file.
+    /// The sizes of the grid's axes in the file.
     pub from: Vec<usize>,
-    /// The sizes of the axes in the model.
+    /// The sizes of the grid's axes in the model.
     pub to: Vec<usize>,
 }
 
 impl LoadReport {
-    /// Whether the file has exactly the tensors of the model, and all were loaded.
+    /// Returns whether every tensor of the model was loaded, and the file has no others.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.mismatched.is_empty() && self.unexpected.is_empty()
@@ -92,7 +96,7 @@ impl fmt::Display for Interpolated {
     }
 }
 
-/// The numbers of tensors in one line, and a line for each that was interpolated or not loaded, ten of each kind at most.
+/// One line of counts, then a line for each tensor that was interpolated or not loaded, at most ten of each kind.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rounded = self.converted.iter().filter(|converted| converted.rounded).count();

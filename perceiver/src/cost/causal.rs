@@ -6,8 +6,8 @@ use crate::nn::{block, linear};
 use crate::spec::{CausalNumbers, CausalSpec};
 
 impl Cost {
-    /// The cost of a forward pass of a Perceiver AR written by hand, of a batch of so many tokens, the first `prefix_len` of which
-    /// are no latents.
+    /// Returns the cost of a forward pass of a Perceiver AR written by hand, for a batch of texts with this number of `tokens`
+    /// each, the first `prefix_len` of which are not latents.
     #[must_use]
     pub const fn of_causal<S: CausalSpec>(batch: usize, tokens: usize, prefix_len: usize) -> Self {
         let n = CausalNumbers::of::<S>();

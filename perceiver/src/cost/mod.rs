@@ -16,8 +16,11 @@ pub(crate) use plan::Plan;
 
 use crate::spec::Spec;
 
-/// What a forward pass costs: [`flops`](Self::flops) and [`forward_memory`](Self::forward_memory). A declared model makes it for
-/// a batch, the sizes of the axes of an input that are not declared, and what else comes with one.
+/// What a forward pass costs: floating-point operations and memory, known at compile time.
+///
+/// A declared model's `cost` returns it, for the size of a batch and whatever the declaration leaves open: the sizes of an
+/// input's axes, and the number of queries that come with one. [`Summary::with_cost`](crate::Summary::with_cost) shows it part by
+/// part.
 ///
 /// ```
 /// use perceiver::Cost;
@@ -42,32 +45,36 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The cost of a forward pass of a model written by hand, of a batch of inputs with these sizes of their axes: one list, or of a
-    /// model with several inputs one for each. Where the spec says the sizes, a list is ignored. `queries` is the number of those
-    /// that come with an input.
+    /// Returns the cost of a forward pass of a model written by hand.
+    ///
+    /// `axes` has the sizes of the axes of each input: one list, except for a model with several inputs. A list is ignored if
+    /// the spec fixes the sizes. `queries` is the number of queries that come with each input, which other models ignore.
     #[must_use]
     pub const fn of<S: Spec>(batch: usize, axes: &[&[usize]], queries: usize) -> Self {
         Plan::of::<S>().cost(batch, axes, queries)
     }
 
-    /// The floating-point operations of the forward pass: two for each multiplication and addition of matrix products, of
-    /// attention scores and of the weighted sums of values.
+    /// Returns the floating-point operations of the forward pass: two for each multiplication and addition in matrix products,
+    /// attention scores and weighted sums of values.
     ///
-    /// They are those of the model as its paper defines it, which is what papers give: masked positions count, and so do keys
-    /// and values that this library does not compute, where it multiplies in a cheaper order. Norms, activations, softmax,
-    /// sums and position encodings do not.
+    /// As in papers, these are the operations of the model as it is defined: masked positions count, and so do keys and values
+    /// that this library avoids computing by multiplying in a cheaper order. Norms, activations, softmax, sums and position
+    /// encodings do not count. The sum saturates at `u64::MAX`.
     #[must_use]
     pub const fn flops(&self) -> u64 {
         self.flops.total()
     }
 
-    /// An upper bound of the bytes that the forward pass has allocated at a time, beside the model and its input: of a model
-    /// that is not [prepared](crate::model::Perceiver::prepare_for_inference), without a tape and without a mask, on the `Cpu`
-    /// in `f32`, with two threads. Its result and the buffers that [stay](crate::ops::free_memory) for the next pass are included.
+    /// Returns an upper bound of the bytes that the forward pass has allocated at any time, in addition to the model and its
+    /// input.
     ///
-    /// In the models and sizes of `tests/memory.rs`, it exceeds what is measured by at most a fifth; on a machine with other vector
-    /// instructions that may differ. Each further thread adds about 1 MB. From their first use on, dfdx's matrix products keep one
-    /// more buffer for each thread, of the size of an L2 cache, which is not included.
+    /// It holds on the `Cpu` in `f32` with two threads, without a tape and without a mask, for a model that is not
+    /// [prepared for inference](crate::model::Perceiver::prepare_for_inference). The result is included, and so are the buffers
+    /// that are [kept](crate::ops::free_memory) for the next pass.
+    ///
+    /// For the models and sizes of `tests/memory.rs`, it exceeds the measured bytes by at most a fifth; on a machine with other
+    /// vector instructions that may differ. Each further thread adds about 1 MB. Not included is a buffer of the size of an L2
+    /// cache, which dfdx's matrix products keep for each thread from their first use on.
     #[must_use]
     pub const fn forward_memory(&self) -> u64 {
         self.memory

@@ -19,8 +19,8 @@ macro_rules! __causal_methods {
                 ///
                 /// Takes ids, a tensor `(batch, tokens)` of `usize`; a pair of them and a `bool` mask `(batch, tokens)`,
                 /// false for the padding before a shorter text; or a pair of either and `prefix_len`, the number of tokens
-                /// before the latents. Without that, the latents are the last `NUM_LATENTS` tokens, or all if there are
-                /// fewer. What is returned for padding is not defined.
+                /// before the latents. By default, the latents are the last `NUM_LATENTS` tokens, or all if there are
+                /// fewer. The logits of padding are unspecified.
                 ///
                 /// # Panics
                 /// If [`try_forward`](Self::try_forward) returns an error.
@@ -34,8 +34,8 @@ macro_rules! __causal_methods {
                     __::expect_forward(self.try_forward(input))
                 }
 
-                /// [`forward`](Self::forward) with dropout at the declared rates if the ids have a tape: of tokens before
-                /// the latents at the rate `PREFIX_DROPOUT`.
+                /// [`forward`](Self::forward) for training: if the ids are traced, with dropout at the declared rates, and
+                /// with a share `PREFIX_DROPOUT` of the tokens before the latents left out.
                 ///
                 /// # Panics
                 /// If [`try_forward_mut`](Self::try_forward_mut) returns an error.
@@ -52,8 +52,9 @@ macro_rules! __causal_methods {
                 /// Fallible version of [`forward`](Self::forward).
                 ///
                 /// # Errors
-                /// If there are no ids, more than `MAX_LEN`, or one that is not in the vocabulary; if the prefix leaves no
-                /// latents or too many; if the mask is not one of padding before a text; or if the device runs out of
+                /// If there are no ids or more than `MAX_LEN`; if an id is not in the vocabulary; if the prefix leaves no
+                /// latents or more than `NUM_LATENTS`, or is itself longer than `MAX_LEN - NUM_LATENTS`; if the mask differs
+                /// in size from the ids or is false anywhere but at the beginning of a text; or if the device runs out of
                 /// memory.
                 pub fn try_forward<I: __::CausalInput<E, D>>(
                     &self,

@@ -29,7 +29,7 @@ pub struct Keys {
     pub cross_dim_head: (),
     /// The dimension of each self-attention head.
     pub latent_dim_head: (),
-    /// The number of logits.
+    /// The number of logits, or of any other numbers that the model returns, such as 1 for regression.
     pub num_classes: (),
     /// The dropout rate of attention weights.
     pub attn_dropout: (),
@@ -47,15 +47,15 @@ pub struct Keys {
     pub final_classifier_head: (),
     /// Whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each.
     pub inverted_cross_attn: (),
-    /// The implementation whose defaults and checkpoints the model has.
+    /// The reference implementation whose defaults and checkpoint format the model has.
     pub family: (),
     /// The input, in place of the keys from `input_channels` to `input_shape` and those of the position encoding.
     pub input: (),
     /// The output, in place of `num_classes` and `final_classifier_head`.
     pub output: (),
-    /// The latents.
+    /// The source of the latents.
     pub latents: (),
-    /// The number of layers that begin with a cross attention.
+    /// The number of layers, from the first on, that begin with a cross attention.
     pub cross_attends: (),
     /// The layers that share their weights, in place of `weight_tie_layers`.
     pub share: (),
@@ -65,25 +65,25 @@ pub struct Keys {
     pub v_channels: (),
     /// Whether the linear layers of the attentions have biases.
     pub attn_bias: (),
-    /// The feed-forward of each block.
+    /// The feed-forward layer of each block.
     pub feed_forward: (),
-    /// Whether the latents are keys and values of the cross attentions, too, as in Flamingo's resampler.
+    /// Whether the cross attentions attend to the latents as well as to the tokens, as in Flamingo's resampler.
     pub queries_contribute_kv: (),
     /// Whether the latents are normalised after the last layer.
     pub final_norm: (),
-    /// Whether the result of each layer is a mean of the latents after it and all before, with weights computed from them.
+    /// Whether each layer returns a weighted mean of its own result, those of all layers before it, and the initial latents, with weights computed from them.
     pub attn_residual: (),
-    /// The rank of the linear map that computes these weights.
+    /// The rank of the linear map that computes the weights of `attn_residual`.
     pub attn_residual_rank: (),
-    /// The share of the tokens before the latents that is left out in training, in the family `PerceiverAr`.
+    /// The share of the tokens before the latents that is dropped in training, in the family `PerceiverAr`.
     pub prefix_dropout: (),
-    /// The number of self attentions whose queries and keys are rotated, in the family `PerceiverAr`; those of the cross attention are in any case.
+    /// The number of self attentions, from the first on, whose queries and keys are rotated, in the family `PerceiverAr`; those of the cross attention always are.
     pub rotary_layers: (),
-    /// The number of learned numbers that are appended to each token of the widest of several inputs; the others have more, so that all are equally wide.
+    /// The number of learned values appended to each token of the widest of several inputs; narrower ones get more, so that all tokens are equally wide.
     pub input_padding: (),
-    /// The number of learned numbers that are appended to each query of the widest of several outputs; the others have more.
+    /// The number of learned values appended to each query of the widest of several outputs; narrower ones get more.
     pub output_padding: (),
-    /// The dimension to which the rows of several outputs are projected in common, before each output's own `project`.
+    /// The dimension to which a shared linear layer projects the rows of several outputs, before each output's own `project`.
     pub output_dim: (),
 }
 
@@ -142,7 +142,7 @@ pub struct Grid {
     pub axes: (),
     /// The number of input channels.
     pub channels: (),
-    /// The steps, in order, that make tokens of the numbers before their positions are encoded.
+    /// The steps, in order, that turn the input into tokens before their positions are encoded.
     pub stem: (),
     /// The position encoding.
     pub position: (),
@@ -159,7 +159,7 @@ impl Grid {
     };
 }
 
-/// The keys of `Fourier`: Fourier features, appended to the channels.
+/// The keys of `Fourier`: Fourier features, appended to the channels: positions span each axis from its first to its last, padding included, so padding an input of any size (`axes`) changes the result; with `shape` they are fixed.
 #[derive(Clone, Copy, Debug)]
 pub struct Fourier {
     /// The number of frequency bands along each axis.
@@ -199,16 +199,16 @@ impl Learned {
     };
 }
 
-/// The keys of `Text`: ids, a tensor `(batch, tokens)` of `usize`, embedded.
+/// The keys of `Text`: token ids, a tensor `(batch, tokens)` of `usize`, which are embedded.
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
-    /// The size of the vocabulary: ids are below it.
+    /// The size of the vocabulary; ids must be below it.
     pub vocab: (),
-    /// The largest number of tokens.
+    /// The largest number of tokens of an input.
     pub max_len: (),
     /// The dimension of the embedding.
     pub dim: (),
-    /// The positions of the tokens.
+    /// The position encoding of the tokens.
     pub position: (),
 }
 
@@ -222,12 +222,12 @@ impl Text {
     };
 }
 
-/// The keys of `OneHot`: a tensor `(batch, classes)`, which is a single token: a class as a one-hot vector, or any other numbers.
+/// The keys of `OneHot`: a tensor `(batch, classes)`, which becomes a single token: a class as a one-hot vector, or any other numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct OneHot {
     /// The number of classes.
     pub classes: (),
-    /// The rate at which the token is replaced by a learned one: at `1.0` always, otherwise in training alone.
+    /// The rate at which the token is replaced by a learned one: always at `1.0`, otherwise only in training.
     pub mask: (),
 }
 
@@ -254,11 +254,11 @@ pub struct Queries {
     pub v_channels: (),
     /// Whether each query is added to what it attends to.
     pub query_residual: (),
-    /// The feed-forward after this attention.
+    /// The feed-forward layer after this attention.
     pub feed_forward: (),
-    /// The dimension to which a linear layer projects each row.
+    /// The dimension to which a linear layer projects each row, or `None` for rows as they are.
     pub project: (),
-    /// The factor of the output.
+    /// The factor that the output is multiplied by.
     pub scale: (),
 }
 
@@ -277,7 +277,7 @@ impl Queries {
     };
 }
 
-/// The keys of `Geglu`: gelu with a gate.
+/// The keys of `Geglu`: GELU with a gate (GEGLU).
 #[derive(Clone, Copy, Debug)]
 pub struct Geglu {
     /// The width of the hidden layer, as a multiple of the input's.
@@ -294,7 +294,7 @@ impl Geglu {
     };
 }
 
-/// The keys of `Gelu`: the exact gelu.
+/// The keys of `Gelu`: GELU, computed exactly.
 #[derive(Clone, Copy, Debug)]
 pub struct Gelu {
     /// The width of the hidden layer, as a multiple of the input's.
@@ -311,7 +311,7 @@ impl Gelu {
     };
 }
 
-/// The keys of `TanhGelu`: gelu by way of tanh.
+/// The keys of `TanhGelu`: GELU, approximated with tanh.
 #[derive(Clone, Copy, Debug)]
 pub struct TanhGelu {
     /// The width of the hidden layer, as a multiple of the input's.
@@ -328,7 +328,7 @@ impl TanhGelu {
     };
 }
 
-/// The keys of `Relu`: relu.
+/// The keys of `Relu`: ReLU.
 #[derive(Clone, Copy, Debug)]
 pub struct Relu {
     /// The width of the hidden layer, as a multiple of the input's.
@@ -345,7 +345,7 @@ impl Relu {
     };
 }
 
-/// The keys of `SquaredRelu`: relu, squared.
+/// The keys of `SquaredRelu`: squared ReLU.
 #[derive(Clone, Copy, Debug)]
 pub struct SquaredRelu {
     /// The width of the hidden layer, as a multiple of the input's.
@@ -362,7 +362,7 @@ impl SquaredRelu {
     };
 }
 
-/// The keys of `Embedding`: logits for the ids of `Text` from its embedding, in the family `PerceiverAr`.
+/// The keys of `Embedding`: logits for the ids of `Text`, computed with its embedding, in the family `PerceiverAr`.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding {
     /// Whether the logits have a bias.

@@ -16,11 +16,14 @@ use crate::position::Position;
 use crate::spec::{Mode, Spec};
 use crate::{ForwardError, WrongSize};
 
-/// An input with `AXES` axes and `CHANNELS` channels at each position: `(batch, axis 1, .., CHANNELS)`.
+/// Numbers with `AXES` axes, from 0 to 4, and `CHANNELS` channels at each position: a tensor `(batch, axis 1, .., CHANNELS)`.
+///
+/// A sequence has one axis, an image two, a video three; with none, the channels are a single token. How it becomes tokens is
+/// in the spec's `SHAPE`, `STEM` and `POSITION`.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid<const AXES: usize, const CHANNELS: usize>;
 
-/// A grid, and how it becomes tokens: first its stem, then its position encoding.
+/// The sizes of a grid, and how it becomes tokens: first by its stem, then by its position encoding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GridSpec {
     /// The number of axes, from 0 (the channels alone are a single token) to 4.
@@ -29,7 +32,7 @@ pub struct GridSpec {
     pub channels: usize,
     /// The sizes of the axes, if they are fixed; otherwise empty.
     pub shape: &'static [usize],
-    /// What the numbers go through before their positions are encoded.
+    /// The steps that turn it into tokens before their positions are encoded, in order.
     pub stem: &'static [Stem],
     /// The position encoding.
     pub position: Position,
@@ -153,18 +156,18 @@ pub struct GridPart<S>(PhantomData<S>);
 pub struct GridView<M, V> {
     /// The steps of the stem that have parameters.
     pub stem: Vec<StemView<M, V>>,
-    /// A row for each position, `(positions, channels)`, if they are learned.
+    /// A row for each position, `(positions, channels)`, if positions are learned.
     pub positions: Option<M>,
-    /// Projects these rows, if they are.
+    /// Projects these rows, if they are projected.
     pub project: Option<LinearView<M, V>>,
 }
 
 /// The parameters of a step of a stem.
 #[derive(Clone, Debug)]
 pub enum StemView<M, V> {
-    /// Of a linear layer.
+    /// The parameters of [`Stem::Linear`].
     Linear(LinearView<M, V>),
-    /// Of a convolution.
+    /// The parameters of [`Stem::ConvPool`].
     ConvPool(ConvPoolView<M, V>),
 }
 

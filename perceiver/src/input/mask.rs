@@ -4,7 +4,8 @@ use dfdx::prelude::*;
 
 use crate::ops;
 
-/// A mask over `Positions`, `(batch, axis 1, ..)`: a `bool` tensor, true where a position may be attended to.
+/// A mask over an input whose batch and axes are `Positions`: a `bool` tensor `(batch, axis 1, ..)`, true where a position may
+/// be attended to, or [`Unmasked`].
 pub trait InputMask<Positions, E: Dtype, D: Storage<E>> {
     /// Returns the mask with run-time dimensions; `None` masks nothing.
     fn grid(self) -> Option<ops::AnyRank<bool, D>>
@@ -12,7 +13,7 @@ pub trait InputMask<Positions, E: Dtype, D: Storage<E>> {
         D: crate::Device<E>;
 }
 
-/// The mask of a tensor that is passed without one.
+/// The mask of an input that is passed without one: everything may be attended to.
 #[derive(Clone, Copy, Debug)]
 pub struct Unmasked;
 

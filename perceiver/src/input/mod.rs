@@ -1,4 +1,8 @@
-//! The inputs of `forward`, and their conversion to run-time dimensions.
+//! The inputs of `forward`: what kinds there are, and their conversion to tokens with run-time dimensions.
+//!
+//! A [spec](crate::spec::Spec::Input) names one kind: a [`Grid`] of numbers, such as a sequence, an image or a video; [`Text`],
+//! that is, ids; or several [`Modalities`]. Each can come with a mask, as the pair `(input, mask)`. The traits say which
+//! tensors fit, so that others do not compile; the views hold the parameters with which an input becomes tokens.
 
 mod grid;
 mod mask;
@@ -25,21 +29,21 @@ use crate::ops::{self, Attend, Positioned, Record, Weight};
 use crate::spec::{Mode, Spec};
 use crate::{Device, ForwardError};
 
-/// The kind of input that a spec declares.
+/// The kind of input that a spec declares: [`Grid`], [`Text`] or [`Modalities`].
 pub trait InputKind: Clone + Debug + 'static {
     /// The number of axes.
     const AXES: usize;
     /// The number of channels at each position, before its encoding is appended.
     const CHANNELS: usize;
-    /// If the input is text, its sizes.
+    /// The sizes of the input if it is text, otherwise `None`.
     const TEXT: Option<TextSpec> = None;
-    /// Its parameters in a model with this spec.
+    /// The parameters of the input in a model with the spec `S`.
     type Part<S: Spec>: Part;
 
-    /// Checks what only the values of an input show.
+    /// Checks the values of an input, which types say nothing about.
     ///
     /// # Errors
-    /// If an id is not in the vocabulary, or there are more than the model has positions for.
+    /// If the input is text, and an id is not in the vocabulary or there are more ids than the model has positions for.
     fn check<S: Spec, E: Dtype, D: Device<E>>(
         source: &Source<E, D>,
     ) -> Result<(), ForwardError<D::Err>> {
@@ -47,7 +51,7 @@ pub trait InputKind: Clone + Debug + 'static {
         Ok(())
     }
 
-    /// Returns the embedding of ids, if there is one.
+    /// Returns the embedding of ids, `(vocab, dim)`, if the input is text.
     fn embedding<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
     ) -> Option<&Weight<E, D>> {
@@ -55,10 +59,10 @@ pub trait InputKind: Clone + Debug + 'static {
         None
     }
 
-    /// Prepares the tokens of an input, which the latents attend to.
+    /// Turns an input into tokens, prepared for the latents to attend to.
     ///
     /// # Errors
-    /// If the device runs out of memory.
+    /// If the sizes do not match, or the device runs out of memory.
     fn prepare<S: Spec, E: Dtype, D: Device<E>>(
         parameters: &Parameters<Self::Part<S>, E, D>,
         record: &mut Record<E, D>,
@@ -68,23 +72,23 @@ pub trait InputKind: Clone + Debug + 'static {
     ) -> Result<Prepared<E, D>, D::Err>;
 }
 
-/// What an input is prepared for.
+/// What an input is prepared for, [`InputKind::prepare`].
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose {
     /// The settings with which the latents attend to it.
     pub attend: Attend,
-    /// Whether it is for training.
+    /// Whether it is for inference or for training.
     pub mode: Mode,
-    /// Whether the tokens themselves are needed, too.
+    /// Whether the result must have the tokens themselves.
     pub keeps_tokens: bool,
 }
 
-/// The tokens of an input.
+/// The tokens of an input, as [`InputKind::prepare`] returns them.
 #[derive(Clone, Debug)]
 pub struct Prepared<E: Dtype, D: Device<E>> {
     /// What the latents attend to.
     pub context: Context<E, D>,
-    /// The tokens themselves, if they are needed.
+    /// The tokens themselves, if [`Purpose::keeps_tokens`] is true.
     pub tokens: Option<Positioned<E, D>>,
 }
 
@@ -99,10 +103,11 @@ impl<E: Dtype, D: Device<E>> Prepared<E, D> {
     }
 }
 
-/// The data of an input.
+/// The data of an input, with run-time dimensions.
 #[derive(Clone, Debug)]
 pub enum Source<E: Dtype, D: Storage<E> + Storage<bool> + Storage<usize>> {
-    /// Numbers, `(batch, axis 1, .., channels)`, and `(batch, axis 1, .., width)`, the positions that are given with them.
+    /// Numbers, `(batch, axis 1, .., channels)`, and the positions that are passed with them, `(batch, axis 1, .., width)`, if
+    /// any are.
     Grid(ops::AnyRank<E, D>, Option<ops::AnyRank<E, D>>),
     /// Ids, `(batch, tokens)`.
     Ids(Tensor<(usize, usize), usize, D>),
@@ -129,14 +134,14 @@ impl<E: Dtype, D: Storage<E> + Storage<bool> + Storage<usize>> Source<E, D> {
     }
 }
 
-/// An input `I` that a model with this kind of input accepts.
+/// Implemented by a kind of input for each input `I` that models with it accept.
 pub trait Accepts<I, E: Dtype, D: Storage<E>>: InputKind {
     /// The dimension of the batch.
     type Batch: Dim;
     /// The tape that the input carries.
     type Tape: Tape<E, D>;
 
-    /// Converts the input to tokens, with run-time dimensions.
+    /// Converts the input to run-time dimensions.
     ///
     /// # Errors
     /// If the batch or an axis is empty, or the mask and the input differ in size.
@@ -145,7 +150,7 @@ pub trait Accepts<I, E: Dtype, D: Storage<E>>: InputKind {
         D: crate::Device<E>;
 }
 
-/// An input as a model processes it: only the batch keeps its type, the other dimensions are run-time sizes.
+/// An input as a model processes it: its batch keeps its type, while the other dimensions are run-time sizes.
 #[derive(Clone, Debug)]
 pub struct Tokens<B: Dim, E: Dtype, D: Storage<E> + Storage<bool> + Storage<usize>, T = NoneTape> {
     pub(crate) source: Source<E, D>,
@@ -160,10 +165,10 @@ impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
         self.source.positions().first().copied().unwrap_or(0)
     }
 
-    /// Adds the positions of the input, `(batch, axis 1, .., width)`, given as another input. The result has the tapes of both.
+    /// Adds positions, `(batch, axis 1, .., width)`, which are given as another input. The result has the tapes of both.
     ///
     /// # Errors
-    /// If they are not as many as those of the input.
+    /// If their batch or an axis differs in size from the input's.
     pub fn try_with_positions<B2: Dim, T2>(
         self,
         positions: Tokens<B2, E, D, T2>,
@@ -185,14 +190,14 @@ impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
         Ok(Tokens { source, mask: self.mask, batch: PhantomData, tape })
     }
 
-    /// The first of several inputs of a model.
+    /// Makes this the first of several inputs of a model.
     #[must_use]
     pub fn first_modality(self) -> Self {
         let Self { source, mask, batch, tape } = self;
         Self { source: Source::Modalities(vec![(source, mask)]), mask: None, batch, tape }
     }
 
-    /// Adds the next one of several inputs, which is called `name`. The result has the tapes of both.
+    /// Adds the next of several inputs, which is called `name`. The result has the tapes of both.
     ///
     /// # Errors
     /// If its batch differs in size from that of the first.
@@ -221,7 +226,7 @@ impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
         Tokens { source, mask, batch, tape: tape(old) }
     }
 
-    /// Adds a mask over the positions of the input that these tokens come from.
+    /// Adds a mask over the positions of the input, `(batch, axis 1, ..)`, true where one may be attended to.
     ///
     /// # Errors
     /// If the mask and the input differ in size.
@@ -240,12 +245,12 @@ impl<B: Dim, E: Dtype, D: crate::Device<E>, T> Tokens<B, E, D, T> {
     }
 }
 
-/// Tapes that are joined if either of them tracks gradients, unlike with dfdx's `Merge`, which the first must for that.
+/// Tapes that can be joined whichever of them tracks gradients. dfdx's `Merge` requires that the first does if the second does.
 pub trait JoinTapes<T, E, D: Storage<E>> {
-    /// The tape of both.
+    /// The type of the joined tape.
     type Joined: Tape<E, D>;
 
-    /// Joins both.
+    /// Returns a tape with the operations of both.
     fn join(self, other: T) -> Self::Joined;
 }
 
@@ -273,8 +278,8 @@ impl<E, D: Storage<E>> JoinTapes<Self, E, D> for OwnedTape<E, D> {
     }
 }
 
-/// An input for a Perceiver with `AXES` axes: a tensor `(batch, axis 1, .., channels)` with one to four axes, or a pair
-/// of such a tensor and a mask, a `bool` tensor `(batch, axis 1, ..)` that is true where a position may be attended to.
+/// A tensor that a [`Grid`] with `AXES` axes accepts, from 0 to 4: `(batch, axis 1, .., channels)`, alone or in a pair with a
+/// mask, a `bool` tensor `(batch, axis 1, ..)` that is true where a position may be attended to.
 ///
 /// Batch, axes and channels may be `usize` or `Const`.
 pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
@@ -282,18 +287,18 @@ pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
     type Batch: Dim;
     /// The dimension of the channels.
     type Channels: Dim;
-    /// The dimension of the first axis: of the tokens, if it is the only one.
+    /// The dimension of the first axis, which is that of the tokens if it is the only one.
     type Tokens: Dim;
     /// The dimensions of the axes and the channels, as a tuple.
     type Sizes: Sizes<Channels = Self::Channels>;
     /// The dimensions of the batch and the axes, as a tuple: those of a mask.
     type Positions;
-    /// The mask, which does not necessarily fit this input.
+    /// The type of the mask, [`Unmasked`] if there is none. It does not necessarily fit this input.
     type Mask;
     /// The tape that the tensor carries.
     type Tape: Tape<E, D>;
 
-    /// Converts the dimensions to run-time sizes.
+    /// Converts the input to run-time dimensions, and returns its mask separately.
     ///
     /// # Errors
     /// If the batch or an axis is empty.
@@ -303,7 +308,7 @@ pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
     where
         D: crate::Device<E>;
 
-    /// Converts the dimensions to run-time sizes, including those of the mask.
+    /// Converts the input and its mask to run-time dimensions.
     ///
     /// # Errors
     /// If the batch or an axis is empty, or the mask and the input differ in size.
@@ -317,8 +322,8 @@ pub trait Input<const AXES: usize, E: Dtype, D: Storage<E>>: Sized {
     }
 }
 
-/// A tuple of dimensions, `(axis 1, .., channels)`.
+/// A tuple of dimensions, `(axis 1, .., channels)`: the shape of an item of a [`Grid`].
 pub trait Sizes {
-    /// The last dimension.
+    /// The last dimension, that of the channels.
     type Channels: Dim;
 }

@@ -1,5 +1,5 @@
 //! Several inputs of one model. Their tokens are made equally wide with learned numbers, and attended to together
-//! (Perceiver IO, arXiv 2107.14795, appendix F).
+//! ([Perceiver IO](https://arxiv.org/abs/2107.14795), appendix F).
 
 use std::marker::PhantomData;
 
@@ -15,29 +15,33 @@ use crate::position::Position;
 use crate::spec::{Mode, Spec};
 use crate::{ForwardError, WrongSize};
 
-/// Several inputs: those that the spec's `MODALITIES` describe, in their order.
+/// Several inputs that the latents attend to together: those in the spec's [`MODALITIES`](Spec::MODALITIES), in that order
+/// ([Perceiver IO](https://arxiv.org/abs/2107.14795), appendix F).
+///
+/// Their tokens are made equally wide with learned values, as [`INPUT_PADDING`](Spec::INPUT_PADDING) says. A model written by hand
+/// takes [`Tokens`], which [`Tokens::first_modality`] and [`Tokens::try_with_modality`] make of the inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Modalities;
 
 /// One of several inputs of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Modality {
-    /// Its name, which is part of the names of its parameters.
+    /// The name of the input, which is part of the names of its parameters.
     pub name: &'static str,
-    /// What it is.
+    /// What the input is.
     pub input: ModalityInput,
-    /// The rate at which its tokens are replaced by a learned one, from 0 to 1: at 1 always, otherwise in training alone.
-    /// If any of the inputs has a rate, all have such a token.
+    /// The rate at which its tokens are replaced by a learned one, from 0 to 1: always at 1, otherwise only in training. If any
+    /// of the inputs has a rate, all have such a token.
     pub mask: Option<f64>,
 }
 
 /// What one of several inputs is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ModalityInput {
-    /// Numbers with axes. Their Fourier features are in the order of Transformers: the positions along all axes, the sines
-    /// of each axis, the cosines of each axis.
+    /// A [`Grid`](super::Grid). Unlike those of a single input, its Fourier features are in the order of Hugging Face's
+    /// Transformers: the positions along all axes, the sines of each axis, the cosines of each axis.
     Grid(GridSpec),
-    /// Ids.
+    /// A [`Text`](super::Text).
     Text(TextSpec),
 }
 
@@ -157,20 +161,20 @@ pub struct ModalitiesPart<S>(PhantomData<S>);
 /// The parameters of one of several inputs.
 #[derive(Clone, Debug)]
 pub struct ModalityView<M, V> {
-    /// Its own.
+    /// The parameters that make tokens of it.
     pub input: ModalityInputView<M, V>,
     /// Appended to each of its tokens, `(1, width)`.
     pub padding: M,
-    /// What its tokens are replaced with, `(1, dim of a token)`.
+    /// What its tokens are replaced with at the rate of the mask, `(1, dim of a token)`.
     pub mask: Option<M>,
 }
 
 /// The parameters that make tokens of one of several inputs.
 #[derive(Clone, Debug)]
 pub enum ModalityInputView<M, V> {
-    /// Of a [`Grid`](super::Grid).
+    /// The parameters of a [`Grid`](super::Grid).
     Grid(GridView<M, V>),
-    /// Of [`Text`](super::Text).
+    /// The parameters of a [`Text`](super::Text).
     Text(TextView<M>),
 }
 

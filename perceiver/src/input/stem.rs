@@ -2,14 +2,15 @@
 
 use crate::nn::conv_pool::size_after;
 
-/// A step of a stem.
+/// A step that turns a grid into tokens, before their positions are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stem {
-    /// Joins the channels of patches, of these sizes along the axes, row by row. An axis that has one patch is dropped.
+    /// Joins the channels of each patch, row by row, into those of one token. There is one size for each axis, which must divide
+    /// that axis; an axis that has a single patch is dropped.
     Patches(&'static [usize]),
-    /// A linear layer with a bias, to so many channels.
+    /// A linear layer with a bias, to this number of channels.
     Linear(usize),
-    /// A convolution to so many channels, batch normalisation, relu and pooling of an image:
+    /// A convolution of an image to this number of channels, batch normalisation, ReLU and max pooling:
     /// [`ConvPoolView`](crate::nn::ConvPoolView).
     ConvPool(usize),
 }

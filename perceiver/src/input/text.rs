@@ -10,8 +10,10 @@ use crate::ops::{self, Positioned, Record, Rows, Weight};
 use crate::spec::Spec;
 use crate::{ForwardError, WrongSize};
 
-/// Ids below `VOCAB`, at most `MAX_LEN` of them, each of which becomes the sum of a row of an embedding and a row for its
-/// position, both `DIM` wide: `Tensor<(B, S), usize, D, T>`, alone or with a mask `Tensor<(B, S), bool, D>`.
+/// Text: ids below `VOCAB`, at most `MAX_LEN` of them, a tensor `(batch, tokens)` of `usize`, alone or in a pair with a `bool`
+/// mask `(batch, tokens)`.
+///
+/// Each id becomes a token, the sum of a row of an embedding and a learned row for its position, both `DIM` wide.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize>;
 
@@ -28,10 +30,10 @@ pub struct TextView<M> {
     pub positions: M,
 }
 
-/// Text, as numbers.
+/// The sizes of a [`Text`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextSpec {
-    /// The size of the vocabulary.
+    /// The size of the vocabulary; ids must be below it.
     pub vocab: usize,
     /// The largest number of tokens.
     pub max_len: usize,
@@ -144,7 +146,7 @@ impl<const VOCAB: usize, const MAX_LEN: usize, const DIM: usize> InputKind
     }
 }
 
-/// Ids, `(batch, tokens)`, or a pair of them and a mask, `(batch, tokens)`.
+/// What a [`Text`] accepts: ids, a tensor `(batch, tokens)` of `usize`, or a pair of them and a `bool` mask `(batch, tokens)`.
 pub trait Ids<E: Dtype, D: Storage<E> + Storage<usize>>: Sized {
     /// The dimension of the batch.
     type Batch: Dim;
@@ -152,12 +154,12 @@ pub trait Ids<E: Dtype, D: Storage<E> + Storage<usize>>: Sized {
     type Tokens: Dim;
     /// The dimensions of the batch and the tokens.
     type Positions;
-    /// The mask, which need not be one for these ids.
+    /// The type of the mask, [`Unmasked`] if there is none. It does not necessarily fit these ids.
     type Mask;
     /// The tape that the ids carry.
     type Tape: Tape<E, D>;
 
-    /// Converts the dimensions to run-time sizes.
+    /// Converts the ids to run-time dimensions, and returns their mask separately.
     ///
     /// # Errors
     /// If there are no ids.

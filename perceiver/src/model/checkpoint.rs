@@ -24,8 +24,11 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         )
     }
 
-    /// Saves the parameters to a safetensors file, under their names in the PyTorch reference's `state_dict`. The file
+    /// Saves the parameters to a safetensors file, with the names and shapes of the PyTorch reference's `state_dict`. The file
     /// is either written completely or left unchanged.
+    ///
+    /// The reference is that of the spec's [family](crate::spec::Family). For training that is to be continued, see
+    /// [`save_training`](crate::train::save_training), which also saves the optimizer.
     ///
     /// # Errors
     /// If the file cannot be written, or the weights were rounded by
@@ -37,12 +40,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         checkpoint::save(self, self.rounded(), &Self::format(), path.as_ref())
     }
 
-    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a
-    /// `model.safetensors.index.json` beside them lists. [`load_checkpoint_with`](Self::load_checkpoint_with) loads parts of
-    /// a file, and other data types.
+    /// Loads the parameters from a safetensors file written by [`save_checkpoint`](Self::save_checkpoint) or from PyTorch, or
+    /// from the several files listed in a `model.safetensors.index.json`, given its path.
+    ///
+    /// Use [`load_checkpoint_with`](Self::load_checkpoint_with) to load a part of a file, or other data types.
     ///
     /// # Errors
-    /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.
+    /// If the file cannot be read, or its tensors are not exactly this model's. The model is then unchanged.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
     where
         E: CheckpointDtype,
@@ -50,10 +54,10 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         self.load_checkpoint_with(path, &LoadOptions::default()).map(drop)
     }
 
-    /// Loads parameters as [`load_checkpoint`](Self::load_checkpoint) does, from the same kinds of files, but also those that
-    /// are not exactly the model's, as far as [`LoadOptions`] allow. Says what was loaded, and what not.
+    /// Loads parameters from the same kinds of files as [`load_checkpoint`](Self::load_checkpoint), but also from files that are
+    /// not exactly the model's, as far as the [`LoadOptions`] allow. Returns a report of what was loaded and what was not.
     ///
-    /// Here a classifier of 10 classes is trained further for 5 classes, with a head that starts anew:
+    /// Here a classifier of 10 classes is fine-tuned for 5 classes, with a new head:
     ///
     /// ```
     /// use perceiver::checkpoint::LoadOptions;
@@ -101,8 +105,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     /// ```
     ///
     /// # Errors
-    /// If the file cannot be read, or its tensors do not match this model's in a way that the options do not allow, or not one of
-    /// them matches. Also if a part would be loaded into a model whose weights were rounded by
+    /// If the file cannot be read; if its tensors differ from this model's in a way that the options do not allow; if not a
+    /// single one matches; or if only a part would be loaded into a model whose weights were rounded by
     /// [`prepare_for_inference_in`](Self::prepare_for_inference_in). The model is then unchanged.
     pub fn load_checkpoint_with(
         &mut self,
@@ -122,7 +126,7 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         Format::causal(&CausalNumbers::of::<S>())
     }
 
-    /// Saves the parameters to a safetensors file, under their names in the `state_dict` of perceiver-io's
+    /// Saves the parameters to a safetensors file, with the names and shapes of the `state_dict` of perceiver-io's
     /// `CausalSequenceModel`. The file is either written completely or left unchanged.
     ///
     /// # Errors
@@ -135,12 +139,13 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         checkpoint::save(self, self.rounded(), &Self::format(), path.as_ref())
     }
 
-    /// Loads the parameters from a safetensors file written by `save_checkpoint` or PyTorch, or from the files that a
-    /// `model.safetensors.index.json` beside them lists. [`load_checkpoint_with`](Self::load_checkpoint_with) loads parts of
-    /// a file, and other data types.
+    /// Loads the parameters from a safetensors file written by [`save_checkpoint`](Self::save_checkpoint) or from PyTorch, or
+    /// from the several files listed in a `model.safetensors.index.json`, given its path.
+    ///
+    /// Use [`load_checkpoint_with`](Self::load_checkpoint_with) to load a part of a file, or other data types.
     ///
     /// # Errors
-    /// If the file cannot be read, or its tensors do not match this model's. The model is then unchanged.
+    /// If the file cannot be read, or its tensors are not exactly this model's. The model is then unchanged.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
     where
         E: CheckpointDtype,
@@ -148,11 +153,11 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         self.load_checkpoint_with(path, &LoadOptions::default()).map(drop)
     }
 
-    /// Loads parameters as [`load_checkpoint`](Self::load_checkpoint) does, but also those that are not exactly the model's, as
-    /// far as [`LoadOptions`] allow: same as [`Perceiver::load_checkpoint_with`], which has an example.
+    /// Loads parameters also from files that are not exactly the model's, as far as the [`LoadOptions`] allow: same as
+    /// [`Perceiver::load_checkpoint_with`], which has an example.
     ///
     /// # Errors
-    /// As for [`Perceiver::load_checkpoint_with`]. The model is then unchanged.
+    /// Same as [`Perceiver::load_checkpoint_with`]. The model is then unchanged.
     pub fn load_checkpoint_with(
         &mut self,
         path: impl AsRef<Path>,

@@ -10,7 +10,7 @@ use crate::nn::{BlockView, Context, DepthResidualView, NormView, ParameterSource
 use crate::ops::{self, Mask, Positioned, Record, Rows, Vector, Weight};
 use crate::spec::{Dropout, Numbers, Softmax, Spec};
 
-/// The layers of a model, as a part of it.
+/// The layers of a [`Perceiver`](super::Perceiver), as a part of it: those that have weights of their own.
 #[derive(Clone, Copy, Debug)]
 pub struct Layers<S>(PhantomData<S>);
 
@@ -41,11 +41,11 @@ fn read<R: ParameterSource>(
 /// paper).
 #[derive(Clone, Debug)]
 pub struct LayerView<M, V> {
-    /// Cross attention from the latents to the tokens.
+    /// Cross attention from the latents to the tokens, in the layers that begin with one.
     pub cross: Option<BlockView<M, V>>,
     /// Self attention among the latents.
     pub latent: Vec<BlockView<M, V>>,
-    /// What makes the result of the layer a mean over the depth, if it is one.
+    /// The weights of a mean over all layers so far, if the spec has an `ATTN_RESIDUAL_RANK`.
     pub residual: Option<DepthResidualView<M, V>>,
 }
 

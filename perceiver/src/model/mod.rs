@@ -1,4 +1,12 @@
-//! A complete model, described by a [`Spec`].
+//! Complete models: [`Perceiver`], described by a [`Spec`], and [`PerceiverAr`], described by a
+//! [`CausalSpec`](crate::spec::CausalSpec).
+//!
+//! A model declared with [`perceiver!`](crate::perceiver!) wraps one of them and dereferences to it, so its parameters, its
+//! checkpoints and its summary are documented here. The rest is for models written by hand: what a spec names as its
+//! [`Output`], and the parameters of each [part](crate::nn::Part).
+//!
+//! A type that ends in `Part` names a part of a model in its type; the one that ends in `View` has its parameters as
+//! fields, which [`Parameters::view`] returns.
 
 pub(crate) mod causal;
 mod checkpoint;
@@ -40,14 +48,15 @@ use crate::ops::{
 use crate::spec::{Family, Mode, Numbers, Softmax, Spec};
 use crate::{Device, Summary, WrongSize};
 
-/// The latents of a model: `(NUM_LATENTS, LATENT_DIM)`.
+/// The learned latents of a model with the spec `S`, `(NUM_LATENTS, LATENT_DIM)`.
 pub type LatentArray<S, E, D> = Tensor<(<S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D>;
 
-/// The result of `embed`: `(batch, NUM_LATENTS, LATENT_DIM)`.
+/// The result of `embed`: the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`.
 pub type Embeddings<S, B, E, D, T> =
     Tensor<(B, <S as Spec>::NumLatents, <S as Spec>::LatentDim), E, D, T>;
 
-/// The result of `forward`, which the spec's output computes from the latents.
+/// The result of `forward`, which the spec's [`Output`] computes from the latents. `L` is the number of queries that come with the
+/// input, if any do.
 pub type Outputs<S, B, E, D, T, L = usize> =
     <<S as Spec>::Output as Output>::Tensor<S, B, L, E, D, T>;
 
@@ -78,10 +87,12 @@ fn given<E: Dtype, D: Device<E>>(queries: Rows<E, D>) -> Positioned<E, D> {
 type BatchOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Batch;
 type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 
-/// The Perceiver described by a spec: a dfdx module. A model declared with `perceiver!` is its own spec, and wraps this
-/// type in methods whose errors are in terms of the declaration.
+/// The Perceiver described by a spec `S`: a dfdx module with parameters of type `E` on the device `D`.
 ///
-/// A model written by hand:
+/// A model declared with [`perceiver!`](crate::perceiver!) is its own spec. It wraps this type in `forward` methods of its own,
+/// whose compiler errors are in terms of the declaration, and dereferences to it for everything else.
+///
+/// A model written by hand, which is the same as a declared one:
 ///
 /// ```
 /// use perceiver::dfdx::nn::BuildModule;
@@ -130,29 +141,32 @@ type TapeOf<S, I, E, D> = <<S as Spec>::Input as Accepts<I, E, D>>::Tape;
 pub struct Perceiver<S: Spec, E: Dtype = f32, D: Storage<E> = Cpu> {
     /// The learned latents.
     pub latents: LatentArray<S, E, D>,
-    /// What makes tokens of the input.
+    /// What turns the input into tokens: its stem, embedding or learned positions. Without any, it has no parameters.
     pub input: Parameters<<S::Input as InputKind>::Part<S>, E, D>,
-    /// The layers that have their own weights; with tied weights, the last one is also used for all that follow.
+    /// The layers that have weights of their own. With shared weights, the last one is also used for all that follow.
     pub layers: Parameters<Layers<S>, E, D>,
     /// The norm of the latents after the last layer, if there is one.
     pub norm: Parameters<FinalNorm<S>, E, D>,
-    /// The output, which computes the result from the latents.
+    /// The output, which computes the result of `forward` from the latents.
     pub output: Parameters<<S::Output as Output>::Part<S>, E, D>,
 }
 
 impl<S: Spec, E: Dtype, D: Storage<E>> Perceiver<S, E, D> {
-    /// The number of trainable parameters.
+    /// The number of trainable parameters, known at compile time.
     pub const PARAMETERS: usize = cost::parameters::of_model::<S>();
 }
 
 impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
-    /// Returns the output of the model, without dropout.
+    /// Returns the output of a model written by hand, without dropout. A declared model has its own `try_forward`, which takes
+    /// precedence over this.
     ///
-    /// Takes a tensor `(batch, axis 1, .., channels)`, or a pair of such a tensor and a `bool` mask
-    /// `(batch, axis 1, ..)`, true where a position may be attended to.
+    /// What it takes depends on the spec's [input](crate::input): for a [`Grid`](crate::input::Grid), a tensor
+    /// `(batch, axis 1, .., channels)`, or a pair of such a tensor and a `bool` mask `(batch, axis 1, ..)`, true where a
+    /// position may be attended to; for a [`Text`](crate::input::Text), ids `(batch, tokens)`, alone or with a mask.
     ///
     /// # Errors
-    /// If the batch or an axis is empty, the mask and the input differ in size, or the device runs out of memory.
+    /// If the batch or an axis is empty; if the mask and the input differ in size; if an id is not in the vocabulary, or there
+    /// are more than the model has positions for; or if the device runs out of memory.
     pub fn try_forward<I>(
         &self,
         input: I,
@@ -163,7 +177,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         self.try_run::<_, usize, _>(S::Input::tokens(input)?, Beside::nothing())
     }
 
-    /// Same as [`try_forward`](Self::try_forward), but with the spec's dropout if the input has a tape.
+    /// Same as [`try_forward`](Self::try_forward), but for training: with the spec's [dropout](Spec::DROPOUT) if the input is
+    /// traced.
     ///
     /// # Errors
     /// Same as [`try_forward`](Self::try_forward).
@@ -177,7 +192,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         self.try_run_mut::<_, usize, _>(S::Input::tokens(input)?, Beside::nothing())
     }
 
-    /// Returns the latents after the last layer, without dropout.
+    /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout. It takes the same input as
+    /// [`try_forward`](Self::try_forward).
     ///
     /// # Errors
     /// Same as [`try_forward`](Self::try_forward).
@@ -368,12 +384,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         }
     }
 
-    /// Stores the weights as the device multiplies with them fastest, in place of their tensors, which takes as long as a
-    /// forward pass. On the `Cpu` in `f32`, forward passes without a tape then take about a quarter less time, with the same
-    /// results in the same memory; on other devices nothing changes.
+    /// Lays out the weights for fast inference, in place of their tensors.
     ///
-    /// Everything else works as before, but what needs the tensors makes them again: a forward pass with a tape, an
-    /// optimizer, `save_checkpoint`, `summary`. They stay until the model is prepared again.
+    /// On the `Cpu` in `f32`, forward passes without a tape then take about a quarter less time, with the same results and
+    /// the same memory. The preparation takes as long as a forward pass. On other devices nothing changes.
+    ///
+    /// Everything else works as before. What needs the tensors makes them again, and they stay until the model is
+    /// prepared again: a forward pass with a tape, an optimizer, `save_checkpoint`, `summary`.
     ///
     /// ```
     /// use perceiver::prelude::*;
@@ -393,31 +410,34 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         self.prepare_for_inference_in(WeightPrecision::F32);
     }
 
-    /// Same as [`prepare_for_inference`](Self::prepare_for_inference), but stores the weights of linear layers in another
-    /// [precision](crate::WeightPrecision): those of attention, of feed-forward layers, of stems and for logits. Norms, biases,
-    /// latents, embeddings and positions stay as they are. Only on the `Cpu` in `f32`; on other devices nothing changes.
+    /// Lays out the weights for inference, and rounds those of linear layers to a lower
+    /// [precision](crate::WeightPrecision): same as [`prepare_for_inference`](Self::prepare_for_inference) otherwise.
+    ///
+    /// Rounded are the weights of attention, of feed-forward layers, of stems and for logits; norms, biases, latents, embeddings
+    /// and positions stay as they are. This is for the `Cpu` in `f32`; on other devices nothing changes.
     ///
     /// | | bytes of a weight | products |
     /// | --- | --- | --- |
     /// | `Bf16` | 2 | in `f32`, as exact as with other weights |
-    /// | `Int8` | 1, and 4 for each output | the same |
-    /// | `Int8Dynamic` | the same | of whole numbers: the rows that weights are multiplied with are rounded too |
+    /// | `Int8` | 1, and 4 for each output | in `f32`, as exact as with other weights |
+    /// | `Int8Dynamic` | 1, and 4 for each output | of integers: the rows that weights are multiplied with are rounded too |
     ///
-    /// With `Bf16` and `Int8`, a model gives what one with the rounded weights would. Generation takes less time, as it is spent
-    /// reading weights, and a forward pass for many latents up to a quarter more. `Int8Dynamic` makes both faster, where the machine
-    /// has AVX-512 VNNI, and is the same as `Int8` where not: results then differ between machines.
+    /// With `Bf16` and `Int8`, a model computes exactly what one with the rounded weights would. Generating text is faster, since
+    /// most of its time goes into reading weights; a forward pass for many latents takes up to a quarter longer. `Int8Dynamic`
+    /// makes both faster on a machine with AVX-512 VNNI, and is the same as `Int8` on any other, so its results differ between
+    /// machines.
     ///
-    /// The loss of accuracy, on one machine with AVX-512 VNNI:
+    /// Accuracy, on one machine with AVX-512 VNNI:
     ///
     /// | | `F32` | `Bf16` | `Int8` | `Int8Dynamic` | command |
     /// | --- | --- | --- | --- | --- | --- |
-    /// | handwritten digits that are read rightly | 98.9 % | 98.9 % | 98.9 % | 98.9 % | `cargo run --release --example digits` |
-    /// | bits per held-out byte of a book | 2.011 | 2.011 | 2.012 | 2.013 | `cargo run --release --example language` |
+    /// | handwritten digits classified correctly | 98.9 % | 98.9 % | 98.9 % | 98.9 % | `cargo run --release --example digits` |
+    /// | bits per byte of the held-out part of a book | 2.011 | 2.011 | 2.012 | 2.013 | `cargo run --release --example language` |
     ///
-    /// The exact weights are gone then. `save_checkpoint` is an error until they are loaded or trained again, so save before.
-    /// Whatever else needs tensors has the rounded ones, made again in `f32` as after `prepare_for_inference`: a forward pass with
-    /// a tape, an optimizer, dfdx's own `save`. So do cross attentions, which multiply their projections to keys and values with
-    /// those of the norm first.
+    /// The exact weights are lost, so save the model before: `save_checkpoint` is an error until weights are loaded or trained
+    /// again. Whatever else needs the tensors gets the rounded weights, in `f32`: a forward pass with a tape, an optimizer,
+    /// dfdx's own `save`. So do the cross attentions, which first multiply their projections to keys and values by the weights
+    /// of the norm.
     ///
     /// ```
     /// use perceiver::{WeightPrecision, prelude::*};
@@ -448,8 +468,10 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
         layers.or_else(|| self.input.rounded()).or_else(|| self.output.rounded())
     }
 
-    /// Returns a printable table of the model's parts, shapes and parameter counts; if the sizes of its input are fixed, with what
-    /// a forward pass of one input costs. For other sizes, see [`Summary::with_cost`].
+    /// Returns a printable table of the model's parts, with their shapes and parameter counts.
+    ///
+    /// If the sizes of the input are fixed, the table also has the [cost](crate::Cost) of a forward pass of one input; for other
+    /// sizes, add it with [`Summary::with_cost`].
     #[must_use]
     pub fn summary(&self) -> Summary {
         let summary = Summary::of(S::NAME, self);

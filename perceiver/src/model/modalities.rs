@@ -1,4 +1,5 @@
-//! Several outputs of one model, which share a decoder (Perceiver IO, arXiv 2107.14795, section 3.2 and appendix F).
+//! Several outputs of one model, which share a decoder ([Perceiver IO](https://arxiv.org/abs/2107.14795), section 3.2 and
+//! appendix F).
 
 use std::marker::PhantomData;
 
@@ -13,37 +14,40 @@ use crate::ops::{self, Attend, Record, Rows, Selection, Vector, Weight};
 use crate::spec::{Dropout, Numbers, Spec};
 use crate::{Device, WrongSize};
 
-/// Several outputs, each with a row for each of its queries: those that the spec's `OUTPUTS` describe. The queries are made
-/// equally wide with learned numbers and attend to the latents in one block, the spec's `DECODER`; what each becomes is
-/// projected to the spec's `OUTPUT_DIM`, and from there by a layer of its output's own.
+/// Several outputs that share a decoder, each with a row for each of its queries: those in the spec's
+/// [`OUTPUTS`](Spec::OUTPUTS) ([Perceiver IO](https://arxiv.org/abs/2107.14795), section 3.2 and appendix F).
 ///
-/// By hand, the result is a tensor for each output. If gradients are tracked, each has a tape with the operations of the
-/// model, and the first one that of the input, too: add the losses, then call `backward` once.
+/// The queries are made equally wide with learned values and attend to the latents in one block, the spec's
+/// [`DECODER`](Spec::DECODER). A shared layer projects the rows to [`OUTPUT_DIM`](Spec::OUTPUT_DIM), and from there a layer of
+/// each output's own to its width.
+///
+/// The result is a tensor `(batch, queries, width)` for each output. To train, add up the losses of all outputs and call
+/// `backward` once: every output carries the tape of the model's operations, but only the first that of the input.
 #[derive(Clone, Copy, Debug)]
 pub struct Modalities;
 
 /// One of several outputs of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutputModality {
-    /// Its name, which is part of the names of its parameters.
+    /// The name of the output, which is part of the names of its parameters.
     pub name: &'static str,
-    /// Its queries.
+    /// The queries, each of which becomes a row.
     pub queries: OutputQueries,
-    /// The width to which its rows are projected; `None` for `OUTPUT_DIM`, as they are.
+    /// The width to which its rows are projected; `None` to leave them at [`OUTPUT_DIM`](Spec::OUTPUT_DIM).
     pub project: Option<usize>,
 }
 
 /// The queries of one of several outputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OutputQueries {
-    /// Learned ones.
+    /// Learned queries.
     Learned {
-        /// Their number.
+        /// The number of queries.
         count: usize,
-        /// The dimension of each.
+        /// The dimension of each query.
         dim: usize,
     },
-    /// One for each position of a grid.
+    /// One query for each position of a grid.
     Grid(QueryGrid),
 }
 
@@ -97,22 +101,22 @@ pub struct ModalitiesPart<S>(PhantomData<S>);
 /// The parameters of [`Modalities`].
 #[derive(Clone, Debug)]
 pub struct ModalitiesView<M, V> {
-    /// Those of each output.
+    /// The parameters of each output.
     pub outputs: Vec<OutputModalityView<M, V>>,
-    /// Attends from the queries to the latents.
+    /// The block in which the queries attend to the latents.
     pub block: BlockView<M, V>,
-    /// Projects what each query becomes, to `OUTPUT_DIM`.
+    /// Projects each row to `OUTPUT_DIM`.
     pub linear: LinearView<M, V>,
 }
 
 /// The parameters of one of several outputs.
 #[derive(Clone, Debug)]
 pub struct OutputModalityView<M, V> {
-    /// The learned queries, `(queries, dim)`, if they are.
+    /// The queries, `(queries, dim)`, if they are learned.
     pub query: Option<M>,
     /// Appended to each query, `(1, width)`.
     pub padding: M,
-    /// Projects its rows.
+    /// Projects the rows to the width of this output, if that is not `OUTPUT_DIM`.
     pub project: Option<LinearView<M, V>>,
 }
 

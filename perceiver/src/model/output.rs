@@ -11,24 +11,28 @@ use crate::ops::{self, Positioned, Record, Rows, Weight};
 use crate::spec::{Dropout, Spec};
 use crate::{Device, WrongSize};
 
-/// The output of a model, computed from its latents.
+/// The output of a model: what `forward` computes from the latents after the last layer.
+///
+/// Implemented by [`MeanPool`], [`ClassQuery`], [`Queries`], [`Modalities`](super::Modalities) and [`Latents`]; a
+/// [spec](Spec::Output) names one of them.
 pub trait Output: Clone + Debug + 'static {
-    /// Its parameters in a model with this spec.
+    /// The parameters of the output in a model with the spec `S`.
     type Part<S: Spec>: Part;
 
-    /// The result of `forward` for a model with this spec. `L` is the number of queries, if they come with the input.
+    /// The result of `forward` for a model with the spec `S`. `L` is the number of queries, if they come with the input.
     type Tensor<S: Spec, B: Dim, L: Dim, E: Dtype, D: Storage<E>, T>;
 
-    /// What its tensors are called in files.
+    /// How its parameters are named in checkpoints.
     const NAMES: OutputNames = OutputNames::Classifier;
 
-    /// What it computes.
+    /// What it computes, which determines its [cost](crate::Cost).
     const KIND: OutputKind;
 
     /// Whether its queries are the tokens of the input.
     const TAKES_TOKENS: bool = false;
 
-    /// Computes the result from the latents: a tensor for each of the outputs, of which most kinds have one.
+    /// Computes the result from the latents: a tensor `(batch, rows, width)` for each of the outputs, which is one except for
+    /// [`Modalities`](super::Modalities).
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -39,7 +43,7 @@ pub trait Output: Clone + Debug + 'static {
         dropout: Dropout,
     ) -> Result<Vec<Rows<E, D>>, D::Err>;
 
-    /// Converts what `try_forward` returned to its type, with the operations of the record on the tape.
+    /// Converts what `try_forward` returned to its type, and puts the operations of the record on the tape.
     ///
     /// # Errors
     /// If the device runs out of memory.
@@ -55,22 +59,22 @@ pub trait Output: Clone + Debug + 'static {
 pub struct Encoded<'a, E: Dtype, D: Device<E>> {
     /// The latents after the last layer, `(batch, latents, dim)`.
     pub latents: Rows<E, D>,
-    /// The queries that come with the input or are its tokens.
+    /// The queries, if they come with the input or are its tokens.
     pub queries: Option<Positioned<E, D>>,
-    /// The embedding of the input's ids, `(vocab, dim)`.
+    /// The embedding of the input's ids, `(vocab, dim)`, if the input is text.
     pub embedding: Option<&'a Weight<E, D>>,
-    /// For each of the outputs, the rows to compute; `None` for all.
+    /// For each of the outputs, the indices of the rows to compute; `None` for all rows.
     pub points: Option<&'a [Vec<usize>]>,
 }
 
 /// What an output computes, which determines its cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputKind {
-    /// Nothing: the latents are its result.
+    /// Nothing: the latents are the result.
     Latents,
-    /// The mean of the latents, projected to so many numbers.
+    /// The mean of the latents, projected to this many numbers.
     MeanPool(usize),
-    /// A row for each query, from the spec's `DECODER`.
+    /// A row for each query, computed by the spec's [`DECODER`](Spec::DECODER).
     Queries {
         /// The number of queries, if they are learned.
         learned: Option<usize>,
@@ -81,20 +85,20 @@ pub enum OutputKind {
         /// The width of the result.
         width: usize,
     },
-    /// The spec's `OUTPUTS`.
+    /// A row for each query of each of the spec's [`OUTPUTS`](Spec::OUTPUTS).
     Modalities,
 }
 
-/// What the tensors of an output are called in files.
+/// How the parameters of an output are named in checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputNames {
-    /// As those of classifiers.
+    /// As in a classifier.
     Classifier,
-    /// As those of a decoder with queries.
+    /// As in a decoder with queries.
     Queries,
-    /// The same, with queries that are the input's tokens.
+    /// As in a decoder whose queries are the input's tokens.
     Tokens,
-    /// As those of a language model, which projects with its embedding.
+    /// As in a masked language model, which projects with its embedding.
     Language,
 }
 
@@ -111,7 +115,7 @@ pub(super) fn only<E: Dtype, D: Device<E>, T: Tape<E, D>>(
     }
 }
 
-/// The latents themselves: `(batch, NUM_LATENTS, LATENT_DIM)`.
+/// An output that is the latents themselves, `(batch, NUM_LATENTS, LATENT_DIM)`, for an encoder without a head.
 #[derive(Clone, Copy, Debug)]
 pub struct Latents;
 
@@ -147,8 +151,10 @@ impl Output for Latents {
     }
 }
 
-/// A classifier: the mean of the latents is normalised and projected to one logit for each of the `Classes`,
+/// A head for classification or regression: the mean of the latents, normalised and projected to `Classes` numbers,
 /// `(batch, Classes)` (section 3.1 of the paper).
+///
+/// The numbers are logits, or whatever they are trained to be: `MeanPool<Const<1>>` for the regression of one number.
 #[derive(Clone, Copy, Debug)]
 pub struct MeanPool<Classes>(PhantomData<Classes>);
 
@@ -159,7 +165,7 @@ pub struct MeanPoolPart<S, Classes>(PhantomData<(S, Classes)>);
 /// The parameters of a [`MeanPool`].
 #[derive(Clone, Debug)]
 pub struct MeanPoolView<M, V> {
-    /// Normalises the mean.
+    /// Normalises the mean of the latents.
     pub norm: NormView<V>,
     /// Projects to logits.
     pub linear: LinearView<M, V>,
@@ -209,8 +215,8 @@ impl<C: ConstDim> Output for MeanPool<C> {
     }
 }
 
-/// A classifier: a learned query attends to the latents, and what it becomes is projected to one logit for each of the
-/// `Classes`, `(batch, Classes)` (Perceiver IO, arXiv 2107.14795, section 3.2).
+/// A head for classification or regression: a learned query attends to the latents, and the result is projected to `Classes`
+/// numbers, `(batch, Classes)` ([Perceiver IO](https://arxiv.org/abs/2107.14795), section 3.2).
 #[derive(Clone, Copy, Debug)]
 pub struct ClassQuery<Classes>(PhantomData<Classes>);
 

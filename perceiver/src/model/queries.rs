@@ -14,19 +14,51 @@ use crate::position::Fourier;
 use crate::spec::{Dropout, Numbers, Spec};
 use crate::{Device, WrongSize};
 
-/// An output with a row for each query: the queries attend to the latents, and what each becomes is projected
-/// (Perceiver IO, arXiv 2107.14795, section 3.2). The block is the spec's `DECODER`; `Q` says where queries come from, `P`
-/// to what they are projected.
+/// An output with a row for each query, `(batch, queries, width)`: the queries attend to the latents, and the results are
+/// projected ([Perceiver IO](https://arxiv.org/abs/2107.14795), section 3.2).
+///
+/// `Q` says where the queries come from ([`Learned`], [`OfGrid`], [`Given`], [`OfInput`]), and `P` how the rows are projected
+/// ([`Project`], [`ProjectEmbedding`], [`NoProjection`]). The block in which they attend is the spec's
+/// [`DECODER`](Spec::DECODER).
+///
+/// ```
+/// use perceiver::dfdx::nn::BuildModule;
+/// use perceiver::input::Grid;
+/// use perceiver::model::{Learned, Perceiver, Project, Queries};
+/// use perceiver::position::Position;
+/// use perceiver::prelude::*;
+/// use perceiver::spec::Spec;
+///
+/// /// Finds three boxes around points of the plane: four numbers each.
+/// #[derive(Clone, Debug)]
+/// struct Boxes;
+///
+/// impl Spec for Boxes {
+///     const NAME: &str = "Boxes";
+///     type Input = Grid<1, 2>;
+///     type NumLatents = Const<8>;
+///     type LatentDim = Const<16>;
+///     type Output = Queries<Learned<Const<3>>, Project<Const<4>>>;
+///     const POSITION: Position = Position::None;
+///     const DEPTH: usize = 1;
+/// }
+///
+/// let dev = Cpu::default();
+/// let model = Perceiver::<Boxes, f32, Cpu>::build(&dev);
+/// let points: Tensor<Rank3<5, 20, 2>, f32, _> = dev.sample_normal();
+/// let boxes: Tensor<Rank3<5, 3, 4>, f32, _> = model.try_forward(points)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Queries<Q, P>(PhantomData<(Q, P)>);
 
-/// Where queries come from.
+/// Where the queries of [`Queries`] come from.
 pub trait QuerySource: Clone + Debug + 'static {
-    /// The number of learned queries; `None` if they come with the input.
+    /// The number of learned queries; `None` if they are not learned.
     const LEARNED: Option<usize>;
     /// Whether they are the tokens of the input.
     const TAKES_TOKENS: bool = false;
-    /// The number of queries, if `L` come with the input.
+    /// The number of queries in the type of the output, if `L` come with the input.
     type Rows<L: Dim>: Dim;
 }
 
@@ -39,7 +71,7 @@ impl<N: ConstDim> QuerySource for Learned<N> {
     type Rows<L: Dim> = N;
 }
 
-/// Queries that are given with the input.
+/// Queries that are passed with the input, of the width [`Spec::DECODER`] says.
 #[derive(Clone, Copy, Debug)]
 pub struct Given;
 
@@ -48,7 +80,7 @@ impl QuerySource for Given {
     type Rows<L: Dim> = L;
 }
 
-/// The tokens of the input.
+/// Queries that are the tokens of the input.
 #[derive(Clone, Copy, Debug)]
 pub struct OfInput;
 
@@ -58,7 +90,7 @@ impl QuerySource for OfInput {
     type Rows<L: Dim> = L;
 }
 
-/// One query for each position of a grid, the spec's `QUERY_GRID`.
+/// Queries that are the positions of a grid, the spec's [`QUERY_GRID`](Spec::QUERY_GRID): one for each position.
 #[derive(Clone, Copy, Debug)]
 pub struct OfGrid;
 
@@ -67,13 +99,15 @@ impl QuerySource for OfGrid {
     type Rows<L: Dim> = usize;
 }
 
-/// Queries that are the Fourier features of the positions of a grid, in the order of Transformers: the positions along all
-/// axes, the sines of each axis, the cosines of each axis.
+/// A grid whose positions are queries: their Fourier features, `axes · (2 · bands + 1)` numbers each.
+///
+/// The features are in the order of Hugging Face's Transformers: the positions along all axes, the sines of each axis, the
+/// cosines of each axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QueryGrid {
     /// The sizes of the axes.
     pub axes: &'static [usize],
-    /// The features.
+    /// The Fourier features of the positions.
     pub position: Fourier,
 }
 
@@ -113,15 +147,15 @@ impl QueryGrid {
     }
 }
 
-/// What the rows of an output are projected to.
+/// How the rows of [`Queries`] are projected, as a type.
 pub trait Projection: Clone + Debug + 'static {
-    /// The width of the result.
+    /// The width of each row of the result.
     type Dim: ConstDim;
-    /// How.
+    /// The same as a value.
     const KIND: ProjectionKind;
 }
 
-/// How the rows of an output are projected.
+/// How the rows of [`Queries`] are projected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectionKind {
     /// By a linear layer.
@@ -132,7 +166,7 @@ pub enum ProjectionKind {
     None,
 }
 
-/// Projects to `N` numbers with a linear layer.
+/// Projects each row to `N` numbers with a linear layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Project<N>(PhantomData<N>);
 
@@ -141,7 +175,7 @@ impl<N: ConstDim> Projection for Project<N> {
     const KIND: ProjectionKind = ProjectionKind::Linear;
 }
 
-/// Projects to the `Vocab` ids of the input with its embedding.
+/// Projects each row to a logit for each of the input's `Vocab` ids, with the transposed embedding and a bias.
 #[derive(Clone, Copy, Debug)]
 pub struct ProjectEmbedding<Vocab>(PhantomData<Vocab>);
 
@@ -150,7 +184,7 @@ impl<N: ConstDim> Projection for ProjectEmbedding<N> {
     const KIND: ProjectionKind = ProjectionKind::Embedding;
 }
 
-/// Leaves the `N` numbers of a query as they are.
+/// Returns the rows as they are, as wide as the queries: `N` numbers each.
 #[derive(Clone, Copy, Debug)]
 pub struct NoProjection<N>(PhantomData<N>);
 
@@ -166,9 +200,9 @@ pub struct QueriesPart<S, Q, P>(PhantomData<(S, Q, P)>);
 /// The parameters of [`Queries`].
 #[derive(Clone, Debug)]
 pub struct QueriesView<M, V> {
-    /// The learned queries, `(queries, dim)`.
+    /// The queries, `(queries, dim)`, if they are learned.
     pub query: Option<M>,
-    /// Attends from the queries to the latents.
+    /// The block in which the queries attend to the latents.
     pub block: BlockView<M, V>,
     /// The projection, if it is a linear layer.
     pub linear: Option<LinearView<M, V>>,

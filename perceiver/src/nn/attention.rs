@@ -15,12 +15,12 @@ use crate::spec::{AttentionBias, Heads, Softmax};
 /// Multi-head attention from queries of width `QUERY` to a context of width `CONTEXT`.
 ///
 /// Each head computes `softmax(q · kᵀ / √DIM_HEAD) · v`; the concatenated heads, of width `HEADS · DIM_HEAD`, are then
-/// projected back to the width of the queries (section 3.1 of the paper). Unlike in dfdx's `MultiHeadAttention`, the
-/// context has its own width, and the width of the heads does not have to divide anything.
+/// projected back to the width of the queries (section 3.1 of the paper). Unlike dfdx's `MultiHeadAttention`, the context
+/// has a width of its own, and `DIM_HEAD` is independent of both widths.
 ///
-/// Given only queries, `(batch, queries, QUERY)`, it computes self attention, for which `CONTEXT` must equal `QUERY`;
-/// given `(queries, context)`, the queries attend to a context `(batch, tokens, CONTEXT)`. Returns
-/// `(batch, queries, QUERY)`. [`try_attend`](Self::try_attend) also takes a mask and dropout.
+/// `forward((queries, context))` attends from queries `(batch, queries, QUERY)` to a context `(batch, tokens, CONTEXT)`, and
+/// `forward(queries)` computes self attention, for which `CONTEXT` must equal `QUERY`. Both return `(batch, queries, QUERY)`.
+/// [`try_attend`](Self::try_attend) also takes a mask and dropout. There is no norm and no residual connection.
 ///
 /// ```
 /// use perceiver::{dfdx::nn::BuildModule, nn::Attention, prelude::*};
@@ -51,7 +51,7 @@ pub type Attention<
     D = Cpu,
 > = Parameters<AttentionPart<QUERY, CONTEXT, HEADS, DIM_HEAD>, E, D>;
 
-/// An attention layer, as a part of a model.
+/// [`Attention`], as a part of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionPart<
     const QUERY: usize,
@@ -80,9 +80,9 @@ impl<const QUERY: usize, const CONTEXT: usize, const HEADS: usize, const DIM_HEA
 /// The parameters of an attention layer.
 #[derive(Clone, Debug)]
 pub struct AttentionView<M, V> {
-    /// Projects to queries.
+    /// Projects the rows that attend to queries.
     pub to_q: LinearView<M, V>,
-    /// Projects to keys, in the upper rows of the weight, and to values, in the lower rows.
+    /// Projects the context to keys, with the upper rows of the weight, and to values, with the lower rows.
     pub to_kv: LinearView<M, V>,
     /// Projects the heads back to the width of the queries.
     pub to_out: LinearView<M, V>,
@@ -153,8 +153,8 @@ pub(crate) const fn attended(queries: u64, tokens: u64, heads: Heads) -> u64 {
 impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
     AttentionView<&Weight<E, D>, &Vector<E, D>>
 {
-    /// Attends from `queries`, `(batch, queries, query)`, to `context`, `(batch, tokens, context)`, and adds the `residual`; the
-    /// result has the shape of the queries.
+    /// Attends from `queries`, `(batch, queries, query)`, to `context`, `(batch, tokens, context)`, and adds the `residual`;
+    /// returns `(batch, queries, query)`.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -191,8 +191,8 @@ impl<E: Dtype, D: LinearKernel<E> + AttentionKernel<E>>
         ops::attention_weights(query, key, self.heads, mask, softmax)
     }
 
-    /// Attends from `queries` to a context, normalised with `norm`, with the settings that the context was prepared for, and adds
-    /// the `residual`.
+    /// Attends from `queries`, `(batch, queries, query)`, to a prepared context, which is normalised with `norm`, and adds the
+    /// `residual`; returns `(batch, queries, query)`.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.
@@ -234,12 +234,31 @@ where
     E: Dtype,
     D: crate::Device<E>,
 {
-    /// Attends from `queries`, `(batch, queries, QUERY)`, to `context`, `(batch, tokens, CONTEXT)`; returns
-    /// `(batch, queries, QUERY)`.
+    /// Attends from `queries`, `(batch, queries, QUERY)`, to `context`, `(batch, tokens, CONTEXT)`, with a mask and with
+    /// dropout; returns `(batch, queries, QUERY)`.
+    ///
+    /// What tokens masked by [`Mask::Keys`] contain does not matter. Gradients are tracked, and dropout applies, only if the
+    /// queries have an owned tape, as after `traced`.
+    ///
+    /// ```
+    /// use perceiver::ops::{Attend, Mask};
+    /// use perceiver::{dfdx::nn::BuildModule, nn::Attention, prelude::*};
+    ///
+    /// let dev = Cpu::default();
+    /// let attention = Attention::<32, 29, 4, 16, f32, Cpu>::build(&dev);
+    /// let latents: Tensor<Rank3<1, 8, 32>, f32, _> = dev.sample_normal();
+    /// let tokens: Tensor<Rank3<1, 3, 29>, f32, _> = dev.sample_normal();
+    ///
+    /// // The last token is padding.
+    /// let mask = Mask::Keys(dev.tensor_from_vec(vec![true, true, false], (1, 3)));
+    /// let out: Tensor<Rank3<1, 8, 32>, f32, _> =
+    ///     attention.try_attend(latents, tokens, &mask, Attend::default())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// If batch sizes differ or the mask has the wrong size, both of which are known only at run time, or the device
-    /// runs out of memory.
+    /// If the batch sizes of queries and context differ, or the mask has another size than both, as far as sizes are known only
+    /// at run time; or if the device runs out of memory.
     pub fn try_attend<B: Dim, L: Dim, M: Dim, T: Tape<E, D> + Merge<R>, R: Tape<E, D>>(
         &self,
         queries: Tensor<(B, L, Const<QUERY>), E, D, T>,

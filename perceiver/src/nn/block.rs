@@ -11,26 +11,28 @@ use crate::WrongSize;
 use crate::ops::{self, Attend, AttentionWeights, Mask, Record, Rows, Vector, Weight};
 use crate::spec::{BlockShape, Dropout, Softmax};
 
-/// `x + attention(norm(x), ..)`, then `x + feed_forward(norm(x))`: the block used for cross attention, self attention
-/// and decoders (section 3.1 and appendix C of the paper).
+/// The block that models are made of: `x + attention(norm(x), ..)`, then `x + feed_forward(norm(x))`.
+///
+/// Cross attentions, self attentions and decoders are such blocks (section 3.1 and appendix C of the paper). Its sizes are those
+/// of a [`BlockShape`].
 #[derive(Clone, Debug)]
 pub struct BlockView<M, V> {
-    /// Normalises the input of the queries.
+    /// Normalises the rows before they become queries, and in self attention keys and values.
     pub norm: NormView<V>,
     /// Normalises the context. `None` for self attention.
     pub norm_context: Option<NormView<V>>,
     /// The attention layer.
     pub attention: AttentionView<M, V>,
-    /// Normalises the input of the feed-forward layer.
+    /// Normalises the input of the feed-forward layer, if there is one.
     pub feed_forward_norm: Option<NormView<V>>,
-    /// The feed-forward layer.
+    /// The feed-forward layer, if there is one.
     pub feed_forward: Option<FeedForwardView<M, V>>,
     /// Whether the result of the attention is added to the rows, or replaces them.
     pub residual: bool,
 }
 
 impl<M, V> BlockView<M, V> {
-    /// Reads a block.
+    /// Reads the parameters of a block of this shape.
     pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
         BlockShape { dim, context, heads, bias, mlp, residual }: BlockShape,
@@ -94,8 +96,9 @@ pub(crate) const fn flops(shape: BlockShape, rows: u64, tokens: u64) -> [u64; 2]
 }
 
 impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
-    /// Updates `x`, `(batch, rows, dim)`, by attention to a context, which determines the softmax and the attention
-    /// dropout.
+    /// Returns `x`, `(batch, rows, dim)`, updated by cross attention to a context, then by the feed-forward layer.
+    ///
+    /// The softmax and the attention dropout are those that the context was prepared with.
     ///
     /// # Errors
     /// If the block has no `norm_context`, the sizes do not match, or the device runs out of memory.
@@ -154,7 +157,7 @@ impl<E: Dtype, D: crate::Device<E>> BlockView<&Weight<E, D>, &Vector<E, D>> {
         weights.try_slice((.., .., .., ..count))?.try_reshape_like(&(batch, heads, rows, count))
     }
 
-    /// Updates `x`, `(batch, rows, dim)`, by self attention.
+    /// Returns `x`, `(batch, rows, dim)`, updated by self attention, then by the feed-forward layer.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.

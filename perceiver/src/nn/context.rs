@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 
 use crate::ops::{self, Attend, Mask, Positioned, Record, Rows};
 
-/// Encoded and normalised tokens, prepared once for all layers that attend to them, and for one way of attending.
+/// Tokens that are attended to, prepared once for all layers that do, with one setting of softmax, dropout and mask.
 #[derive(Clone, Debug)]
 pub struct Context<E: Dtype, D: crate::Device<E>> {
     keys: Keys<E, D>,
@@ -24,8 +24,9 @@ pub(super) enum Keys<E: Dtype, D: crate::Device<E>> {
 }
 
 impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
-    /// Prepares tokens, to be attended to with the settings `attend`. Those that are masked must be finite. On the `Cpu` in
-    /// `f32`, encoded tokens are only materialised if they are needed.
+    /// Prepares tokens that are attended to with the settings `attend`. Masked tokens must be finite.
+    ///
+    /// On the `Cpu` in `f32`, position features are appended to the tokens only where that is needed.
     ///
     /// # Errors
     /// If the mask does not match the tokens, or the device runs out of memory.
@@ -38,7 +39,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         Ok(Self { keys: Keys::try_prepare(record, tokens, attend)?, batch })
     }
 
-    /// Prepares rows, `(batch, rows, dim)`, without positions. Those that are masked may hold any values.
+    /// Prepares rows without positions, `(batch, rows, dim)`. Masked rows may hold any values.
     ///
     /// # Errors
     /// If the mask does not match the rows, or the device runs out of memory.
@@ -69,7 +70,7 @@ impl<E: Dtype, D: crate::Device<E>> Context<E, D> {
         Ok(Some(mask))
     }
 
-    /// The batch size.
+    /// Returns the batch size.
     #[must_use]
     pub fn batch(&self) -> usize {
         self.batch

@@ -12,24 +12,27 @@ use crate::spec::Mode;
 const CONVOLUTION: Window = Window { size: 7, stride: 2, padding: 3 };
 const POOL: Window = Window { size: 3, stride: 2, padding: 0 };
 
-/// A convolution of 7 × 7 pixels with stride 2 and zeros around the image, without a bias; batch normalisation; relu; and
-/// the largest of 3 × 3 positions with stride 2 (Transformers' `Conv2DDownsample`). An image of 224 × 224 pixels becomes one of
-/// 55 × 55.
+/// The convolutional stem of images, as `Conv2DDownsample` in Hugging Face's Transformers.
+///
+/// It is a 7 × 7 convolution with stride 2 and zero padding of 3, without a bias; batch normalisation; ReLU; and 3 × 3 max
+/// pooling with stride 2, without padding. An image of 224 × 224 pixels becomes one of 55 × 55.
 #[derive(Clone, Debug)]
 pub struct ConvPoolView<M, V> {
-    /// The kernel, `(outputs, 7 · 7 · inputs)`, for each output row by row.
+    /// The kernel, `(outputs, 7 · 7 · inputs)`: for each output, the channels of each pixel, row by row.
     pub weight: M,
     /// Normalises the result of the convolution.
     pub norm: BatchNormView<V>,
 }
 
-/// Batch normalisation of each channel: `(x - mean) / √(variance + 1e-5) · weight + bias`, with the running statistics, or
-/// in training with those of the batch, a tenth of which then goes into the running ones.
+/// Batch normalisation of each channel: `(x - mean) / √(variance + 1e-5) · weight + bias`.
+///
+/// At inference, the mean and variance are the running ones. In training they are those of the batch, of which a tenth is
+/// then blended into the running ones.
 #[derive(Clone, Debug)]
 pub struct BatchNormView<V> {
-    /// `(width,)`.
+    /// The factor of each channel, `(width,)`, 1 at first.
     pub weight: V,
-    /// `(width,)`.
+    /// What is added to each channel, `(width,)`, 0 at first.
     pub bias: V,
     /// The running mean, `(width,)`. Not trained.
     pub running_mean: V,

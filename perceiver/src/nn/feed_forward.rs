@@ -7,11 +7,12 @@ use super::{ParameterSource, Parameters, Part, layer};
 use crate::ops::{FeedForwardKernel, FeedForwardParameters, Record, Rows, Vector, Weight};
 use crate::spec::{Activation, Mlp};
 
-/// A feed-forward layer with a gated hidden layer: `contract(value · gelu(gate))`, where `(value, gate)` are the halves
-/// of `expand(x)`.
+/// A feed-forward layer with a gate, GEGLU: `contract(value · gelu(gate))`, where `(value, gate)` are the halves of
+/// `expand(x)`.
 ///
-/// Takes and returns `(batch, tokens, DIM)`; the hidden layer has width 4 · `DIM`, and the GELU is exact (GEGLU, arXiv
-/// 2002.05202). Appendix A.1 of the paper has a plain GELU here; the gate is that of the reference implementation.
+/// It takes and returns `(batch, tokens, DIM)`. The hidden layer has width 4 · `DIM`, and the GELU is exact
+/// ([GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202)). The gate is that of perceiver-pytorch; appendix A.1 of
+/// the paper has a plain GELU. There is no norm and no residual connection.
 ///
 /// ```
 /// use perceiver::{dfdx::nn::BuildModule, nn::FeedForward, prelude::*};
@@ -23,7 +24,7 @@ use crate::spec::{Activation, Mlp};
 /// ```
 pub type FeedForward<const DIM: usize, E = f32, D = Cpu> = Parameters<FeedForwardPart<DIM>, E, D>;
 
-/// A feed-forward layer, as a part of a model.
+/// [`FeedForward`], as a part of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedForwardPart<const DIM: usize>;
 
@@ -39,9 +40,9 @@ impl<const DIM: usize> Part for FeedForwardPart<DIM> {
 /// The parameters of a feed-forward layer.
 #[derive(Clone, Debug)]
 pub struct FeedForwardView<M, V> {
-    /// Projects to hidden values, `(hidden, dim)`; with a gate, to values and then gates, `(2 · hidden, dim)`.
+    /// Projects to hidden values, with a weight `(hidden, dim)`; with a gate, to values followed by gates, `(2 · hidden, dim)`.
     pub expand: LinearView<M, V>,
-    /// Projects back to the width of the input: `(dim, hidden)`.
+    /// Projects back to the width of the input, with a weight `(dim, hidden)`.
     pub contract: LinearView<M, V>,
     /// The activation between them.
     pub activation: Activation,
@@ -83,7 +84,7 @@ pub(crate) const fn flops(rows: u64, dim: usize, mlp: Mlp) -> u64 {
 }
 
 impl<E: Dtype, D: FeedForwardKernel<E>> FeedForwardView<&Weight<E, D>, &Vector<E, D>> {
-    /// Maps `(batch, rows, dim)` to the same shape, and adds the `residual`.
+    /// Applies the layer to `(batch, rows, dim)` and adds the `residual`; both have the shape of the result.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.

@@ -5,17 +5,20 @@ use dfdx::prelude::Dtype;
 use super::{Init, ParameterSource};
 use crate::ops::{LinearKernel, Record, Rows, Vector, Weight};
 
-/// `x · weightᵀ + bias` over the last axis.
+/// A linear layer, `x · weightᵀ + bias` over the last axis.
+///
+/// The weight and bias are initialised uniformly within ±1/√inputs, as in PyTorch, or as the model's [family](crate::spec::Family)
+/// does.
 #[derive(Clone, Debug)]
 pub struct LinearView<M, V> {
-    /// `(outputs, inputs)`, as in PyTorch.
+    /// The weight, `(outputs, inputs)`, as in PyTorch.
     pub weight: M,
-    /// `(outputs,)`.
+    /// The bias, `(outputs,)`, if there is one.
     pub bias: Option<V>,
 }
 
 impl<M, V> LinearView<M, V> {
-    /// Reads a linear map from width `inputs` to width `outputs`.
+    /// Reads a linear layer from width `inputs` to width `outputs`.
     pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
         inputs: usize,

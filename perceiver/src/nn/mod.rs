@@ -1,9 +1,11 @@
-//! The building blocks of models.
+//! The building blocks of models: attention, feed-forward layers, norms, and how their parameters are stored.
 //!
-//! A part is written once, for run-time sizes: its view, such as [`AttentionView`], has a field for each parameter,
-//! reads them from a [`ParameterSource`], and does the computation. [`Parameters`] stores them as a dfdx module.
-//! [`Attention`] and [`FeedForward`] are parts with their widths in their types, for building your own models: an input
-//! of the wrong width does not compile. Shapes are written `(batch, tokens, width)`.
+//! For models of your own, [`Attention`] and [`FeedForward`] are dfdx modules with their widths in their types: an input of
+//! the wrong width does not compile. Inputs and results are `(batch, tokens, width)`.
+//!
+//! Everything else is how this crate's models are made, for run-time sizes. A [`Part`] names what has parameters; its view,
+//! such as [`AttentionView`], has a field for each of them, reads them from a [`ParameterSource`], and computes with them;
+//! [`Parameters`] stores them as a dfdx module. A part of your own is written the same way: see [`Part`].
 
 pub(crate) mod attention;
 pub(crate) mod block;

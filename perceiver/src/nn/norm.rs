@@ -6,12 +6,12 @@ use super::{Init, ParameterSource};
 use crate::ops::{LayerNormKernel, Record, Rows, Vector};
 
 /// Layer normalisation over the last axis: `(x - mean) / √(variance + 1e-5) · weight + bias`, with the biased variance.
-/// Weights are initialised to 1 and biases to 0.
+/// The weight is 1 and the bias 0 at first.
 #[derive(Clone, Debug)]
 pub struct NormView<V> {
-    /// `(width,)`.
+    /// The factor of each number, `(width,)`.
     pub weight: V,
-    /// `(width,)`.
+    /// What is added to each number, `(width,)`.
     pub bias: V,
 }
 
@@ -31,7 +31,7 @@ pub(crate) const fn parameters(width: usize) -> usize {
 }
 
 impl<E: Dtype, D: LayerNormKernel<E>> NormView<&Vector<E, D>> {
-    /// Normalises rows, `(batch, rows, width)`.
+    /// Normalises each row of `(batch, rows, width)`; returns the same shape.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.

@@ -16,7 +16,36 @@ use super::init;
 use crate::ops::{Matrix, Updates, Vector, Weight, WeightPrecision};
 use crate::spec::{Family, Width};
 
-/// A part of a model, as a type: the parameters of a layer, an output or a single operation.
+/// A part of a model, as a type: what has the parameters of a layer, an input, an output or a single operation.
+///
+/// A part declares its matrices and vectors once, in [`read`](Self::read), with their order and names. This determines how
+/// [`Parameters`] of the part are built and initialised, what dfdx's optimizers and `save` visit, and the view that
+/// computations use:
+///
+/// ```
+/// use perceiver::nn::{Init, ParameterSource, Parameters, Part};
+/// use perceiver::{dfdx::nn::BuildModule, prelude::*};
+///
+/// /// A factor for each of four channels.
+/// #[derive(Clone, Debug)]
+/// struct Scale;
+///
+/// struct ScaleView<V> {
+///     factor: V,
+/// }
+///
+/// impl Part for Scale {
+///     type View<M, V> = ScaleView<V>;
+///     const PARAMETERS: usize = 4;
+///
+///     fn read<S: ParameterSource>(source: &mut S) -> ScaleView<S::Vector> {
+///         ScaleView { factor: source.vector("factor", 4, Init::Ones) }
+///     }
+/// }
+///
+/// let scale = Parameters::<Scale, f32, Cpu>::build(&Cpu::default());
+/// assert_eq!(scale.view().factor.as_vec(), [1.0; 4]);
+/// ```
 pub trait Part: Clone + fmt::Debug + 'static {
     /// The part with an `M` for each matrix and a `V` for each vector.
     type View<M, V>;
@@ -24,11 +53,11 @@ pub trait Part: Clone + fmt::Debug + 'static {
     /// The number of trainable parameters.
     const PARAMETERS: usize;
 
-    /// Reads all parameters: the same ones in the same order every time.
+    /// Reads all parameters. It must read the same ones in the same order every time.
     fn read<S: ParameterSource>(source: &mut S) -> Self::View<S::Matrix, S::Vector>;
 }
 
-/// No parameters.
+/// A part without parameters.
 impl Part for () {
     type View<M, V> = ();
     const PARAMETERS: usize = 0;
@@ -36,31 +65,32 @@ impl Part for () {
     fn read<S: ParameterSource>(_: &mut S) {}
 }
 
-/// A source that parameters are read from.
+/// Where the parameters of a [`Part`] are read from: a list to build, name or borrow them.
 pub trait ParameterSource {
-    /// A matrix.
+    /// What is read for a matrix.
     type Matrix;
-    /// A vector.
+    /// What is read for a vector.
     type Vector;
 
-    /// Reads the next parameter, `(rows, columns)`, which is initialised as the weight of a linear layer: uniformly within
-    /// ±1/√columns, or as the family does.
+    /// Reads the next parameter, a matrix `(rows, columns)` that is initialised as the weight of a linear layer: uniformly within
+    /// ±1/√columns, or as the [family](Self::start_as) does.
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix;
 
-    /// Reads the next parameter, `(rows, columns)`, which is initialised as latents are: from N(0, 1), or as the family
-    /// does.
+    /// Reads the next parameter, a matrix `(rows, columns)` that is initialised as latents are: from N(0, 1), or as the
+    /// [family](Self::start_as) does.
     fn embedding(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix;
 
-    /// Reads the next parameter, `(size,)`, which is initialised as in `start`.
+    /// Reads the next parameter, a vector `(size,)` that is initialised with `start`.
     fn vector(&mut self, name: &str, size: usize, start: Init) -> Self::Vector;
 
-    /// Reads the next buffer, `(size,)`: a vector that gradients do not change.
+    /// Reads the next buffer, a vector `(size,)` that is saved with the model but not trained.
     fn buffer(&mut self, name: &str, size: usize, start: Init) -> Self::Vector;
 
-    /// From here on, parameters are initialised as the family does.
+    /// Initialises the parameters that follow as the family does.
     fn start_as(&mut self, _family: Family) {}
 
-    /// Enters the sub-part with this name; returns the argument for [`end`](Self::end).
+    /// Enters the sub-part with this name, which prefixes the names of its parameters; returns the argument for
+    /// [`end`](Self::end).
     fn begin(&mut self, _name: fmt::Arguments<'_>) -> usize {
         0
     }
@@ -68,7 +98,7 @@ pub trait ParameterSource {
     /// Leaves the sub-part that [`begin`](Self::begin) entered.
     fn end(&mut self, _begun: usize) {}
 
-    /// Reads the sub-part with this name.
+    /// Reads the sub-part with this name, which prefixes the names of its parameters.
     fn within<R>(&mut self, name: fmt::Arguments<'_>, read: impl FnOnce(&mut Self) -> R) -> R {
         let begun = self.begin(name);
         let result = read(self);
@@ -84,9 +114,9 @@ pub enum Init {
     Zeros,
     /// All ones.
     Ones,
-    /// Uniformly within ±1/√`fan_in`, as in PyTorch.
+    /// Uniform within ±1/√`fan_in`, as the biases of PyTorch's linear layers; 0 in the family `Transformers`.
     Uniform {
-        /// The number of terms in the sums that it is added to.
+        /// The number of inputs of the linear layer.
         fan_in: usize,
     },
 }
@@ -100,24 +130,41 @@ pub(crate) enum Parameter<E: Dtype, D: Storage<E>> {
     Vector(Vector<E, D>),
 }
 
-/// The parameters of a part `P` of a model: a dfdx module. [`view`](Self::view) returns them as fields.
+/// The parameters of a [`Part`] `P`, of type `E` on the device `D`: a dfdx module.
+///
+/// [`view`](Self::view) returns them as fields, here of the first layer of a model:
+///
+/// ```
+/// use perceiver::prelude::*;
+///
+/// perceiver! {
+///     struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 2, num_latents: 8, latent_dim: 16 }
+/// }
+///
+/// let mut model = Cpu::default().build_module::<Digits, f32>();
+/// let norm = &model.layers.view()[0].latent[0].norm;
+/// assert_eq!(norm.weight.as_vec(), [1.0; 16]);
+///
+/// model.layers.view_mut()[0].latent[0].norm.weight.fill_with_zeros();
+/// ```
 pub struct Parameters<P, E: Dtype = f32, D: Storage<E> = Cpu> {
     list: Vec<Parameter<E, D>>,
     part: PhantomData<P>,
 }
 
 impl<P: Part, E: Dtype, D: Storage<E>> Parameters<P, E, D> {
-    /// The number of trainable parameters.
+    /// The number of trainable parameters, known at compile time.
     pub const PARAMETERS: usize = P::PARAMETERS;
 
-    /// Returns the part with a reference to each parameter.
+    /// Returns the view of the part, with a reference to each parameter.
     pub fn view(&self) -> P::View<&Weight<E, D>, &Vector<E, D>> {
         P::read(&mut Refs(self.list.iter()))
     }
 
-    /// Returns the part with a mutable reference to each parameter. If one is replaced by a tensor of a different size,
-    /// the next forward pass fails. A replacement must not be a broadcast or permuted view, which `load_checkpoint`
-    /// could not fill.
+    /// Returns the view of the part, with a mutable reference to each parameter.
+    ///
+    /// A parameter that is replaced must keep its size, or else the next forward pass is an error. The new tensor must not be
+    /// a broadcast or permuted view, which `load_checkpoint` could not fill.
     pub fn view_mut(&mut self) -> P::View<&mut Matrix<E, D>, &mut Vector<E, D>> {
         P::read(&mut Muts(self.list.iter_mut()))
     }

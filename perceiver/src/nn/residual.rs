@@ -6,20 +6,22 @@ use super::{Init, LinearView, ParameterSource, linear};
 use crate::Device;
 use crate::ops::{self, Record, Rows, Vector, Weight};
 
-/// The parameters with which the result of a layer becomes a mean of all states so far, with weights of their own for each
-/// number: the softmax of `up(down(norm(state)))` over the states (perceiver-pytorch's `EnformerAttentionResidual`).
+/// The parameters of a residual connection to all layers before: a weighted mean over the states so far.
+///
+/// Each number of a state has a weight of its own, the softmax of `up(down(norm(state)))` over the states
+/// (perceiver-pytorch's `EnformerAttentionResidual`).
 #[derive(Clone, Debug)]
 pub struct DepthResidualView<M, V> {
-    /// The weight of a norm by the root of the mean square, `(dim,)`.
+    /// The weight of a root mean square norm, `(dim,)`.
     pub norm: V,
-    /// Projects to `rank` numbers.
+    /// Projects from `dim` to `rank` numbers, without a bias.
     pub down: LinearView<M, V>,
-    /// Projects back.
+    /// Projects from `rank` back to `dim` numbers, without a bias.
     pub up: LinearView<M, V>,
 }
 
 impl<M, V> DepthResidualView<M, V> {
-    /// Reads the parameters for states of width `dim`.
+    /// Reads the parameters for states of width `dim`, with weights of this `rank`.
     pub fn read<S: ParameterSource<Matrix = M, Vector = V>>(
         source: &mut S,
         dim: usize,
@@ -47,7 +49,7 @@ pub(crate) const fn flops(rows: u64, dim: usize, rank: usize) -> u64 {
 }
 
 impl<E: Dtype, D: Device<E>> DepthResidualView<&Weight<E, D>, &Vector<E, D>> {
-    /// Returns the mean of states, each `(batch, rows, dim)`, that lie one after another: `(batch, depth · rows, dim)`.
+    /// Returns the weighted mean `(batch, rows, dim)` of `depth` states, which are concatenated: `(batch, depth · rows, dim)`.
     ///
     /// # Errors
     /// If the sizes do not match, or the device runs out of memory.

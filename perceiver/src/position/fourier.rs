@@ -10,25 +10,40 @@ use crate::ops::{Positioned, Record};
 use crate::spec::EncodedWidth;
 use crate::{Device, ForwardError, WrongSize};
 
-/// Fourier features of positions (section 3.2 of the paper).
+/// The Fourier features of positions: sines and cosines at several frequencies (section 3.2 of the paper).
 ///
 /// Along each axis, positions `p` are spaced evenly from -1 to 1. The features of a position are
-/// `[sin(π·f·p) for each band f.., cos(π·f·p) for each band f.., p]`.
+/// `[sin(π·f·p) for each band f.., cos(π·f·p) for each band f.., p]`, [`width`](Self::width) numbers for each axis.
+///
+/// The first position of an axis is -1 and the last is 1, whatever its size, and padding counts: the same image with a padded
+/// border has other positions, and so another result, even if the padding is masked. Where that matters, give all inputs one
+/// fixed size.
+///
+/// [`linear`](Self::linear) and [`log`](Self::log) have the settings that are used most:
+///
+/// ```
+/// use perceiver::position::Fourier;
+///
+/// let features = Fourier::linear(2, 8.0); // frequencies 1 and 4
+/// let of_point: Vec<f64> = features.of_point([0.5]).map(|x: f64| (x * 1e6).round() / 1e6).collect();
+/// assert_eq!(of_point, [1.0, 0.0, 0.0, 1.0, 0.5]); // sin π/2, sin 2π, cos π/2, cos 2π, and the position
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fourier {
-    /// The number of frequency bands.
+    /// The number of frequency bands along each axis, at least 1.
     pub bands: usize,
-    /// The sampling rate of the encoding along each axis: the highest frequency is half of it (Nyquist).
+    /// The sampling rate of the encoding along each axis, above 0, usually the size of the axis: the highest frequency is half of
+    /// it (Nyquist). A frequency of 1 is one period from -1 to 1.
     pub max_freq: MaxFreq,
-    /// If `None`, frequencies are spaced evenly from 1 to `max_freq / 2`, as in the paper; if `Some`, logarithmically
-    /// from this base to `max_freq / 2`, as in the TensorFlow package.
+    /// How frequencies are spaced: if `None`, evenly from 1 to `max_freq / 2`, as in the paper; if `Some`, logarithmically from
+    /// this base, above 0 and not 1, to `max_freq / 2`, as in the TensorFlow package.
     pub base: Option<f64>,
-    /// Whether the last position along an axis is 1, as in `linspace(-1, 1, n)`; otherwise position `i` of `n` is
+    /// Whether the last position along an axis is 1, as in `linspace(-1, 1, n)`. If not, position `i` of `n` is
     /// `-1 + 2·i/n`.
     pub endpoint: bool,
 }
 
-/// The sampling rates of Fourier features.
+/// The sampling rates of [`Fourier`] features.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaxFreq {
     /// The same along all axes.
@@ -63,23 +78,23 @@ impl MaxFreq {
 }
 
 impl Fourier {
-    /// Frequencies spaced evenly from 1 to `max_freq / 2`, the same along all axes, as in the paper.
+    /// Returns features with frequencies spaced evenly from 1 to `max_freq / 2`, the same along all axes, as in the paper.
     #[must_use]
     pub const fn linear(bands: usize, max_freq: f64) -> Self {
         Self { bands, max_freq: MaxFreq::Same(max_freq), base: None, endpoint: true }
     }
 
-    /// Frequencies spaced logarithmically from `base` to `max_freq / 2`, the same along all axes, as in the TensorFlow
-    /// package.
+    /// Returns features with frequencies spaced logarithmically from `base` to `max_freq / 2`, the same along all axes, as in the
+    /// TensorFlow package.
     #[must_use]
     pub const fn log(bands: usize, max_freq: f64, base: f64) -> Self {
         Self { base: Some(base), ..Self::linear(bands, max_freq) }
     }
 
-    /// The features of a point: those of its first coordinate, then those of the next ones, `AXES *` [`width`](Self::width)
-    /// numbers. Coordinates are usually between -1 and 1, as those of a grid are.
+    /// Returns the features of a point: those of its first coordinate, then those of the others, `AXES ·`
+    /// [`width`](Self::width) numbers. Coordinates are usually from -1 to 1, as those of a grid are.
     ///
-    /// This makes the positions of an input or of queries that are declared as `Given`, such as the points of a cloud:
+    /// They are for inputs and queries whose positions are declared as `Given`, such as the points of a cloud:
     ///
     /// ```
     /// use perceiver::{position::Fourier, prelude::*};
@@ -103,7 +118,7 @@ impl Fourier {
     /// ```
     ///
     /// # Panics
-    /// If [`max_freq`](Self::max_freq) is given for each axis, and for less than `AXES`.
+    /// If [`max_freq`](Self::max_freq) is [`MaxFreq::PerAxis`] with fewer than `AXES` numbers.
     pub fn of_point<E: Dtype, const AXES: usize>(
         self,
         point: [E; AXES],
@@ -116,7 +131,7 @@ impl Fourier {
         })
     }
 
-    /// The number of features of one axis.
+    /// Returns the number of features of one axis, `2 · bands + 1`.
     #[must_use]
     pub const fn width(self) -> usize {
         self.bands.saturating_mul(2).saturating_add(1)
@@ -193,7 +208,7 @@ fn spaced(start: f64, end: f64, count: usize, index: usize) -> f64 {
     }
 }
 
-/// [`Fourier`] features for an input with `CHANNELS` channels and `AXES` axes, for models written by hand.
+/// A layer that appends [`Fourier`] features to an input with `CHANNELS` channels and `AXES` axes, for models of your own.
 ///
 /// A token becomes `[channels.., features of axis 1.., features of axis 2.., ..]`, of width `WIDTH`, which must be
 /// `CHANNELS + AXES · (2 · BANDS + 1)`. The encoding has no parameters.
@@ -212,7 +227,7 @@ fn spaced(start: f64, end: f64, count: usize, index: usize) -> f64 {
 ///    |                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected a width of `3 + 2 * (2 * 6 + 1)`, of at most 1024, found `Const<30>`
 /// ```
 ///
-/// so attention over encoded tokens can be checked too:
+/// So attention to encoded tokens is checked, too:
 ///
 /// ```
 /// use perceiver::dfdx::nn::BuildModule;
@@ -239,7 +254,7 @@ pub struct FourierFeatures<
 impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: usize>
     FourierFeatures<CHANNELS, AXES, BANDS, WIDTH>
 {
-    /// Frequencies spaced evenly from 1 to `max_freq / 2`, as in the paper.
+    /// Returns features with frequencies spaced evenly from 1 to `max_freq / 2`, as in the paper.
     #[must_use]
     pub fn linear(max_freq: f64) -> Self
     where
@@ -248,7 +263,7 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
         Self(Fourier::linear(BANDS, max_freq))
     }
 
-    /// Frequencies spaced logarithmically from `base` to `max_freq / 2`, as in the TensorFlow package.
+    /// Returns features with frequencies spaced logarithmically from `base` to `max_freq / 2`, as in the TensorFlow package.
     #[must_use]
     pub fn log(max_freq: f64, base: f64) -> Self
     where
@@ -257,14 +272,14 @@ impl<const CHANNELS: usize, const AXES: usize, const BANDS: usize, const WIDTH: 
         Self(Fourier::log(BANDS, max_freq, base))
     }
 
-    /// Flattens the axes of an input and appends the features to each token; returns `(batch, tokens, WIDTH)`. The
-    /// features are expanded on the device; only one table per axis is copied there.
+    /// Flattens the axes of an input, `(batch, axis 1, .., CHANNELS)`, and appends its features to each token; returns
+    /// `(batch, tokens, WIDTH)`. A mask is checked, but has no effect on the result.
     ///
-    /// A declared model avoids materialising encoded tokens where possible.
+    /// Only a table for each axis is copied to the device, which expands it. A declared model does not even do that where it
+    /// can compute with the tables.
     ///
     /// # Errors
-    /// If the batch or an axis is empty, the mask and the input differ in size (the mask is not used otherwise), or the
-    /// device runs out of memory.
+    /// If the batch or an axis is empty, if the mask and the input differ in size, or if the device runs out of memory.
     pub fn try_encode<E: Dtype, D: Device<E>, I: Input<AXES, E, D, Channels = Const<CHANNELS>>>(
         &self,
         input: I,

@@ -1,31 +1,42 @@
-//! Position encodings.
+//! Position encodings, which tell a model where each token is.
+//!
+//! Without one, attention sees a set: the order of the tokens makes no difference. [`Position`] is what a
+//! [spec](crate::spec::Spec::POSITION) names, [`Fourier`] the features of the paper, and [`FourierFeatures`] the same as a
+//! layer for models of your own.
 
 mod fourier;
 
 pub use fourier::{Fourier, FourierFeatures, MaxFreq};
 
-/// A position encoding. A new one that is appended to tokens needs a file here, a variant of this enum, and its width;
-/// one that acts on queries and keys must also be handled in [`AttentionView`](crate::nn::AttentionView).
+/// The position encoding of a grid: what is appended to the channels of each token.
+///
+/// ```
+/// use perceiver::position::{Fourier, Position};
+///
+/// // RGB images with 64 frequency bands, as in the paper.
+/// let position = Position::Fourier(Fourier::linear(64, 224.0));
+/// assert_eq!(position.token_dim(2, 3), 3 + 2 * (2 * 64 + 1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Position {
     /// No position encoding.
     None,
-    /// Fourier features, appended to a token's channels.
+    /// Fourier features, which have no parameters and fit inputs of any size.
     Fourier(Fourier),
-    /// A learned row for each position of an input of a fixed shape, appended to its channels.
+    /// A learned row for each position of an input of a fixed shape.
     Learned {
         /// The width of a row.
         channels: usize,
-        /// To which a linear layer projects it before it is appended, if it does.
+        /// The width to which a linear layer projects the rows before they are appended; `None` to append them as they are.
         project: Option<usize>,
     },
-    /// So many numbers for each position, which are given with the input and appended to its channels: the coordinates of
-    /// the points of a cloud, or their [Fourier features](Fourier::of_point).
+    /// This many numbers for each position, which are passed with the input: the coordinates of the points of a cloud, or their
+    /// [Fourier features](Fourier::of_point).
     Given(usize),
 }
 
 impl Position {
-    /// The width of a token: its channels and the features appended to them.
+    /// Returns the width of a token: its `channels` and what is appended to them, for a grid with this many `axes`.
     #[must_use]
     pub const fn token_dim(self, axes: usize, channels: usize) -> usize {
         match self {

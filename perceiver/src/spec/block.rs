@@ -1,23 +1,30 @@
 //! The shape of a block: its heads, biases and feed-forward layer.
 
-/// The sizes of a block.
+/// The shape of a [block](crate::nn::BlockView): its widths, heads, biases and feed-forward layer.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockShape {
     /// The dimension of the rows that the block updates.
     pub dim: usize,
-    /// The dimension of what they attend to; `None` if they attend to themselves.
+    /// The dimension of the context that they attend to; `None` if they attend to themselves.
     pub context: Option<usize>,
     /// The heads of the attention.
     pub heads: Heads,
     /// Which linear maps of the attention have a bias.
     pub bias: AttentionBias,
-    /// The feed-forward; `None` if there is none.
+    /// The feed-forward layer; `None` if there is none.
     pub mlp: Option<Mlp>,
     /// Whether the result of the attention is added to the rows, or replaces them.
     pub residual: bool,
 }
 
 /// The heads of an attention layer.
+///
+/// ```
+/// use perceiver::spec::Heads;
+///
+/// let heads = Heads::new(8, 64).with_values(256);
+/// assert_eq!((heads.width(), heads.value_width(), heads.value_dim), (512, 256, 32));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
     /// The number of heads.
@@ -29,13 +36,13 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// `count` heads whose queries, keys and values have the same dimension.
+    /// Returns `count` heads whose queries, keys and values all have the dimension `dim`.
     #[must_use]
     pub const fn new(count: usize, dim: usize) -> Self {
         Self { count, dim, value_dim: dim }
     }
 
-    /// The same heads with values that are so wide together.
+    /// Returns the same heads with values that are `width` wide together, which should be a multiple of their number.
     #[must_use]
     pub const fn with_values(self, width: usize) -> Self {
         let value_dim = match width.checked_div(self.count) {
@@ -45,25 +52,25 @@ impl Heads {
         Self { value_dim, ..self }
     }
 
-    /// The width of the queries or keys of all heads together.
+    /// Returns the width of the queries or of the keys of all heads together.
     #[must_use]
     pub const fn width(self) -> usize {
         self.count.saturating_mul(self.dim)
     }
 
-    /// The width of the values of all heads together.
+    /// Returns the width of the values of all heads together.
     #[must_use]
     pub const fn value_width(self) -> usize {
         self.count.saturating_mul(self.value_dim)
     }
 
-    /// The width of keys and values of all heads together.
+    /// Returns the width of the keys and values of all heads together.
     #[must_use]
     pub const fn key_value_width(self) -> usize {
         self.width().saturating_add(self.value_width())
     }
 
-    /// The factor that scores are scaled by: `1 / √dim`.
+    /// Returns the factor that attention scores are multiplied by, `1 / √dim`.
     #[must_use]
     pub fn scale(self) -> f64 {
         (self.dim as f64).powf(-0.5)
@@ -87,14 +94,14 @@ impl AttentionBias {
     /// No map has a bias.
     pub const NONE: Self = Self { input: false, output: false };
 
-    /// Converts the value of `attn_bias`.
+    /// Returns what the key `attn_bias` stands for: [`ALL`](Self::ALL) or [`NONE`](Self::NONE).
     #[must_use]
     pub const fn all(attn_bias: bool) -> Self {
         if attn_bias { Self::ALL } else { Self::NONE }
     }
 }
 
-/// The feed-forward layer of a block: `contract(activation(expand(x)))`.
+/// The shape of a feed-forward layer, `contract(activation(expand(x)))`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mlp {
     /// The activation between the two linear maps.
@@ -110,11 +117,11 @@ impl Mlp {
     pub const GEGLU: Self = Self { activation: Activation::Geglu, mult: 4, bias: true };
 }
 
-/// An activation function.
+/// The activation function of a feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `value · gelu(gate)`, where `(value, gate)` are the halves of what `expand` returns, and the GELU is exact
-    /// (arXiv 2002.05202).
+    /// ([GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202)).
     Geglu,
     /// The exact GELU, `x · Φ(x)`.
     Gelu,
@@ -127,7 +134,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The number of values that `expand` returns for each hidden value.
+    /// Returns the number of values that `expand` computes for each hidden value: 2 with a gate, otherwise 1.
     #[must_use]
     pub const fn inputs(self) -> usize {
         match self {

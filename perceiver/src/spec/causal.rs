@@ -6,28 +6,58 @@ use dfdx::shapes::ConstDim;
 
 use super::{Activation, AttentionBias, BlockShape, Dropout, Heads, Mlp};
 
-/// The specification of a Perceiver AR (arXiv 2202.07765), an autoregressive language model whose latents are the last
-/// positions of its input. `perceiver!` implements it for a model declared with `family: PerceiverAr`.
+/// The specification of a [Perceiver AR](https://arxiv.org/abs/2202.07765), an autoregressive language model whose latents are
+/// the last tokens of its input.
 ///
-/// The defaults are those of the declaration's keys, and of
-/// [perceiver-io](https://pypi.org/project/perceiver-io/) 0.11.
+/// [`perceiver!`](crate::perceiver!) implements it for a model declared with `family: PerceiverAr`. For a model written by hand,
+/// implement it for a type `S` of your own: the model is [`PerceiverAr<S, E, D>`](crate::model::PerceiverAr). The defaults are
+/// those of the declaration's keys, and of [perceiver-io](https://pypi.org/project/perceiver-io/) 0.11.
+///
+/// ```
+/// use perceiver::dfdx::nn::BuildModule;
+/// use perceiver::model::PerceiverAr;
+/// use perceiver::prelude::*;
+/// use perceiver::spec::{CausalSpec, Heads};
+///
+/// #[derive(Clone, Debug)]
+/// struct Bytes;
+///
+/// impl CausalSpec for Bytes {
+///     const NAME: &str = "Bytes";
+///     type Vocab = Const<256>;
+///     const MAX_LEN: usize = 32;
+///     const MAX_LATENTS: usize = 8;
+///     const DIM: usize = 16;
+///     const SELF_ATTENTIONS: usize = 2;
+///     const CROSS_HEADS: Heads = Heads::new(2, 8);
+///     const LATENT_HEADS: Heads = Heads::new(2, 8);
+/// }
+///
+/// let dev = Cpu::default();
+/// let model = PerceiverAr::<Bytes, f32, Cpu>::build(&dev);
+/// let ids = dev.tensor_from_vec((0..12_usize).collect(), (Const::<1>, 12));
+/// let logits: Tensor<(Const<1>, usize, Const<256>), f32, _> = model.try_forward(ids)?;
+/// assert_eq!(logits.shape().1, 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait CausalSpec: Clone + Debug + 'static {
     /// The model's name, as shown in its summary.
     const NAME: &'static str;
-    /// The size of the vocabulary.
+    /// The size of the vocabulary; ids must be below it.
     type Vocab: ConstDim;
-    /// The largest number of tokens.
+    /// The largest number of tokens of an input.
     const MAX_LEN: usize;
-    /// The largest number of latents.
+    /// The largest number of latents, at most [`MAX_LEN`](Self::MAX_LEN).
     const MAX_LATENTS: usize;
     /// The dimension of tokens and latents.
     const DIM: usize;
     /// Whether a learned row is added to each token for its position.
     const LEARNED_POSITIONS: bool = true;
-    /// The share of each head's queries and keys that is rotated by its position (arXiv 2104.09864); `None` for no
-    /// rotation.
+    /// The share of the channels of each head's queries and keys that is rotated by the position, from 0 to 1
+    /// ([RoPE](https://arxiv.org/abs/2104.09864)); `None` for no rotation. Rotated heads must have an even dimension.
     const ROTARY: Option<f64> = None;
-    /// The number of self attentions whose queries and keys are rotated; those of the cross attention are in any case.
+    /// The number of self attentions, from the first on, whose queries and keys are rotated; those of the cross attention always
+    /// are.
     const ROTARY_LAYERS: usize = 1;
     /// The number of self attentions after the cross attention.
     const SELF_ATTENTIONS: usize;
@@ -45,9 +75,9 @@ pub trait CausalSpec: Clone + Debug + 'static {
     const FINAL_NORM: bool = false;
     /// Whether the logits have a bias.
     const OUTPUT_BIAS: bool = true;
-    /// The share of the tokens before the latents that is left out in training, in `[0, 1)`.
+    /// The share of the tokens before the latents that is dropped in training, from 0 up to but not including 1.
     const PREFIX_DROPOUT: f64 = 0.5;
-    /// Dropout rates during training.
+    /// The dropout rates in training.
     const DROPOUT: Dropout = Dropout::NONE;
 }
 

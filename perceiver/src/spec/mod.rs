@@ -1,4 +1,8 @@
-//! The specification of a Perceiver: everything about it that is known at compile time.
+//! Specifications: everything about a model that is known at compile time.
+//!
+//! [`Spec`] is that of a [`Perceiver`](crate::model::Perceiver), [`CausalSpec`] that of a
+//! [`PerceiverAr`](crate::model::PerceiverAr). [`perceiver!`](crate::perceiver!) implements them for declared models; implement
+//! one yourself for a model that no declaration describes.
 
 mod block;
 mod causal;
@@ -19,48 +23,53 @@ use crate::input::{GridSpec, InputKind, Modality, Stem, modalities};
 use crate::model::{Output, OutputModality, QueryGrid, modalities as outputs};
 use crate::position::Position;
 
-/// The specification of a model of the Perceiver family. `perceiver!` implements it for each declared model, which is
-/// its own spec; a model written by hand is [`Perceiver<Spec, E, D>`](crate::model::Perceiver).
+/// The specification of a Perceiver.
 ///
-/// Whatever appears in the types of inputs and outputs is an associated type; everything else is a constant. The
-/// defaults are those of the declaration's keys.
+/// [`perceiver!`](crate::perceiver!) implements it for each declared model, which is its own spec. For a model written by hand,
+/// implement it for a type `S` of your own: the model is [`Perceiver<S, E, D>`](crate::model::Perceiver), where there is an
+/// example.
+///
+/// What appears in the types of inputs and outputs is an associated type; everything else is a constant. The defaults are
+/// those of the declaration's [keys](crate::perceiver!#keys). Constants that do not fit each other are a compile error where
+/// `forward` is used.
 pub trait Spec: Clone + Debug + 'static {
     /// The model's name, as shown in its summary.
     const NAME: &'static str;
-    /// The axes and channels of the input.
+    /// The kind of input: a [`Grid`](crate::input::Grid), [`Text`](crate::input::Text) or
+    /// [`Modalities`](crate::input::Modalities).
     type Input: InputKind;
     /// The number of latents.
     type NumLatents: ConstDim;
     /// The dimension of each latent.
     type LatentDim: ConstDim;
-    /// The output that `forward` computes from the latents.
+    /// The output that `forward` computes from the latents, such as [`MeanPool`](crate::model::MeanPool).
     type Output: Output;
-    /// The position encoding.
+    /// The position encoding of a grid; [`Position::None`] for other inputs.
     const POSITION: Position;
-    /// The sizes of the input's axes, if they are fixed; otherwise empty.
+    /// The sizes of a grid's axes, without its channels, if they are fixed; otherwise empty.
     const SHAPE: &'static [usize] = &[];
-    /// What a grid goes through before its positions are encoded.
+    /// The steps that turn a grid into tokens before their positions are encoded, in order.
     const STEM: &'static [Stem] = &[];
     /// The inputs of a model with several; otherwise empty.
     const MODALITIES: &'static [Modality] = &[];
-    /// How many learned numbers are appended to each token of the widest of [`MODALITIES`](Self::MODALITIES); those of the
-    /// others have more, so that all are equally wide.
+    /// The number of learned values appended to each token of the widest of the [`MODALITIES`](Self::MODALITIES), at least 1.
+    /// Narrower ones get more, so that all tokens are equally wide.
     const INPUT_PADDING: usize = 2;
     /// The outputs of a model with several; otherwise empty.
     const OUTPUTS: &'static [OutputModality] = &[];
-    /// The same as [`INPUT_PADDING`](Self::INPUT_PADDING), for the queries of [`OUTPUTS`](Self::OUTPUTS).
+    /// The same as [`INPUT_PADDING`](Self::INPUT_PADDING), for the queries of the [`OUTPUTS`](Self::OUTPUTS).
     const OUTPUT_PADDING: usize = 2;
-    /// The width to which what the queries of [`OUTPUTS`](Self::OUTPUTS) become is projected in common.
+    /// The width to which a shared linear layer projects the rows of all [`OUTPUTS`](Self::OUTPUTS).
     const OUTPUT_DIM: usize = 512;
-    /// The grid of the queries of an output that has a row for each of its positions.
+    /// The grid whose positions are the queries of an output with [`OfGrid`](crate::model::OfGrid); `None` for other outputs.
     const QUERY_GRID: Option<QueryGrid> = None;
     /// The reference implementation whose initialisation and checkpoints the model uses.
     const FAMILY: Family = Family::PerceiverPytorch;
     /// The number of layers, each a cross attention and its self attentions.
     const DEPTH: usize;
-    /// The number of layers that begin with a cross attention; the others have only self attentions.
+    /// The number of layers, from the first on, that begin with a cross attention; the others have only self attentions.
     const CROSS_ATTENDS: usize = Self::DEPTH;
-    /// The number of self attentions after each cross attention.
+    /// The number of self attentions in each layer, after its cross attention if it has one.
     const SELF_PER_CROSS_ATTN: usize = 1;
     /// The heads of the cross attentions.
     const CROSS_HEADS: Heads = Heads::new(1, 64);
@@ -70,28 +79,29 @@ pub trait Spec: Clone + Debug + 'static {
     const ATTN_BIAS: AttentionBias = AttentionBias::OUTPUT;
     /// The feed-forward layer of each block.
     const FEED_FORWARD: Mlp = Mlp::GEGLU;
-    /// The block in which the queries of an output attend to the latents; `None` for the family's own.
+    /// The block in which the queries of an output attend to the latents; `None` for that of the [`FAMILY`](Self::FAMILY).
     const DECODER: Option<BlockShape> = None;
-    /// The factor of an output with queries.
+    /// The factor that an output with queries is multiplied by.
     const OUTPUT_SCALE: f64 = 1.0;
     /// Which layers share their weights.
     const SHARE: Share = Share::None;
-    /// Whether the latents are keys and values of the cross attentions, too.
+    /// Whether the cross attentions attend to the latents as well as to the tokens, which must then be equally wide.
     const QUERIES_CONTRIBUTE_KV: bool = false;
     /// Whether the latents are normalised after the last layer.
     const FINAL_NORM: bool = false;
     /// The axis over which the weights of the cross attentions sum to 1.
     const CROSS_SOFTMAX: Softmax = Softmax::Tokens;
-    /// Which layers have [`Softmax::Queries`] instead, if not all have the same; otherwise empty.
+    /// Whether each layer has [`Softmax::Queries`] instead of [`Softmax::Tokens`], one flag per layer; empty if all layers have
+    /// [`CROSS_SOFTMAX`](Self::CROSS_SOFTMAX).
     const INVERTED: &'static [bool] = &[];
-    /// The rank of the weights with which each layer's result is a mean of the latents after it and all before; `None` if it
-    /// is just the latents after it.
+    /// The rank of the weights, if each layer returns a weighted mean of its own result, those of all layers before it, and the
+    /// initial latents; `None` if it returns its own result.
     const ATTN_RESIDUAL_RANK: Option<usize> = None;
-    /// Dropout rates during training.
+    /// The dropout rates in training.
     const DROPOUT: Dropout = Dropout::NONE;
 }
 
-/// A reference implementation.
+/// The reference implementation whose initialisation and checkpoint format a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// [perceiver-pytorch](https://pypi.org/project/perceiver-pytorch/) 0.11: latents are initialised from N(0, 1),
@@ -101,7 +111,7 @@ pub enum Family {
     Transformers,
 }
 
-/// Which layers share their weights.
+/// Which layers of a model share their weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// Every layer has its own weights.
@@ -113,13 +123,13 @@ pub enum Share {
 }
 
 impl Share {
-    /// Converts the value of `weight_tie_layers`.
+    /// Returns what the key `weight_tie_layers` stands for: [`AllButFirst`](Self::AllButFirst) or [`None`](Self::None).
     #[must_use]
     pub const fn tied(weight_tie_layers: bool) -> Self {
         if weight_tie_layers { Self::AllButFirst } else { Self::None }
     }
 
-    /// The number of layers that have their own weights in a model with `depth` layers.
+    /// Returns the number of layers with weights of their own in a model with `depth` layers.
     #[must_use]
     pub const fn stored(self, depth: usize) -> usize {
         match self {
@@ -137,12 +147,12 @@ pub enum Softmax {
     #[default]
     Tokens,
     /// Each token's weights sum to 1 over the queries, which thus compete for it; each query's weights are then divided
-    /// by their sum (inverted attention, as in slot attention, arXiv 2006.15055).
+    /// by their sum (inverted attention, as in [slot attention](https://arxiv.org/abs/2006.15055)).
     Queries,
 }
 
 impl Softmax {
-    /// Converts the value of `inverted_cross_attn`.
+    /// Returns what the key `inverted_cross_attn` stands for: [`Queries`](Self::Queries) or [`Tokens`](Self::Tokens).
     #[must_use]
     pub const fn inverted(inverted_cross_attn: bool) -> Self {
         if inverted_cross_attn { Self::Queries } else { Self::Tokens }
@@ -167,7 +177,9 @@ impl Mode {
     }
 }
 
-/// Dropout rates, in `[0, 1)`. They apply only if gradients are tracked; dfdx panics if one is not a probability.
+/// Dropout rates, from 0 up to but not including 1. They apply only if gradients are tracked.
+///
+/// The rates of a spec are checked when it is compiled. dfdx panics if any other rate is not a probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Dropout {
     /// The dropout rate of attention weights, `attn_dropout`.

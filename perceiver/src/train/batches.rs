@@ -1,4 +1,4 @@
-//! Which examples are in a batch, and batches that are made ahead.
+//! Shuffled batches of examples, and batches prepared on other threads.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -11,7 +11,13 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-/// Batches of example indices, in an order that differs between epochs and is the same in every run.
+/// Splits examples into shuffled batches of their indices.
+///
+/// The order differs from epoch to epoch. It depends only on the seed and the number of the epoch, so that it is the same in
+/// every run, and a training that is [resumed](super::Trainer::resume) sees the same batches.
+///
+/// Load the examples of a batch in the loop, or on other threads with [`made_ahead`]. With several processes, use
+/// `distributed::World::batches`.
 ///
 /// ```
 /// use perceiver::train::Batches;
@@ -36,14 +42,25 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Batches of `size` out of `examples` examples, shuffled by `seed`; the last may be smaller. A size of 0 means 1.
+    /// Creates batches of `size` indices from `0..examples`, shuffled with `seed`.
+    ///
+    /// If `size` does not divide `examples`, the last batch of an epoch is smaller. A `size` of 0 is taken as 1.
     #[must_use]
     pub fn new(examples: usize, size: usize, seed: u64) -> Self {
         Self { examples, size: size.max(1), seed, part: (0, 1), lengths: None, sorted: 1 }
     }
 
-    /// Puts examples of similar lengths into a batch, to reduce padding: the examples of every `batches` batches are sorted by
-    /// length and cut into batches, and these are shuffled. A length that is missing counts as 0.
+    /// Groups examples of similar length into the same batch, so that less padding is needed.
+    ///
+    /// `lengths[i]` is the length of example `i`; one that is missing counts as 0. After the shuffle, the examples of every
+    /// `batches` consecutive batches are sorted by length and split into batches again; the batches are then shuffled. The
+    /// larger `batches` is, the less padding is needed and the less random the batches are.
+    ///
+    /// # Padding and positions
+    /// The length to which a batch is padded then varies. With `Tokens` and `Text`, this does not change the outputs, as
+    /// long as the padding is masked. It does with `Fourier` positions of a `Grid` with `axes`, which accepts any size:
+    /// positions span each axis from its first element to its last, padding included, so they depend on how much padding
+    /// there is. For such a model, pad all examples to one length, or declare a fixed `shape`.
     ///
     /// ```
     /// use perceiver::train::Batches;
@@ -64,20 +81,21 @@ impl Batches {
         Self { lengths: Some(lengths), sorted: batches.max(1), ..self }
     }
 
-    /// The same batches, but only one of so many equal parts of each.
+    /// The same batches, but only part number `part` of `parts` equal parts of each.
     #[cfg(any(test, feature = "mpi"))]
     pub(super) fn part(self, part: usize, parts: usize) -> Self {
         Self { part: (part, parts), ..self }
     }
 
-    /// The number of batches of an epoch.
+    /// Returns the number of batches in an epoch, as needed for the number of all steps in a [`Schedule`](super::Schedule).
     #[must_use]
     pub fn per_epoch(&self) -> usize {
         let rest = self.examples % self.size;
         self.examples / self.size + usize::from(rest >= self.part.1)
     }
 
-    /// The batches of an epoch.
+    /// Returns an iterator over the batches of an epoch, each a list of example indices. The same `epoch` always has the
+    /// same batches.
     pub fn epoch(&self, epoch: u64) -> impl ExactSizeIterator<Item = Vec<usize>> + Send + use<> {
         let mut order: Vec<usize> = (0..self.examples).collect();
         // Far apart from those of the next seeds.
@@ -102,10 +120,13 @@ impl Batches {
     }
 }
 
-/// Returns what a function makes of each item, in the same order, made ahead on so many threads of its own: loading and
-/// augmentation, while the model trains. At most twice as many results as threads wait.
+/// Maps `make` over `items` on background threads, and returns the results in the order of the items.
 ///
-/// What is random in it should depend on the item, such as a seed in it: then the results do not depend on the threads.
+/// Use it to load and augment the next batches while the model trains on this one. It starts `threads` threads, or one if
+/// that is 0. They run ahead by about two results each and then wait, and they end when the iterator is dropped.
+///
+/// If `make` uses random numbers, derive their seed from the item: the results then do not depend on how the threads are
+/// scheduled.
 ///
 /// ```
 /// use perceiver::train::{Batches, made_ahead};
@@ -116,7 +137,7 @@ impl Batches {
 /// ```
 ///
 /// # Panics
-/// The iterator panics where the function does.
+/// If `make` panics for an item, `next` panics with the same payload in its place. It also does if `items` panics.
 pub fn made_ahead<T, R>(
     items: impl Iterator<Item = T> + Send + 'static,
     threads: usize,

@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::write::{remove_old, write_whole};
 
-/// Keeps the models with the lowest scores, such as the losses on a validation set, in a folder, and tells when there was none
-/// for long.
+/// Keeps the models with the lowest scores in a folder, and counts the evaluations since the best one, for early stopping.
 ///
-/// All of it survives a restart: scores are stored in the names of files, and
-/// [`evaluations_since`](Self::evaluations_since) in the file `evaluations`.
+/// A score is any number where lower is better, such as the loss on a validation set; offer the negative of an accuracy. A
+/// score that is NaN counts as the highest.
+///
+/// The folder holds a file `step-{step}-score-{score}.safetensors` for each model, and the file `evaluations`. They are read
+/// again by [`new`](Self::new), so nothing is lost in a restart.
 ///
 /// ```
 /// use perceiver::prelude::*;
@@ -81,10 +83,14 @@ struct Kept {
 }
 
 impl BestModels {
-    /// Keeps so many models, at least one, in a folder, which is created if need be. Those that are already there count.
+    /// Opens a folder in which up to `count` models are kept; a `count` of 0 is taken as 1.
+    ///
+    /// The folder is created if it does not exist. Models from an earlier run are taken over; if there are more than
+    /// `count`, the files of the worst are removed.
     ///
     /// # Errors
-    /// If the folder cannot be created or read.
+    /// [`CheckpointError::Write`] if the folder cannot be created or listed, or a file cannot be removed;
+    /// [`CheckpointError::Read`] or [`CheckpointError::State`] if the file `evaluations` is there, but cannot be read.
     pub fn new(folder: impl Into<PathBuf>, count: usize) -> Result<Self, CheckpointError> {
         let folder = folder.into();
         let failed = |error| CheckpointError::Write { path: folder.clone(), error };
@@ -107,12 +113,21 @@ impl BestModels {
         Ok(best)
     }
 
-    /// Saves a model if its score is among the lowest, with a function that gets the path, and removes the file of the one it
-    /// replaces. `step` is what the file is named after; the same step again, as after a restart, replaces what it had. Returns
-    /// whether the score is the lowest so far. A score that is not a number is the highest.
+    /// Calls `save` with a path if `score` is among the lowest, removes the file of the model that it displaces, and returns
+    /// whether the score is the lowest so far.
+    ///
+    /// `save` writes the model to the path: with `save_checkpoint` for a declared model, or with
+    /// [`save_module`](crate::checkpoint::save_module) for a module of your own. To keep the moving average of the
+    /// parameters, save what [`Trainer::averaged`](super::Trainer::averaged) returns.
+    ///
+    /// `step` identifies the evaluation, such as the number of the step or epoch after which it was made. An evaluation that
+    /// is repeated after a restart is counted once; with the same score, its file is overwritten.
+    ///
+    /// A score that is NaN counts as the highest: it displaces no model.
     ///
     /// # Errors
-    /// If the file cannot be written, or the one that it replaces not be removed.
+    /// Any error of `save`, or [`CheckpointError::Write`] if the displaced file cannot be removed or the file `evaluations`
+    /// cannot be written.
     pub fn offer(
         &mut self,
         step: u64,
@@ -153,18 +168,19 @@ impl BestModels {
         Ok(())
     }
 
-    /// The files of the models, that with the lowest score first.
+    /// Returns the paths of the models, lowest score first.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.kept.iter().map(|kept| &*kept.path)
     }
 
-    /// The lowest score, if there is a model.
+    /// Returns the lowest score, or `None` if no model is kept yet.
     #[must_use]
     pub fn score(&self) -> Option<f64> {
         self.kept.first().map(|best| best.score)
     }
 
-    /// How many scores since the lowest were not lower: to stop a training early.
+    /// Returns the number of evaluations since the one with the lowest score, for early stopping: 0 if the last was the
+    /// best.
     #[must_use]
     pub fn evaluations_since(&self) -> u64 {
         self.evaluations.since

@@ -1,11 +1,10 @@
 //! Training in several processes, on one machine or many, over MPI (feature `mpi`).
 //!
-//! Each process, a rank, has the whole model and a part of each batch; after each backward pass, gradients are averaged. So the
-//! numbers are those of one process with the whole batch, but for rounding.
+//! Each process, called a rank, has a copy of the whole model and computes on a part of each batch. Before each step, the
+//! gradients are averaged over all ranks, so results are those of one process with the whole batch, up to rounding.
 //!
-//! They are averaged after it, and not while it runs: dfdx 0.13 runs the whole tape in one call, which does not tell when the
-//! gradient of a parameter is complete. Only operations that a model adds to its tape before the first use of each parameter
-//! could, which modules of dfdx do not, and layers that share their parameters would be complete only at the end.
+//! [`run`] starts MPI, [`World::batches`] splits the batches, and [`Trainer::with_world`](super::Trainer::with_world) does
+//! the rest:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -46,8 +45,11 @@
 //! $ mpirun -np 4 target/release/digits
 //! ```
 //!
-//! Set `RAYON_NUM_THREADS` to the cores that each process has; Open MPI does not. To build with the feature, an MPI library and
-//! libclang are needed: on Debian and Ubuntu, `apt install libopenmpi-dev openmpi-bin libclang-dev`.
+//! Set `RAYON_NUM_THREADS` to the number of cores of each process; Open MPI does not. To build with the feature, an MPI
+//! library and libclang are needed: on Debian and Ubuntu, `apt install libopenmpi-dev openmpi-bin libclang-dev`.
+//!
+//! Gradients are averaged after the backward pass and not during it: dfdx 0.13 runs a backward pass in one call, and does
+//! not tell when the gradient of a parameter is complete.
 
 use std::any::Any;
 use std::error::Error;
@@ -72,26 +74,26 @@ use super::{AdamW, Batches};
 use crate::checkpoint::{CheckpointDtype, each_tensor};
 use crate::ops::AdamKernel;
 
-/// An error of processes that should train together.
+/// An error from processes that are to train together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DistributedError {
-    /// MPI is in use already, or was.
+    /// MPI was started before in this process.
     #[error(
         "MPI cannot be started twice: call `distributed::run` once, and nothing else that starts MPI"
     )]
     Started,
-    /// A rank has something else than the first.
+    /// A rank does not have the same value, or the same model, as rank 0.
     #[error(
         "rank {rank} has {what} other than rank 0: all ranks must run the same program with the same arguments"
     )]
     Differs {
         /// What differs.
         what: &'static str,
-        /// The first such rank.
+        /// The first rank that differs.
         rank: usize,
     },
-    /// A batch cannot be split among the ranks.
+    /// The size of a batch is not a multiple of the number of ranks.
     #[error(
         "a batch of {batch} cannot be split into equal parts for {ranks} ranks: its size must be a multiple of their number"
     )]
@@ -103,9 +105,11 @@ pub enum DistributedError {
     },
 }
 
-/// Runs the program of a rank. If it fails or panics on one rank, its message is printed and all ranks end.
+/// Starts MPI, runs `program` on this rank, ends MPI, and returns the exit code for `main`.
 ///
-/// MPI is started before and ended after it.
+/// If `program` returns an error on any rank, the error is printed to the standard error stream, and the processes of all
+/// ranks are ended; likewise if it panics. Call it once, from the main thread: if MPI was started before, an error is
+/// printed and `program` does not run.
 pub fn run(program: impl FnOnce(&World) -> Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
     // Other threads compute, but do not call MPI.
     let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
@@ -124,7 +128,10 @@ pub fn run(program: impl FnOnce(&World) -> Result<(), Box<dyn Error + Send + Syn
     }
 }
 
-/// The processes of an MPI program.
+/// All processes of an MPI program, as [`run`] passes it to the program of each rank. Clones refer to the same processes.
+///
+/// All ranks must call methods that exchange data, which are all but [`rank`](Self::rank) and [`size`](Self::size), in the
+/// same order: each waits for the others.
 #[derive(Clone)]
 pub struct World(Rc<Inner>);
 
@@ -135,23 +142,26 @@ struct Inner {
 }
 
 impl World {
-    /// The number of this process, from 0.
+    /// Returns the number of this process, from 0.
     #[must_use]
     pub fn rank(&self) -> usize {
         usize::try_from(self.0.world.rank()).unwrap_or_default()
     }
 
-    /// The number of processes.
+    /// Returns the number of processes.
     #[must_use]
     pub fn size(&self) -> usize {
         usize::try_from(self.0.world.size()).unwrap_or(1)
     }
 
-    /// The parts of batches that are for this rank. A last batch that is smaller is split too; up to one example less than there
-    /// are ranks is left out of it.
+    /// Returns this rank's part of the batches that [`Batches::new`] creates with the same arguments.
+    ///
+    /// `size` is that of a whole batch, of which each rank gets an equal part. A last batch that is smaller is split, too;
+    /// the remainder, fewer examples than there are ranks, is left out of the epoch.
     ///
     /// # Errors
-    /// If the ranks have other numbers, or the size of a batch is not a multiple of the number of ranks.
+    /// [`DistributedError::Differs`] if the ranks pass different arguments, or [`DistributedError::Batch`] if `size` is not
+    /// a multiple of the number of ranks.
     pub fn batches(
         &self,
         examples: usize,
@@ -166,17 +176,18 @@ impl World {
         Ok(Batches::new(examples, size, seed).part(self.rank(), ranks))
     }
 
-    /// Replaces numbers by their means over all ranks.
+    /// Replaces each number by its mean over all ranks, such as the loss of an evaluation of which each rank did a part. All
+    /// ranks must pass equally many.
     pub fn mean(&self, numbers: &mut [f64]) {
         self.sum(numbers);
         let ranks = self.size() as f64;
         numbers.iter_mut().for_each(|x| *x /= ranks);
     }
 
-    /// Returns an error on all ranks if one of them has something else than the first.
+    /// Checks that all ranks pass the same `value`, compared by its hash. `what` names it in the error.
     ///
     /// # Errors
-    /// If so.
+    /// [`DistributedError::Differs`], on all ranks, if a rank passes another value than rank 0.
     pub fn agree(&self, what: &'static str, value: &impl Hash) -> Result<(), DistributedError> {
         let mut hasher = DefaultHasher::new();
         value.hash(&mut hasher);
@@ -188,10 +199,11 @@ impl World {
         }
     }
 
-    /// Gives the model of each rank the numbers of the first. A [`Trainer`](super::Trainer) does it.
+    /// Copies the parameters of the model of rank 0 to all other ranks. A [`Trainer`](super::Trainer) does so before its
+    /// first step.
     ///
     /// # Errors
-    /// If the ranks have different models.
+    /// [`DistributedError::Differs`] if the names or shapes of the tensors differ between ranks.
     pub fn synchronize<M, E, D>(&self, model: &mut M) -> Result<(), DistributedError>
     where
         M: TensorCollection<E, D>,
@@ -276,8 +288,10 @@ impl World {
         }
     }
 
-    /// Replaces the gradients of a model by their means over all ranks, in buckets of 4 MiB. A [`Trainer`](super::Trainer) does
-    /// it after each backward pass.
+    /// Replaces the gradients of a model by their means over all ranks. A [`Trainer`](super::Trainer) does so before each
+    /// step.
+    ///
+    /// Gradients are sent in buckets of about 4 MiB (in `f32`), those in half precision as `f32`.
     ///
     /// # Errors
     /// If the device runs out of memory.

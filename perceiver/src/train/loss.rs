@@ -1,4 +1,4 @@
-//! Losses.
+//! The loss and the accuracy of a classifier.
 
 use std::fmt::{Debug, Display};
 
@@ -7,46 +7,47 @@ use dfdx::prelude::*;
 use crate::Device;
 use crate::ops::{Record, Rows, check, with_tape};
 
-/// An error from a loss. `Err` is the device's own error.
+/// An error from [`cross_entropy`], [`CrossEntropy::loss`] or [`accuracy`]. `Err` is the device's own error.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LossError<Err: Debug + Display> {
-    /// There are not as many targets as rows of logits.
+    /// The shape of the targets is not that of the logits without their last axis. Only sizes known at run time can differ.
     #[error(
         "the targets have shape {targets:?}, but the logits have {logits:?} without their classes: there must be one target for \
          each row of logits"
     )]
     Shape {
-        /// The sizes of the targets.
+        /// The shape of the targets.
         targets: Vec<usize>,
-        /// The sizes of the logits without the last.
+        /// The shape of the logits without their last axis.
         logits: Vec<usize>,
     },
-    /// A target is not a class.
+    /// A target is not the index of a class.
     #[error("the target {target} is not a class: targets must be below {classes}")]
     Target {
-        /// The target.
+        /// The first such target.
         target: usize,
         /// The number of classes.
         classes: usize,
     },
-    /// Every target is ignored, or there are none.
+    /// There are no targets, or all of them are ignored, so that there is no mean.
     #[error("there are no targets: at least one must not be ignored")]
     NoTargets,
-    /// The smoothing is out of range.
+    /// [`CrossEntropy::label_smoothing`] is not from 0 to 1.
     #[error("`label_smoothing` is {0}: it must be from 0 to 1")]
     Smoothing(f64),
-    /// The device failed.
+    /// The device failed: it ran out of memory.
     #[error("the device failed: {0}")]
     Device(Err),
 }
 
 crate::error::debug_as_message!(LossError<Err>);
 
-/// Returns the mean cross entropy of logits, `(.., classes)`, and classes, `(..)`, in nats, as PyTorch's `cross_entropy` does.
+/// Returns the mean cross entropy of `logits` and the `targets` that they should predict, in nats, as PyTorch's
+/// `cross_entropy` does.
 ///
-/// Targets are class numbers, not one-hot rows. The shape of the logits determines that of the targets when the program is
-/// compiled.
+/// `logits` have the shape `(.., classes)` and `targets` the shape `(..)`, which the compiler checks. A target is the index
+/// of a class, from 0, not a one-hot row. For label smoothing, or to skip padding, use [`CrossEntropy`].
 ///
 /// ```
 /// use perceiver::prelude::*;
@@ -61,7 +62,10 @@ crate::error::debug_as_message!(LossError<Err>);
 /// ```
 ///
 /// # Errors
-/// If the targets do not fit, or the device runs out of memory.
+/// - [`LossError::Shape`] if a size that is known only at run time differs,
+/// - [`LossError::Target`] if a target is not below the number of classes,
+/// - [`LossError::NoTargets`] if there are no targets,
+/// - [`LossError::Device`] if the device runs out of memory.
 pub fn cross_entropy<S, E: Dtype, D: Device<E>, T: Tape<E, D>>(
     logits: Tensor<S, E, D, T>,
     targets: &Targets<S, D>,
@@ -72,10 +76,10 @@ where
     CrossEntropy::default().loss(logits, targets)
 }
 
-/// A class for each row of logits of shape `S`.
+/// The targets of logits of shape `S`: a tensor of class indices with the shape of the logits without their last axis.
 pub type Targets<S, D> = Tensor<<S as ReduceShape<<S as Shape>::LastAxis>>::Reduced, usize, D>;
 
-/// [`cross_entropy`] with settings.
+/// The cross entropy with label smoothing and targets that are ignored. By default, it is that of [`cross_entropy`].
 ///
 /// ```
 /// use perceiver::prelude::*;
@@ -91,17 +95,21 @@ pub type Targets<S, D> = Tensor<<S as ReduceShape<<S as Shape>::LastAxis>>::Redu
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CrossEntropy {
-    /// How much of each target is spread over all classes, from 0 to 1.
+    /// The share of each target that is spread evenly over all classes, from 0 to 1, as PyTorch's `label_smoothing`; 0 by
+    /// default.
     pub label_smoothing: f64,
-    /// A target whose rows do not count, such as the id of padding. It need not be a class.
+    /// The target whose rows are left out of the mean, such as the id of padding, as PyTorch's `ignore_index`; `None` by
+    /// default. It need not be the index of a class.
     pub ignore: Option<usize>,
 }
 
 impl CrossEntropy {
-    /// Returns the mean over all rows that count.
+    /// Returns the mean cross entropy over all rows whose target is not ignored, in nats. Shapes are those of
+    /// [`cross_entropy`].
     ///
     /// # Errors
-    /// Same as [`cross_entropy`], or if the settings are out of range.
+    /// Same as [`cross_entropy`], [`LossError::NoTargets`] also if all targets are ignored, or [`LossError::Smoothing`] if
+    /// [`label_smoothing`](Self::label_smoothing) is not from 0 to 1.
     pub fn loss<S, E: Dtype, D: Device<E>, T: Tape<E, D>>(
         &self,
         logits: Tensor<S, E, D, T>,
@@ -122,7 +130,7 @@ impl CrossEntropy {
         Ok(loss.put_tape(tape))
     }
 
-    /// The target of each row, if it counts.
+    /// The target of each row; `None` if it is ignored.
     fn targets<S, E: Dtype, D: Device<E>, T>(
         &self,
         logits: &Tensor<S, E, D, T>,
@@ -164,7 +172,9 @@ fn rows<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
     logits.try_contiguous()?.try_reshape_like(&(1, rows, numbers / rows))
 }
 
-/// Returns the fraction of rows, `(.., classes)`, whose largest logit is that of the target, from 0 to 1.
+/// Returns the fraction of rows whose largest logit is that of their target, from 0 to 1.
+///
+/// Shapes are those of [`cross_entropy`]. A row in which another class has the same largest logit counts as correct.
 ///
 /// ```
 /// use perceiver::prelude::*;
@@ -177,7 +187,7 @@ fn rows<S: Shape, E: Dtype, D: Device<E>, T: Tape<E, D>>(
 /// ```
 ///
 /// # Errors
-/// If the targets do not fit.
+/// [`LossError::Shape`], [`LossError::Target`] or [`LossError::NoTargets`], as for [`cross_entropy`].
 pub fn accuracy<S, E: Dtype, D: Device<E>, T>(
     logits: &Tensor<S, E, D, T>,
     targets: &Targets<S, D>,

@@ -1,19 +1,22 @@
-//! Training: losses, an optimizer, schedules, batches, and a loop that can be interrupted.
+//! Training: losses, an optimizer, learning rate schedules, batches, and a training loop that can be interrupted and
+//! resumed.
 //!
-//! Each of them can be used alone, with dfdx's own types and any dfdx module:
+//! [`Trainer`] is the training loop, and its documentation has a complete example. It is built from parts that can also be
+//! used on their own, with any dfdx module:
 //!
-//! - [`cross_entropy`] and [`accuracy`] compare logits with class indices; [`CrossEntropy`] has label smoothing and ignores
-//!   padding. dfdx has other losses, such as `mse_loss`.
+//! - [`cross_entropy`] is the loss of a classifier, and [`accuracy`] the share of correct predictions. [`CrossEntropy`] adds
+//!   label smoothing and skips padding. For other losses, such as `mse_loss`, use those of dfdx.
 //! - [`Evaluation`] is the loss and the accuracy over several batches.
-//! - [`AdamW`] is AdamW or LAMB. It limits gradients, has a factor for the learning rate of each parameter, and does not step if
-//!   a gradient is not finite. [`AdamW::with_ema`] keeps a moving average of the parameters.
-//! - [`Schedule`] is how the learning rate changes.
-//! - [`Batches`] shuffles examples, and [`made_ahead`] prepares batches on other threads.
-//! - [`save_training`] and [`load_training`] save and load a model with the state of its optimizer.
-//! - [`BestModels`] keeps the best models, and tells when to stop early.
+//! - [`AdamW`] is the optimizer, AdamW or LAMB. It clips gradients, can scale the learning rate per parameter, refuses
+//!   gradients that are not finite, and keeps a moving average of the parameters ([`AdamW::with_ema`]).
+//! - [`Schedule`] changes the learning rate over the steps of a training.
+//! - [`Batches`] shuffles examples and splits them into batches; [`made_ahead`] prepares these on other threads.
+//! - [`save_training`] and [`load_training`] save and load a model together with the state of its optimizer.
+//! - [`BestModels`] keeps the best models on disk and tells when to stop early.
 //! - [`with_dropout_seed`] makes dropout reproducible.
-//! - [`Trainer`] puts them together. With the feature `terminal`, it can show a progress bar and stop at ctrl-C.
 //! - `distributed` (feature `mpi`) trains in several processes, on one machine or many.
+//!
+//! The [guide](crate::guide#training) trains a model from start to end.
 
 mod batches;
 mod best;

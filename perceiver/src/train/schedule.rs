@@ -2,8 +2,11 @@
 
 use std::f64::consts::PI;
 
-/// How the learning rate changes: a factor for each step. A learning rate first rises in equal steps, for as many as
-/// `warm_up`, then falls as [`Decay`] says.
+/// A learning rate schedule: the factor by which the learning rate is multiplied in each step.
+///
+/// The factor rises linearly to 1 during the first `warm_up` steps, then falls according to [`Decay`]. The default is a
+/// constant factor of 1. A [`Trainer`](super::Trainer) takes it in [`with_schedule`](super::Trainer::with_schedule); in a
+/// loop of your own, set the learning rate before each step:
 ///
 /// ```
 /// use perceiver::train::{Decay, Schedule};
@@ -17,53 +20,74 @@ use std::f64::consts::PI;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Schedule {
-    /// The number of steps in which the factor rises to 1.
+    /// The number of steps in which the factor rises to 1; step `i`, from 0, has the factor `(i + 1) / warm_up`. 0 by
+    /// default.
     pub warm_up: u64,
-    /// What happens after them.
+    /// How the factor falls after the warm-up; [`Decay::Constant`] by default.
     pub decay: Decay,
 }
 
-/// How a factor falls from 1. Steps are counted from the first of the training; after the last, the factor stays.
+/// How the factor of a [`Schedule`] falls from 1 after the warm-up.
+///
+/// Steps are counted from the start of the training, warm-up included.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Decay {
-    /// It stays 1.
+    /// The factor stays 1.
     #[default]
     Constant,
-    /// Half a cosine, to 0.
+    /// The factor falls to 0 along half a cosine, and stays 0 from step `steps` on.
     Cosine {
-        /// The number of all steps.
+        /// The number of steps of the whole training, warm-up included.
         steps: u64,
     },
-    /// A line, to 0.
+    /// The factor falls to 0 linearly, and stays 0 from step `steps` on.
     Linear {
-        /// The number of all steps.
+        /// The number of steps of the whole training, warm-up included.
         steps: u64,
     },
-    /// Multiplied by `factor` after every so many steps.
+    /// The factor is multiplied by `factor` after every `every` steps, as by PyTorch's `StepLR`.
     Step {
-        /// The number of steps between changes.
+        /// The number of steps between two changes, counted from step 0; 0 is taken as 1.
         every: u64,
-        /// What the factor is multiplied by.
+        /// The number that the factor is multiplied by.
         factor: f64,
     },
-    /// By the inverse root of the number of the step, as in "Attention Is All You Need".
+    /// The factor falls with the inverse square root of the step, `sqrt(warm_up / step)`, as in "Attention Is All You Need"
+    /// (arXiv 1706.03762, section 5.3). Steps are counted from 1 here, and a `warm_up` of 0 is taken as 1.
     InverseRoot,
 }
 
 impl Schedule {
-    /// A warm-up of a twentieth of all steps, then half a cosine to 0: a good start for any training.
+    /// Returns a warm-up over a twentieth of `steps`, followed by half a cosine to 0: a good default.
+    ///
+    /// `steps` must be the number of steps of the whole training, such as `epochs * batches.per_epoch()`: from step `steps`
+    /// on, the learning rate is 0, and nothing more is learned.
+    ///
+    /// ```
+    /// use perceiver::train::{Batches, Schedule};
+    ///
+    /// let (epochs, batches) = (10, Batches::new(50_000, 100, 1));
+    /// let schedule = Schedule::cosine(epochs * batches.per_epoch() as u64);
+    /// assert_eq!(schedule.warm_up, 250);
+    /// assert_eq!(schedule.factor(249), 1.0);
+    /// assert_eq!(schedule.factor(5_000), 0.0);
+    /// ```
     #[must_use]
     pub fn cosine(steps: u64) -> Self {
         Self { warm_up: steps / 20, decay: Decay::Cosine { steps } }
     }
 
-    /// A warm-up of three tenths of all steps, then half a cosine: one cycle, as PyTorch's `OneCycleLR`, from and to 0.
+    /// Returns a warm-up over three tenths of `steps`, followed by half a cosine to 0: one cycle, similar to PyTorch's
+    /// `OneCycleLR`, but with a linear warm-up and from and to 0.
+    ///
+    /// As for [`cosine`](Self::cosine), `steps` must be the number of steps of the whole training.
     #[must_use]
     pub fn one_cycle(steps: u64) -> Self {
         Self { warm_up: steps * 3 / 10, decay: Decay::Cosine { steps } }
     }
 
-    /// The factor for a step, from 0 on, as [`AdamW::steps`](super::AdamW::steps) counts them.
+    /// Returns the factor for a step, counted from 0: the next step of an optimizer is number
+    /// [`AdamW::steps`](super::AdamW::steps).
     #[must_use]
     pub fn factor(&self, step: u64) -> f64 {
         let Self { warm_up, decay } = *self;

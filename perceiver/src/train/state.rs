@@ -1,4 +1,4 @@
-//! The state of a training, saved whole and loaded whole.
+//! Saving and loading the state of a training.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,15 +20,19 @@ use crate::ops::AdamKernel;
 /// What the metadata of the file has under `format`.
 const FORMAT: &str = "perceiver training 1";
 
-/// Saves a model, the moments and the number of steps of its optimizer, its average of the parameters if it keeps one, and a
-/// `state` of your own, such as the epoch: all that is needed to go on as if nothing had happened. `state` is stored as JSON, so
-/// anything that serde can serialize will do.
+/// Saves a model with the state of its optimizer, so that [`load_training`] can continue the training exactly where it was.
 ///
-/// The file is replaced atomically: it is written next to its destination and then moved there. It is a safetensors
-/// file with the names of dfdx. To use the model elsewhere, save it with `save_checkpoint`.
+/// The file has the parameters of the model, the moments and the number of steps of the optimizer, its moving average of the
+/// parameters if it keeps one, and a `state` of your own, such as the epoch. `state` can be anything that serde can
+/// serialize to JSON. The settings of the optimizer are not saved. A [`Trainer`](super::Trainer) saves this file itself,
+/// with [`with_checkpoint`](super::Trainer::with_checkpoint).
 ///
-/// Weights that `prepare_for_inference_in` has rounded are saved as they are, rounded, unlike by `save_checkpoint`: any dfdx module
-/// can be saved, and only a declared one knows. Prepare a clone of a model that goes on training.
+/// The file is replaced atomically: it is written next to its destination and then moved there. It is a safetensors file
+/// with dfdx's names of the tensors. To use the model outside this training, save it with `save_checkpoint`, or with
+/// [`save_module`](crate::checkpoint::save_module) if it is a module of your own.
+///
+/// If `prepare_for_inference_in` has rounded the weights, the rounded weights are saved: unlike `save_checkpoint`, this
+/// function takes any dfdx module and cannot tell. To use a model while it trains, prepare a clone of it.
 ///
 /// ```
 /// use perceiver::dfdx::nn::{builders::Linear, BuildModule};
@@ -49,7 +53,8 @@ const FORMAT: &str = "perceiver training 1";
 /// ```
 ///
 /// # Errors
-/// If `state` cannot be JSON, or the file cannot be written; an existing file is then left as it is.
+/// [`CheckpointError::Write`] if `state` cannot be serialized to JSON or the file cannot be written. An existing file is
+/// then left unchanged.
 pub fn save_training<M, E, D>(
     path: impl AsRef<Path>,
     model: &M,
@@ -106,13 +111,20 @@ fn of_model(name: &str) -> String {
     format!("model: {name}")
 }
 
-/// Loads what [`save_training`] has saved into a model and its optimizer, and returns the state that was saved with them. The
-/// settings of the optimizer stay as they are. If it keeps an average of the parameters and the file has none, the average begins
-/// with the next step.
+/// Loads a file of [`save_training`] into a model and its optimizer, and returns the `state` that was saved with them.
+///
+/// The settings of the optimizer stay as they are. If it keeps a moving average of the parameters and the file has none, the
+/// average starts anew with the next step. [`save_training`] has an example.
 ///
 /// # Errors
-/// If the file cannot be read, is not one of [`save_training`], has other tensors, an average that the optimizer does not keep, or
-/// a state that is not a `T`. The model and the optimizer are then left as they are.
+/// - [`CheckpointError::Read`] if the file cannot be read,
+/// - [`CheckpointError::NotTraining`] if it was not written by [`save_training`]; for files that are not safetensors at all,
+///   [`CheckpointError::Malformed`], [`CheckpointError::Pickle`] or [`CheckpointError::Npz`],
+/// - [`CheckpointError::Mismatch`] if its tensors are not exactly those of the model and the optimizer,
+/// - [`CheckpointError::Average`] if it has a moving average and the optimizer keeps none: call [`AdamW::with_ema`] before,
+/// - [`CheckpointError::State`] if the saved `state` cannot be deserialized as a `T`.
+///
+/// The model and the optimizer are then left unchanged.
 pub fn load_training<M, E, D, T>(
     path: impl AsRef<Path>,
     model: &mut M,

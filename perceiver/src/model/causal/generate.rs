@@ -13,24 +13,26 @@ use crate::spec::{CausalNumbers, CausalSpec, Mode};
 use crate::{Device, ForwardError, WrongSize};
 
 impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
-    /// Returns what follows each of the `prompts`: ids, `(batch, tokens)`, or a pair of them and a `bool` mask, false for
-    /// the padding before shorter prompts. The prompts themselves are not part of the result; a stop token is.
+    /// Continues each of the `prompts`, and returns the ids that follow it. These do not include the prompt, but do include a
+    /// stop token.
     ///
-    /// The last `num_latents` tokens of the prompts are the first latents: all of a prompt that is shorter, and as many more
-    /// of a long one that at most `MAX_LEN - MAX_LATENTS` come before them. With each token there is one more, up to
-    /// `MAX_LATENTS`; then the tokens before them become more, up to `MAX_LEN` together; then the oldest token is left out.
+    /// The prompts are ids, `(batch, tokens)`, or a pair of them and a `bool` mask, false for the padding before shorter
+    /// prompts. The [`Options`] say how many tokens to generate, how to sample them, and where to stop; the same seed
+    /// gives the same text. [`PerceiverAr`] has an example.
     ///
-    /// From then on, learned positions no longer fit: those of cached tokens stay what they were. A model that is to go on
-    /// beyond `MAX_LEN` should have rotary positions alone, `position: [Rotary(1.0)]`.
+    /// The first latents are the last `num_latents` tokens of the prompts: all tokens of a shorter prompt, and of a long one as
+    /// many more as leave at most `MAX_LEN - MAX_LATENTS` before them. Each new token is one more latent, up to `MAX_LATENTS`;
+    /// then the tokens before the latents become more, up to `MAX_LEN` in all; then the oldest token is dropped.
     ///
-    /// On the `Cpu` in `f32`, the weights are laid out for the kernels once, until the model changes, which takes as much
-    /// memory as they do, unless the model was [prepared](Self::prepare_for_inference) for inference.
+    /// Beyond `MAX_LEN`, learned positions no longer fit, since cached tokens keep theirs. A model that is to generate longer
+    /// texts should have rotary positions only, `position: [Rotary(1.0)]`.
     ///
-    /// The cache has `2 · DIM` numbers for each token, of which there are up to `MAX_LEN`, and for each latent in each self
-    /// attention.
+    /// The cache has `2 · DIM` numbers for each of up to `MAX_LEN` tokens, and for each latent in each self attention. On the
+    /// `Cpu` in `f32`, the weights are laid out for the kernels once, until the model changes, in addition to their tensors,
+    /// unless the model was [prepared for inference](Self::prepare_for_inference).
     ///
     /// # Errors
-    /// Same as [`try_forward`](Self::try_forward), or if an option is out of range.
+    /// Same as [`try_forward`](Self::try_forward), and if an option is out of range.
     pub fn generate<I: CausalInput<E, D> + Clone>(
         &self,
         prompts: &I,
@@ -46,8 +48,8 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         Ok(texts)
     }
 
-    /// Same as [`generate`](Self::generate), but returns an iterator that computes one token for each prompt at a time:
-    /// `None` for those that have come to a stop token.
+    /// Same as [`generate`](Self::generate), but returns an iterator that generates one token for each prompt at a time, to show
+    /// a text while it is written. A prompt that has come to a stop token gets `None`.
     ///
     /// # Errors
     /// Same as [`generate`](Self::generate).
@@ -87,7 +89,8 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     }
 }
 
-/// An iterator over tokens, [`PerceiverAr::generation`].
+/// An iterator over generated tokens, returned by [`PerceiverAr::generation`]: at each step one for each prompt, or `None` after a
+/// stop token.
 #[derive(Clone, Debug)]
 pub struct Generation<'a, S: CausalSpec, E: Dtype, D: Device<E>> {
     model: &'a PerceiverAr<S, E, D>,

@@ -5,8 +5,14 @@ use dfdx::prelude::*;
 use crate::ForwardError;
 use crate::spec::CausalNumbers;
 
-/// An input of a Perceiver AR: ids, `Tensor<(B, S), usize, D, T>`; a pair of them and a `bool` mask `(B, S)`, false for the
-/// padding before a shorter text; or a pair of either and the number of tokens before the latents.
+/// An input of a Perceiver AR: ids, with or without a mask and a number of tokens before the latents.
+///
+/// | written | is |
+/// | --- | --- |
+/// | `ids` | a tensor `(batch, tokens)` of `usize` |
+/// | `(ids, mask)` | ids with a `bool` mask `(batch, tokens)`, false for the padding before a shorter text |
+/// | `(ids, prefix_len)` | ids, the first `prefix_len` of which are not latents |
+/// | `((ids, mask), prefix_len)` | both |
 #[diagnostic::on_unimplemented(
     message = "a Perceiver AR takes ids, a tensor `(batch, tokens)` of `usize`, and not `{Self}`",
     label = "expected `ids`, `(ids, mask)`, `(ids, prefix_len)` or `((ids, mask), prefix_len)`"
@@ -17,11 +23,11 @@ pub trait CausalInput<E: Dtype, D: Storage<E>>: Sized {
     /// The tape that the ids carry.
     type Tape: Tape<E, D>;
 
-    /// Reads the ids.
+    /// Returns the ids, their device and their tape.
     fn into_parts(self) -> (Window, D, Self::Tape);
 }
 
-/// Ids as a model reads them.
+/// Ids as a model reads them: what [`CausalInput::into_parts`] returns.
 #[derive(Clone, Debug)]
 pub struct Window {
     pub(super) ids: Vec<usize>,

@@ -19,13 +19,47 @@ use crate::ops::{self, Angles, Record, Rows, WeightPrecision};
 use crate::spec::{CausalNumbers, CausalSpec, Dropout, Mode};
 use crate::{Device, Summary};
 
-/// The Perceiver AR described by a spec: a dfdx module. A model declared with `family: PerceiverAr` is its own spec, and
-/// wraps this type.
+/// The [Perceiver AR](https://arxiv.org/abs/2202.07765) described by a spec `S`: an autoregressive language model, and a dfdx
+/// module.
+///
+/// Its latents are the last tokens of its input. They attend to all tokens up to their own once, then to each other, and
+/// each predicts the token after it. A model declared with `family: PerceiverAr` is its own spec, wraps this type and
+/// dereferences to it:
+///
+/// ```
+/// use perceiver::{generate::Options, prelude::*};
+///
+/// perceiver! {
+///     struct Bytes {
+///         family: PerceiverAr,
+///         input: Text { vocab: 256, max_len: 32, dim: 16 },
+///         latents: Last(8),
+///         cross_heads: 2,
+///         latent_heads: 2,
+///         depth: 1,
+///         self_per_cross_attn: 2,
+///         output: Embedding,
+///     }
+/// }
+///
+/// let dev = Cpu::seed_from_u64(1);
+/// let model = dev.build_module::<Bytes, f32>();
+///
+/// // The logits of the token after each of the last 8 tokens.
+/// let ids = dev.tensor_from_vec((0..24_usize).collect(), (Const::<2>, 12));
+/// let logits: Tensor<(Const<2>, usize, Const<256>), f32, _> = model.forward(ids.clone());
+/// assert_eq!(logits.shape().1, 8);
+///
+/// // What follows each of the two texts.
+/// let texts = model.generate(&ids, &Options { max_new_tokens: 5, ..Options::default() })?;
+/// assert_eq!(texts.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PerceiverAr<S: CausalSpec, E: Dtype = f32, D: Storage<E> = Cpu> {
     /// The embedding of ids and positions.
     pub input: Parameters<Embedding<S>, E, D>,
-    /// The layers.
+    /// The cross attention and the self attentions.
     pub layers: Parameters<CausalLayers<S>, E, D>,
     /// The norm of the latents after the last layer, if there is one.
     pub norm: Parameters<CausalNorm<S>, E, D>,
@@ -33,7 +67,7 @@ pub struct PerceiverAr<S: CausalSpec, E: Dtype = f32, D: Storage<E> = Cpu> {
     pub output: Parameters<LogitBias<S>, E, D>,
 }
 
-/// The logits of a Perceiver AR, for each of the latents: `(batch, latents, vocab)`.
+/// The result of a Perceiver AR, `(batch, latents, vocab)`: for each latent, the logits of the token after it.
 pub type Logits<S, B, E, D, T> = Tensor<(B, usize, <S as CausalSpec>::Vocab), E, D, T>;
 
 /// The keys and values of all tokens, rotated: of the cross attention, and of each self attention.
@@ -43,7 +77,7 @@ struct KeyValues<E: Dtype, D: Storage<E>> {
 }
 
 impl<S: CausalSpec, E: Dtype, D: Storage<E>> PerceiverAr<S, E, D> {
-    /// The number of trainable parameters.
+    /// The number of trainable parameters, known at compile time.
     pub const PARAMETERS: usize = {
         let layers = <CausalLayers<S> as Part>::PARAMETERS;
         let ends = <Embedding<S> as Part>::PARAMETERS
@@ -56,12 +90,14 @@ impl<S: CausalSpec, E: Dtype, D: Storage<E>> PerceiverAr<S, E, D> {
 impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     /// Returns the logits of the token after each of the latents, `(batch, latents, vocab)`, without dropout.
     ///
-    /// The latents are the last tokens: at most `MAX_LATENTS` of them, or those after the first `prefix_len`. With a mask,
-    /// what comes for padding is not defined.
+    /// Takes a [`CausalInput`]: ids, with or without a mask of padding and the number of tokens before the latents. The latents
+    /// are the last tokens: those after the first `prefix_len`, or by default as many as possible, up to `MAX_LATENTS`. The
+    /// logits of padding are unspecified. A declared model has its own `try_forward`, which is the same.
     ///
     /// # Errors
-    /// If there are no ids, more than `MAX_LEN`, or one that is not in the vocabulary; if the prefix leaves no latents or too
-    /// many; if the mask is not one of padding before a text; or if the device runs out of memory.
+    /// If there are no ids or more than `MAX_LEN`; if an id is not in the vocabulary; if the prefix leaves no latents or more
+    /// than `MAX_LATENTS`, or is itself longer than `MAX_LEN - MAX_LATENTS`; if the mask differs in size from the ids or is false
+    /// anywhere but at the beginning of a text; or if the device runs out of memory.
     pub fn try_forward<I: CausalInput<E, D>>(
         &self,
         input: I,
@@ -69,8 +105,8 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         self.run(input, Mode::Inference)
     }
 
-    /// Same as [`try_forward`](Self::try_forward), but with dropout if the ids have a tape: of tokens before the latents at
-    /// the rate `PREFIX_DROPOUT`, and at the other rates of the spec.
+    /// Same as [`try_forward`](Self::try_forward), but for training: if the ids are traced, tokens before the latents are
+    /// dropped at the rate `PREFIX_DROPOUT`, and the spec's other dropout applies.
     ///
     /// # Errors
     /// Same as [`try_forward`](Self::try_forward).
@@ -222,16 +258,16 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         D::try_linear(record, latents, self.input.view().embeddings, self.output.view(), None)
     }
 
-    /// Stores the weights as the device multiplies with them fastest, in place of their tensors, which takes as long as a
-    /// forward pass: same as [`Perceiver::prepare_for_inference`](crate::model::Perceiver::prepare_for_inference).
-    /// [`generate`](Self::generate) does the same by itself, but keeps the tensors.
+    /// Lays out the weights for fast inference, in place of their tensors: same as
+    /// [`Perceiver::prepare_for_inference`](crate::model::Perceiver::prepare_for_inference). [`generate`](Self::generate) does
+    /// this by itself, but keeps the tensors.
     pub fn prepare_for_inference(&mut self) {
         self.prepare_for_inference_in(WeightPrecision::F32);
     }
 
-    /// Stores the weights in another precision: same as
-    /// [`Perceiver::prepare_for_inference_in`](crate::model::Perceiver::prepare_for_inference_in). Rows of embeddings are still
-    /// looked up in `f32`, and multiplied with in this precision for logits.
+    /// Lays out the weights for inference, and rounds those of linear layers to a lower precision: same as
+    /// [`Perceiver::prepare_for_inference_in`](crate::model::Perceiver::prepare_for_inference_in). The embedding is rounded only
+    /// where it computes logits; its rows are looked up in `f32`.
     pub fn prepare_for_inference_in(&mut self, weights: WeightPrecision) {
         self.input.prepare(weights);
         self.layers.prepare(weights);
@@ -245,7 +281,8 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
         layers.or_else(|| self.input.rounded()).or_else(|| self.output.rounded())
     }
 
-    /// Returns a printable table of the model's parts, shapes and parameter counts.
+    /// Returns a printable table of the model's parts, with their shapes and parameter counts. [`Summary::with_cost`] adds the cost
+    /// of a forward pass.
     #[must_use]
     pub fn summary(&self) -> Summary {
         Summary::of(S::NAME, self)

@@ -8,16 +8,16 @@ use crate::spec::{CausalNumbers, CausalSpec, Family};
 /// perceiver-io initialises parameters as Transformers do.
 const START: Family = Family::Transformers;
 
-/// The embedding of ids, as a part of a model.
+/// The embedding of ids and positions, as a part of a [`PerceiverAr`](super::PerceiverAr).
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding<S>(PhantomData<S>);
 
 /// The parameters of an [`Embedding`].
 #[derive(Clone, Debug)]
 pub struct EmbeddingView<M> {
-    /// A row for each id, `(vocab, dim)`; also projects to logits.
+    /// A row for each id, `(vocab, dim)`, which also projects the latents to logits.
     pub embeddings: M,
-    /// A row for each position, `(max_len, dim)`, if there are any.
+    /// A row for each position, `(max_len, dim)`, if positions are learned.
     pub positions: Option<M>,
 }
 
@@ -41,7 +41,7 @@ impl<S: CausalSpec> Part for Embedding<S> {
     }
 }
 
-/// The layers of a Perceiver AR, as a part of it.
+/// The cross attention and the self attentions, as a part of a [`PerceiverAr`](super::PerceiverAr).
 #[derive(Clone, Copy, Debug)]
 pub struct CausalLayers<S>(PhantomData<S>);
 
@@ -50,7 +50,7 @@ pub struct CausalLayers<S>(PhantomData<S>);
 pub struct CausalLayersView<M, V> {
     /// Attention from the latents to all tokens up to their own.
     pub cross: BlockView<M, V>,
-    /// Attention from the latents to those up to their own.
+    /// Attention from each latent to those up to it.
     pub latent: Vec<BlockView<M, V>>,
 }
 
@@ -79,7 +79,7 @@ impl<S: CausalSpec> Part for CausalLayers<S> {
     }
 }
 
-/// The norm of the latents after the last layer, if there is one, as a part of a model.
+/// The norm of the latents after the last layer, if there is one, as a part of a [`PerceiverAr`](super::PerceiverAr).
 #[derive(Clone, Copy, Debug)]
 pub struct CausalNorm<S>(PhantomData<S>);
 
@@ -92,7 +92,7 @@ impl<S: CausalSpec> Part for CausalNorm<S> {
     }
 }
 
-/// What is added to the logits, if there is something, as a part of a model.
+/// The bias of the logits, if they have one, as a part of a [`PerceiverAr`](super::PerceiverAr).
 #[derive(Clone, Copy, Debug)]
 pub struct LogitBias<S>(PhantomData<S>);
 

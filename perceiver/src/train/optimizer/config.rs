@@ -1,27 +1,40 @@
-//! The settings of an optimizer, and its errors.
+//! The settings and errors of an optimizer.
 
 use std::fmt::{Debug, Display};
 
-/// The settings of [`AdamW`](super::AdamW). The defaults are PyTorch's, except that vectors do not decay.
+/// The settings of [`AdamW`](super::AdamW).
+///
+/// The defaults are those of PyTorch's `AdamW`, except that weight decay leaves out biases and the parameters of norms.
+/// [`lamb`](Self::lamb) returns those of LAMB. [`AdamW::step`](super::AdamW::step) checks the ranges.
+///
+/// ```
+/// use perceiver::train::AdamWConfig;
+///
+/// let config = AdamWConfig { weight_decay: 0.1, max_norm: Some(1.0), ..AdamWConfig::default() };
+/// assert_eq!(config.learning_rate, 1e-3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
-    /// The learning rate, 1e-3 by default. A `Trainer` overwrites it before each step.
+    /// The learning rate, at least 0; 1e-3 by default. A [`Trainer`](crate::train::Trainer) overwrites it before each step.
     pub learning_rate: f64,
-    /// How much of the running means of the gradient and of its square is kept in a step: 0.9 and 0.999 by default.
+    /// The decay rates of the running means of the gradient and of its square, from 0 to 1, exclusive of 1; 0.9 and 0.999 by
+    /// default.
     pub betas: [f64; 2],
-    /// Added to the root of the second, 1e-8 by default.
+    /// The number that is added to the root of the mean square, to avoid a division by zero, at least 0; 1e-8 by default.
     pub epsilon: f64,
-    /// The weight decay, 0.01 by default: a step multiplies parameters by 1 - `learning_rate · weight_decay`.
+    /// The weight decay, at least 0; 0.01 by default. Each step multiplies the parameters by
+    /// `1 - learning_rate · weight_decay`.
     pub weight_decay: f64,
-    /// Whether biases and norms, which have one axis, decay too: not by default.
+    /// Whether tensors with at most one axis, which are biases and the parameters of norms, decay too; false by default.
     pub decay_vectors: bool,
-    /// The largest norm of all gradients together: beyond it, they are scaled down, as PyTorch's `clip_grad_norm_` does. None by
-    /// default.
+    /// The largest norm of all gradients taken as one vector, above 0; `None`, without a limit, by default. Gradients with a
+    /// larger norm are scaled down to it, as by PyTorch's `clip_grad_norm_`.
     pub max_norm: Option<f64>,
-    /// Clamps each element of a gradient to this absolute value, after `max_norm`. None by default.
+    /// The largest absolute value of an element of a gradient, above 0; `None`, without a limit, by default. Elements are
+    /// clamped after the gradients were scaled for `max_norm`.
     pub max_value: Option<f64>,
-    /// Whether the update of each tensor that decays is scaled to the tensor's norm: LAMB (arXiv 1904.00962). Not by
-    /// default.
+    /// Whether the update of each tensor is scaled to the norm of the tensor, as in LAMB (arXiv 1904.00962); false by
+    /// default. It applies to the tensors that decay, as [`decay_vectors`](Self::decay_vectors) says.
     pub trust_ratio: bool,
 }
 
@@ -41,8 +54,8 @@ impl Default for AdamWConfig {
 }
 
 impl AdamWConfig {
-    /// The settings of LAMB, with which the Perceiver's authors trained it: `epsilon` 1e-6, `learning_rate` 0.004, and
-    /// `weight_decay` 0.1 (Jaegle et al. 2021, section 3.1).
+    /// Returns the settings of LAMB with which the Perceiver's authors trained it (Jaegle et al. 2021, section 3.1):
+    /// [`trust_ratio`](Self::trust_ratio), `learning_rate` 0.004, `weight_decay` 0.1 and `epsilon` 1e-6.
     #[must_use]
     pub fn lamb() -> Self {
         Self {
@@ -82,18 +95,20 @@ impl AdamWConfig {
     }
 }
 
-/// An error from an optimizer. A step has changed nothing, unless the device failed.
+/// An error from [`AdamW`](super::AdamW). `Err` is the device's own error.
+///
+/// Unless it is [`Device`](Self::Device), neither the model nor the optimizer has changed.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError<Err: Debug + Display> {
-    /// A setting is out of its range.
+    /// A setting of [`AdamWConfig`] is out of range.
     #[error("`{name}` is {value}: expected a number {expected}")]
     Setting {
         /// The name of the setting.
         name: &'static str,
-        /// Its value.
+        /// The value of the setting.
         value: f64,
-        /// The numbers that it can be.
+        /// The range that the setting must be in.
         expected: &'static str,
     },
     /// Every factor of [`with_factors`](super::AdamW::with_factors) is 0, so that nothing would be trained.
@@ -102,7 +117,7 @@ pub enum StepError<Err: Debug + Display> {
         /// The name of a parameter.
         name: String,
     },
-    /// A gradient is infinite or not a number.
+    /// A gradient is infinite or NaN.
     #[error(
         "the gradient of `{parameter}` is not finite in step {step}: the loss may have been NaN before; try a lower learning rate, \
          a warm-up, or `max_norm`"
@@ -113,17 +128,17 @@ pub enum StepError<Err: Debug + Display> {
         /// The number of the step, from 1.
         step: u64,
     },
-    /// The optimizer is that of another model.
+    /// The optimizer was created for another model.
     #[error(
         "the optimizer was made for a model with {expected} trainable tensors, but this one has {found}, or of other sizes"
     )]
     OtherModel {
-        /// The number of tensors of its own model.
+        /// The number of trainable tensors of the model that the optimizer was created for.
         expected: usize,
-        /// The number of tensors of this one.
+        /// The number of trainable tensors of the model that it was given.
         found: usize,
     },
-    /// The device failed. Parameters may have changed.
+    /// The device failed, most likely because it ran out of memory. Some of the parameters may have changed.
     #[error("the device failed: {0}")]
     Device(Err),
 }

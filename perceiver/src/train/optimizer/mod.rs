@@ -1,4 +1,4 @@
-//! An optimizer.
+//! The optimizer.
 
 mod average;
 mod config;
@@ -15,11 +15,16 @@ use self::visit::{Apply, Measure, each};
 use crate::WrongSize;
 use crate::ops::{AdamKernel, AdamStep};
 
-/// AdamW (arXiv 1711.05101), and LAMB (arXiv 1904.00962), for any dfdx module.
+/// The optimizer AdamW (arXiv 1711.05101), which can also be LAMB (arXiv 1904.00962), for any dfdx module.
 ///
-/// With the same settings, results match PyTorch's `AdamW`. On the `Cpu` in `f32`, a step is one pass over each parameter on all threads,
-/// which also sets its gradient to 0. It implements dfdx's [`Optimizer`], too, but only [`step`](Self::step) checks gradients, and it is faster: it takes
-/// the gradients out of a backward pass and returns them for the next one.
+/// With the same settings, its results match those of PyTorch's `AdamW`. [`AdamWConfig`] lists the settings and their
+/// defaults.
+///
+/// [`step`](Self::step) takes the gradients of a backward pass and returns them, set to 0, for the next one. On the `Cpu` in
+/// `f32`, it makes one pass over each parameter, on all threads. `AdamW` also implements dfdx's [`Optimizer`], for code that
+/// is generic over optimizers; prefer `step`, which is faster, and refuses gradients that are not finite.
+///
+/// [`Trainer`](super::Trainer) is a training loop around it. In a loop of your own:
 ///
 /// ```
 /// use perceiver::prelude::*;
@@ -50,7 +55,7 @@ use crate::ops::{AdamKernel, AdamStep};
 /// ```
 #[derive(Clone, Debug)]
 pub struct AdamW<E: Dtype, D: AdamKernel<E>> {
-    /// The settings, which may change between steps.
+    /// The settings. They may be changed between steps, such as the learning rate by a [`Schedule`](super::Schedule).
     pub config: AdamWConfig,
     steps: u64,
     norm: f64,
@@ -81,10 +86,12 @@ struct Slot<E: Dtype, D: AdamKernel<E>> {
 }
 
 impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
-    /// Makes an optimizer for a model, whose moments are 0.
+    /// Creates an optimizer for a model, with moments of 0. They take twice the memory of the model's trainable parameters.
+    ///
+    /// Settings are not checked here, but in each [`step`](Self::step).
     ///
     /// # Errors
-    /// If the device runs out of memory.
+    /// [`StepError::Device`] if the device runs out of memory.
     pub fn new<M: TensorCollection<E, D>>(
         model: &M,
         config: AdamWConfig,
@@ -101,8 +108,10 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         Ok(Self { config, steps: 0, norm: 0.0, device: of_model, slots, average: None })
     }
 
-    /// Multiplies the learning rate of each parameter by a factor that depends on its name, such as `output.weight`; a parameter
-    /// with 0 is not trained. Names are those that dfdx saves parameters with, not those of checkpoints; [`names`](Self::names) has them.
+    /// Multiplies the learning rate of each parameter by a factor. A parameter with factor 0 is not trained.
+    ///
+    /// `factor` is called with the name of each trainable tensor, such as `output.weight`: the names under which dfdx, and
+    /// [`save_module`](crate::checkpoint::save_module), save them, not those of checkpoints. [`names`](Self::names) has them.
     ///
     /// ```
     /// # use perceiver::prelude::*;
@@ -123,14 +132,17 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         self
     }
 
-    /// Keeps an exponential moving average (EMA) of the parameters, which often predicts better than the parameters themselves:
-    /// after each step, `average = decay · average + (1 - decay) · parameter`, beginning with the parameters after the first step.
-    /// So the average is one of about `1 / (1 - decay)` steps, which should be a small part of a training; 0.999 and 0.9999 are
-    /// usual. With a decay below 0, or of 1 or more, the first step is an error.
+    /// Keeps an exponential moving average (EMA) of the parameters, which often predicts better than the parameters
+    /// themselves.
     ///
-    /// The numbers are those of PyTorch's `AveragedModel` with `get_ema_multi_avg_fn(decay)`. They take the memory of another
-    /// model, are part of what [`save_training`](super::save_training) saves, and of the type of the model; in half precision, most
-    /// of what they change by would be lost.
+    /// The average starts with the parameters after the next step. After each further step, it becomes
+    /// `decay · average + (1 - decay) · parameter`, as in PyTorch's `AveragedModel` with `get_ema_multi_avg_fn(decay)`. It
+    /// covers about the last `1 / (1 - decay)` steps, which should be a small part of the training; 0.999 and 0.9999 are
+    /// common. With a decay below 0, or of 1 or more, the first step is an error.
+    ///
+    /// The average takes as much memory as the trainable parameters, and [`save_training`](super::save_training) saves it
+    /// with the rest. It has the data type of the model: use `f32` or `f64`, since in half precision most of its small
+    /// changes would be rounded away. [`averaged`](Self::averaged) returns it as a model.
     ///
     /// ```
     /// # use perceiver::prelude::*;
@@ -160,11 +172,11 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         self
     }
 
-    /// Returns a clone of a model whose trainable parameters are their moving averages; without [`with_ema`](Self::with_ema), or
-    /// before the first step, one with the same parameters.
+    /// Returns a clone of the model in which the trainable parameters are replaced by their moving averages: evaluate and
+    /// save this clone. Without [`with_ema`](Self::with_ema), or before the first step, it is a plain clone.
     ///
     /// # Errors
-    /// If the model is not the one that the optimizer was made for.
+    /// [`StepError::OtherModel`] if the optimizer was created for another model, with other sizes of its parameters.
     pub fn averaged<M>(&self, model: &M) -> Result<M, StepError<D::Err>>
     where
         M: TensorCollection<E, D> + Clone,
@@ -188,24 +200,32 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         self.slots.iter().map(|slot| &*slot.name)
     }
 
-    /// The number of steps so far.
+    /// Returns the number of steps so far, including those before the state was loaded with
+    /// [`load_training`](super::load_training).
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The norm of all gradients in the last step, before any were limited; 0 before the first.
+    /// Returns the norm of all gradients in the last step, taken as one vector, before `max_norm` and `max_value` were
+    /// applied; 0 before the first step.
     #[must_use]
     pub fn gradient_norm(&self) -> f64 {
         self.norm
     }
 
-    /// Updates a model, and returns its gradients, which are 0, for the next pass. To accumulate the gradients of several
-    /// batches, pass those of one backward pass to the next `traced` before the step.
+    /// Updates the parameters of a model, and returns the gradients, set to 0, to be passed to the next `traced`.
+    ///
+    /// To accumulate the gradients of several batches, pass the result of `backward` to the `traced` of the next batch, and
+    /// call `step` after the last one. Gradients add up: divide each loss by the number of batches for their mean.
     ///
     /// # Errors
-    /// If a setting is out of its range, a gradient is not finite, or the model's parameters
-    /// have other sizes than those that the optimizer was made for: then nothing has changed. Or if the device fails.
+    /// - [`StepError::Setting`] if a setting is out of range,
+    /// - [`StepError::OtherModel`] if the optimizer was created for another model, with other sizes of its parameters,
+    /// - [`StepError::NotFinite`] if a gradient is infinite or NaN,
+    /// - [`StepError::Device`] if the device fails.
+    ///
+    /// The model and the optimizer's state are unchanged then, except after [`StepError::Device`].
     pub fn step<M: TensorCollection<E, D>>(
         &mut self,
         model: &mut M,
@@ -360,7 +380,8 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
 }
 
 impl<M: TensorCollection<E, D>, E: Dtype, D: AdamKernel<E>> Optimizer<M, D, E> for AdamW<E, D> {
-    /// Same as [`step`](AdamW::step) for a copy of the gradients. Gradients that are not finite are used as they are.
+    /// Same as [`step`](AdamW::step), on a copy of the gradients. Settings that are out of range and gradients that are not
+    /// finite are not errors here, but used as they are.
     fn update(
         &mut self,
         module: &mut M,

@@ -10,25 +10,29 @@ use crate::train::StepError;
 #[cfg(feature = "mpi")]
 use crate::train::distributed::DistributedError;
 
-/// An error from a training. What was saved before stays.
+/// An error from a [`Trainer`](super::Trainer). `Err` is the device's own error.
+///
+/// Files that were saved before stay as they are: a program that is started again can [`resume`](super::Trainer::resume) the
+/// training.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError<Err: Debug + Display> {
-    /// The function that computes the loss failed.
+    /// The closure that computes the loss returned an error.
     #[error("step {step}: {error}")]
     Loss {
         /// The number of the step, from 1.
         step: u64,
-        /// Its error.
+        /// The error that the closure returned.
         error: Box<dyn Error + Send + Sync>,
     },
-    /// There is a state of a training where this one would save its own.
+    /// The file of [`with_checkpoint`](super::Trainer::with_checkpoint) exists, but [`resume`](super::Trainer::resume) was
+    /// not called: the training in it would be lost.
     #[error("{} is there already: call `resume` to go on with that training, or remove the file", path.display())]
     NotResumed {
         /// The file.
         path: PathBuf,
     },
-    /// All gradients are 0 in the first step, as they are if the loss does not depend on the model.
+    /// All gradients of the first step are 0: the loss does not depend on the parameters of the model.
     #[error(
         "all gradients of the first step are 0: compute the loss from the output of the model that the function is given, for an \
          input with `traced(gradients)`; this loss is that of another model, or does not depend on the output"
@@ -57,34 +61,34 @@ pub enum TrainError<Err: Debug + Display> {
         /// The loss.
         loss: f64,
     },
-    /// An epoch has no batches.
+    /// The iterator over the batches of an epoch is empty.
     #[error("epoch {epoch} has no batches: is an iterator used up, or are there no examples?")]
     NoBatches {
         /// The epoch, from 0.
         epoch: u64,
     },
-    /// The optimizer failed.
+    /// The optimizer failed, such as at a gradient that is not finite.
     #[error(transparent)]
     Step(#[from] StepError<Err>),
-    /// The backward pass failed.
+    /// The device failed in the backward pass, most likely because it ran out of memory.
     #[error("the device failed: {0}")]
     Device(Err),
-    /// The state could not be saved or loaded.
+    /// The state of the training could not be saved or loaded.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The processes do not fit together.
+    /// The processes of a distributed training do not match.
     #[cfg(feature = "mpi")]
     #[error(transparent)]
     Distributed(#[from] DistributedError),
-    /// The log could not be written.
+    /// The log or the files for TensorBoard could not be written.
     #[error("cannot write {}: {error}", path.display())]
     Log {
-        /// The file.
+        /// The file, or the folder of TensorBoard's files.
         path: PathBuf,
         /// The underlying I/O error.
         error: io::Error,
     },
-    /// The training was asked to stop, and its state is saved, if it has a checkpoint.
+    /// The training was asked to stop. Its state was saved, if it has a [checkpoint](super::Trainer::with_checkpoint).
     #[error("stopped after step {steps}")]
     Stopped {
         /// The number of steps so far.

@@ -9,19 +9,19 @@ use super::TrainError;
 use super::tensorboard::EventFile;
 use crate::checkpoint::write::write_whole;
 
-/// A step of a training that was just made.
+/// What a [`Trainer`](super::Trainer) reports of each step, to the function given to [`on_step`](super::Trainer::on_step).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StepReport {
-    /// The epoch, from 0.
+    /// The number of the epoch, from 0.
     pub epoch: u64,
-    /// The number of steps so far.
+    /// The number of the step, from 1.
     pub step: u64,
-    /// The loss, the mean over the batches of the step.
+    /// The loss before the step; the mean over its batches if there are [several](super::Trainer::with_accumulation).
     pub loss: f64,
-    /// The learning rate.
+    /// The learning rate of the step.
     pub learning_rate: f64,
-    /// The norm of all gradients, before any were limited.
+    /// The norm of all gradients taken as one vector, before they were clipped.
     pub gradient_norm: f64,
 }
 

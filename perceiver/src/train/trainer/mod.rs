@@ -1,4 +1,4 @@
-//! The loop of a training.
+//! The training loop.
 
 mod error;
 mod log;
@@ -30,7 +30,10 @@ use super::{AdamW, Schedule, load_training, save_training, with_dropout_seed};
 use crate::checkpoint::{CheckpointDtype, CheckpointError};
 use crate::ops::AdamKernel;
 
-/// A loop over batches that saves its state and goes on from it.
+/// A training loop that saves its state and can be resumed.
+///
+/// It computes gradients, makes steps of [`AdamW`], sets the learning rate, saves the state of the training and logs. You
+/// write the loop over epochs, and a closure that computes the loss of a batch:
 ///
 /// ```
 /// use perceiver::prelude::*;
@@ -53,7 +56,7 @@ use crate::ops::AdamKernel;
 ///     .with_schedule(Schedule { warm_up: 4, decay: Decay::Cosine { steps } })
 ///     .with_checkpoint(folder.join("sides.training"), 10)
 ///     .with_log(folder.join("sides.csv"));
-/// // Goes on where a run before was stopped or killed.
+/// // Continues where an earlier run was stopped or killed.
 /// trainer.resume(&mut model)?;
 /// while trainer.epoch() < epochs {
 ///     let loss = trainer.train_epoch(&mut model, batches.epoch(trainer.epoch()), |model, batch, gradients| {
@@ -73,12 +76,14 @@ use crate::ops::AdamKernel;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// With the feature `terminal`, `with_progress` shows a progress bar, and `stop_on_ctrl_c` saves the state before the program ends.
+/// A training that is resumed has the same losses as one that was never interrupted, to the last bit, if its batches are the
+/// same, as those of [`Batches`](super::Batches) are. What dropout drops depends on the number of the step, and on the seed
+/// of [`with_seed`](Self::with_seed).
 ///
-/// A run that is resumed has the losses of one that was not stopped, to the last bit, if its batches are the same. What is dropped
-/// out follows from the number of the step.
+/// With the feature `terminal`, `with_progress` shows a progress bar, and `stop_on_ctrl_c` saves the state before the
+/// program ends. [`BestModels`](super::BestModels) keeps the best models and tells when to stop early.
 pub struct Trainer<E: Dtype, D: AdamKernel<E>> {
-    /// The optimizer. Its learning rate is set before each step.
+    /// The optimizer. [`AdamW::steps`] is the number of steps so far. Its learning rate is overwritten before each step.
     pub optimizer: AdamW<E, D>,
     learning_rate: f64,
     schedule: Schedule,
@@ -108,7 +113,9 @@ struct Progress {
 }
 
 impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
-    /// Creates a trainer. `learning_rate`, times the factor of a schedule, overrides that of the optimizer's settings.
+    /// Creates a trainer from an optimizer of the model that is to be trained.
+    ///
+    /// `learning_rate`, times the factor of the [schedule](Self::with_schedule), replaces that of the optimizer's settings.
     #[must_use]
     pub fn new(optimizer: AdamW<E, D>, learning_rate: f64) -> Self {
         Self {
@@ -129,17 +136,19 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         }
     }
 
-    /// The epoch that is not done yet, from 0.
+    /// Returns the number of the current epoch, from 0, which is also the number of epochs that are done.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.progress.epoch
     }
 
-    /// Returns a clone of a model whose parameters are their moving averages: to evaluate, and to save with
-    /// [`BestModels`](super::BestModels). Without [`with_ema`](Self::with_ema), or before the first step, it is the same model.
+    /// Returns a clone of the model in which the trainable parameters are replaced by their moving averages: evaluate this
+    /// clone, and save it, such as with [`BestModels`](super::BestModels). Without [`with_ema`](Self::with_ema), or before
+    /// the first step, it is a plain clone.
     ///
     /// # Errors
-    /// If it is not the model that is trained.
+    /// [`StepError::OtherModel`](super::StepError::OtherModel), in [`TrainError::Step`], if the model is not the one that is
+    /// trained.
     pub fn averaged<M>(&self, model: &M) -> Result<M, TrainError<D::Err>>
     where
         M: TensorCollection<E, D> + Clone,
@@ -147,21 +156,29 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         Ok(self.optimizer.averaged(model)?)
     }
 
-    /// A flag that stops the training after the current step if it is set, from any thread.
+    /// Returns a flag that stops the training after the current step when any thread sets it to `true`.
+    ///
+    /// [`train_epoch`](Self::train_epoch) then saves the state and returns [`TrainError::Stopped`].
     #[must_use]
     pub fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
-    /// Loads the state from the file of [`with_checkpoint`](Self::with_checkpoint), if there is one, and takes the lines after it
-    /// out of the log. Returns whether there was one.
+    /// Loads the state of an earlier run from the file of [`with_checkpoint`](Self::with_checkpoint), if it exists, and
+    /// returns whether there was one.
     ///
-    /// A training that was ended before the first checkpoint of an epoch is again at the end of the one before:
-    /// [`train_epoch`](Self::train_epoch) returns its loss without a step, so that an evaluation after it, which may not have
-    /// been done, is done again.
+    /// Lines that the earlier run logged after that state are removed from the log.
+    ///
+    /// If the earlier run ended after an epoch, but before the first checkpoint of the next, it is resumed at the end of
+    /// that epoch: [`train_epoch`](Self::train_epoch) returns the epoch's loss without making a step, and what your program
+    /// does after it, such as an evaluation, is done again.
     ///
     /// # Errors
-    /// If the file is not one of this training; nothing is changed then.
+    /// - [`TrainError::Checkpoint`] if the file exists but cannot be read, or is not of a training of this model, as
+    ///   [`load_training`] says: the model and the optimizer are then unchanged. Also if the folder of the file cannot be
+    ///   created.
+    /// - [`TrainError::Log`] if the log cannot be shortened.
+    /// - With several processes, `TrainError::Distributed` if their models differ.
     pub fn resume<M>(&mut self, model: &mut M) -> Result<bool, TrainError<D::Err>>
     where
         M: TensorCollection<E, D>,
@@ -210,14 +227,27 @@ impl<E: CheckpointDtype, D: AdamKernel<E>> Trainer<E, D> {
         self.logs.cut(self.optimizer.steps())
     }
 
-    /// Trains on the current epoch and returns its mean loss. Pass all of its batches: those done before a resume are skipped.
-    /// `loss` gets the model, a batch, and the gradients to trace its input with.
+    /// Trains on the batches of the current epoch, and returns the mean of their losses.
+    ///
+    /// Always pass all batches of the epoch, in the same order: those that were done before a [`resume`](Self::resume) are
+    /// skipped.
+    ///
+    /// `loss` is called with the model, a batch, and gradients. It must trace the input of the model with these gradients,
+    /// as in `model.try_forward_mut(input.traced(gradients))`, and return a loss computed from the output, such as
+    /// [`cross_entropy`](super::cross_entropy). With gradients from elsewhere, such as `input.leaky_trace()`, the gradients
+    /// of [accumulated](Self::with_accumulation) batches would be lost.
     ///
     /// # Errors
-    /// If the file of [`with_checkpoint`](Self::with_checkpoint) is there and [`resume`](Self::resume) was not called, so that it would
-    /// be lost; if there are no batches, `loss` or the device fails, all gradients of the first step are 0, a loss or a gradient is not finite, fewer
-    /// batches are passed than were done before a resume, a file cannot be written, or a stop was
-    /// requested.
+    /// - [`TrainError::NotResumed`] if the file of [`with_checkpoint`](Self::with_checkpoint) exists and
+    ///   [`resume`](Self::resume) was not called,
+    /// - [`TrainError::NoBatches`] if the epoch has no batches, and [`TrainError::OtherBatches`] if it has fewer than were done
+    ///   before a resume,
+    /// - [`TrainError::Loss`] if `loss` returns an error, and [`TrainError::NotFinite`] if it returns a loss that is infinite or NaN,
+    /// - [`TrainError::NoGradients`] if all gradients of the first step of the training are 0,
+    /// - [`TrainError::Step`] if the optimizer fails, as [`AdamW::step`] says, such as at a gradient that is not finite,
+    /// - [`TrainError::Device`] if the device fails in a backward pass,
+    /// - [`TrainError::Checkpoint`] or [`TrainError::Log`] if a file cannot be written,
+    /// - [`TrainError::Stopped`] if a stop was requested.
     pub fn train_epoch<M, B>(
         &mut self,
         model: &mut M,
