@@ -104,7 +104,7 @@ MUTATIONS = [
     ("cosines before sines in files", "checkpoint/format.rs", "(sines..sines + bands).chain(cosines..cosines + bands)", "(cosines..cosines + bands).chain(sines..sines + bands)"),
     ("saved as loaded", "checkpoint/format.rs", "|(here, there)| (there, here)", "|places| places"),
     ("every layer begins with a cross attention", "model/encoder.rs", "(&layer.cross, context, i < numbers.cross_attends)", "(&layer.cross, context, true || i < numbers.cross_attends)"),
-    ("weights of a family start as PyTorch's", "nn/parameters.rs", "self.is_small = family == Family::Transformers;", "_ = family;"),
+    ("weights of a family start as PyTorch's", "nn/parameters/entries.rs", "self.is_small = family == Family::Transformers;", "_ = family;"),
     ("no bias of values", "ops/context/absorb.rs", "D::try_linear(record, row, &to_kv.clone().into(), kv_bias, None)?", "D::try_linear(record, row, &to_kv.clone().into(), kv_bias.filter(|_| false), None)?"),
     # Several inputs and outputs, points, attention weights.
     ("tokens of one input are masked as those of another", "ops/mask.rs", "mask[item * keys + key]", "mask[(item * keys + key) / 2]"),
@@ -120,7 +120,7 @@ MUTATIONS = [
     ("absorbed queries have another scale", "nn/decoder.rs", "let factor = ((width + 1) as f64).sqrt() * heads.scale();", "let factor = (width as f64).sqrt() * heads.scale();"),
     ("absorbed queries have no bias", "nn/decoder.rs", "let biases = key.try_matmul(bias)?.try_mul(factor)?;", "let biases = key.try_matmul(bias)?.try_mul(E::default())?;"),
     ("folded layers have no bias between them", "nn/decoder.rs", "bias = moved.try_reshape_like(&(outputs,))?.try_add(bias_of(layer)?)?;", "drop(moved);\n            bias = bias_of(layer)?;"),
-    ("a batch norm keeps nothing", "nn/parameters.rs", "*vector = next.clone();", "_ = &next;"),
+    ("a batch norm keeps nothing", "nn/parameters/mod.rs", "*vector = next.clone();", "_ = &next;"),
     ("a batch norm has its running statistics in training", "nn/conv_pool.rs", "mode == Mode::Training", "mode != mode"),
     ("pixels of kernels keep their order", "checkpoint/format.rs", "let there = |here| here % channels * pixels + here / channels;", "let there = |here: usize| here + 0 * channels;"),
     ("windows have no edges", "ops/patches.rs", "if y < height && x < width", "if y <= height && x < width"),
