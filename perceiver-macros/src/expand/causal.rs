@@ -6,7 +6,7 @@ use quote::{quote, quote_spanned};
 use super::checks::{call, check};
 use super::constants::{Constant, constants};
 use super::spec::mlp;
-use super::{around, used};
+use super::{around, usage, used};
 use crate::grammar::Declaration;
 use crate::model::{Causal, Setting};
 use crate::schema;
@@ -31,7 +31,20 @@ pub fn expand(
         #spec
         __::causal_methods!(#name);
     };
-    around(krate, declaration, "PerceiverAr", &TokenStream::new(), &constants, &items)
+    let shown = |setting: &Setting, name: &str| {
+        setting.value.count().map_or(name.into(), |count| count.to_string())
+    };
+    let (vocab, max_len) = (shown(&model.vocab, "VOCAB"), shown(&model.max_len, "MAX_LEN"));
+    let takes = format!(
+        "ids below {vocab}, a tensor `(batch, tokens)` of `usize` with at most {max_len} tokens. With padding before shorter \
+         texts, pass `(ids, mask)`, with a `bool` mask `(batch, tokens)` that is false there. To choose the number of tokens \
+         before the latents, pass `(ids, prefix_len)` or `((ids, mask), prefix_len)`"
+    );
+    let returns = format!(
+        "the logits of the token after each of the latents, `(batch, latents, {vocab})`. `generate` continues a text"
+    );
+    let usage = usage(&takes, &returns);
+    around(krate, declaration, ["PerceiverAr", &usage], &TokenStream::new(), &constants, &items)
 }
 
 fn all(model: &Causal) -> Vec<Constant<'_>> {

@@ -222,7 +222,17 @@ impl Writer<'_> {
                 self.write(key, text, &usize, &value)
             }
             Constant::Has(key, has) => {
-                self.write(key, Text::of(key, &[]), &bool, &has.to_token_stream())
+                let text = match key.name == schema::FINAL_CLASSIFIER_HEAD.name {
+                    // What the key says is not so with an `output`.
+                    true => Text {
+                        sentence:
+                            " Whether `forward` returns `NUM_CLASSES` numbers for each input."
+                                .into(),
+                        docs: &[],
+                    },
+                    false => Text::of(key, &[]),
+                };
+                self.write(key, text, &bool, &has.to_token_stream())
             }
             Constant::Axes(axes) => {
                 let key = &schema::INPUT_AXIS;

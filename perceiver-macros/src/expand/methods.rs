@@ -7,14 +7,18 @@ use super::returns::{At, Returns};
 use super::takes::Takes;
 use crate::model::{Extent, Model, Output, QuerySource};
 
-pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
+pub fn methods(
+    name: &Ident,
+    model: &Model,
+    takes: &Takes,
+    returns: &Returns,
+    is_wrong: bool,
+) -> TokenStream {
     let span = name.span();
-    let takes = Takes::new(name, model, is_wrong);
-    let returns = Returns::new(name, model, &takes, is_wrong);
-    let latents = Returns::latents(name, &takes);
+    let latents = Returns::latents(name, model, takes);
     let (embedded, of_embed) = (&latents.ty, &latents.convert);
-    let Takes { generics: inputs, ty: input, bounds, tokens, .. } = &takes;
-    let Returns { ty: output, doc, queries, len, convert, at } = &returns;
+    let Takes { generics: inputs, ty: input, bounds, tokens, .. } = takes;
+    let Returns { ty: output, queries, len, convert, at, .. } = returns;
     // The pattern of what `forward` takes is its value as well.
     let (generics, ty, argument, before, run) = match queries {
         None => (
@@ -38,14 +42,16 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
             )
         }
     };
-    let at = at.as_ref().map(|at| self::at(name, &takes, at));
-    let attention = attention(name, model, &takes, is_wrong);
+    let at = at.as_ref().map(|at| self::at(name, takes, at));
+    let attention = attention(name, model, takes, is_wrong);
     let errors = errors(model);
     let embed_takes = match queries {
         None => " Takes the same input as [`forward`](Self::forward).",
         Some(_) => " Takes the input of [`forward`](Self::forward) without queries.",
     };
-    let takes_doc = queries.iter().fold(takes.doc.clone(), |doc, given| doc + &given.doc);
+    let doc = format!(" Returns {}, without dropout.{}", returns.what, returns.training);
+    let takes_doc = format!(" Takes {}.", returns.input(takes));
+    let embed_doc = format!(" Returns {}, without dropout.", latents.what);
     quote_spanned! {span=>
         impl<E: __::Dtype, D: __::Storage<E>> #name<E, D> {
             #[doc = #doc]
@@ -100,7 +106,7 @@ pub fn methods(name: &Ident, model: &Model, is_wrong: bool) -> TokenStream {
                 self.perceiver.try_run_mut::<_, #len, _>(#run)#convert
             }
 
-            /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.
+            #[doc = #embed_doc]
             ///
             #[doc = #embed_takes]
             ///

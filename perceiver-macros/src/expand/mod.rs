@@ -20,6 +20,9 @@ use syn::{Attribute, Meta, Path, Token};
 
 pub use completion::completion;
 
+use returns::Returns;
+use takes::Takes;
+
 use crate::grammar::{Declaration, Entry};
 use crate::messages;
 use crate::model::{Declared, Model};
@@ -54,18 +57,28 @@ fn perceiver(
     let markers = modalities::markers(name, model);
     let checks = checks::checks(name, model, error);
     let spec = spec::spec(name, model);
-    let methods = methods::methods(name, model, error.is_some());
+    let takes = Takes::new(name, model, error.is_some());
+    let returns = Returns::new(name, model, &takes, error.is_some());
+    let methods = methods::methods(name, model, &takes, &returns, error.is_some());
     let costs = costs::costs(name, model, error.is_some());
     let items = quote!(#markers #checks #spec #methods #costs);
-    around(krate, declaration, "Perceiver", &modalities, &constants, &items)
+    let usage = usage(&returns.input(&takes), &returns.what);
+    around(krate, declaration, ["Perceiver", &usage], &modalities, &constants, &items)
 }
 
-/// A struct around the library's `inner`, with structs `beside` it, its `constants`, and `items` that know the library
-/// as `__`.
+/// What the documentation of the struct says about its use, since the types of `forward` hardly do.
+fn usage(takes: &str, returns: &str) -> String {
+    format!(
+        "\n # Input and output\n\n [`forward`](Self::forward) takes {takes}.\n\n It returns {returns}."
+    )
+}
+
+/// A struct around the library's `inner`, whose documentation ends with its `usage`, with structs `beside` it, its
+/// `constants`, and `items` that know the library as `__`.
 fn around(
     krate: &TokenStream,
     declaration: &Declaration,
-    inner: &str,
+    [inner, usage]: [&str; 2],
     beside: &TokenStream,
     constants: &TokenStream,
     items: &TokenStream,
@@ -73,7 +86,7 @@ fn around(
     let name = &used(declaration);
     let span = name.span();
     let inner = Ident::new(inner, span);
-    let structure = structure(krate, declaration, name, &inner);
+    let structure = structure(krate, declaration, name, &inner, usage);
     // What is configured away with the struct goes with it.
     let cfgs = cfgs(declaration);
     let is_deprecated = declaration.attrs.iter().any(|attr| attr.path().is_ident("deprecated"));
@@ -119,6 +132,7 @@ fn structure(
     declaration: &Declaration,
     this: &Ident,
     inner: &Ident,
+    usage: &str,
 ) -> TokenStream {
     let Declaration { attrs, vis, name, .. } = declaration;
     let span = this.span();
@@ -139,10 +153,12 @@ fn structure(
     // A declaration without documentation of its own still has some.
     let summary = (!declaration.attrs.iter().any(is_text)).then(|| quote!(#[doc = "A Perceiver."]));
     let of_keys = declaration.entries.iter().filter_map(without_constant);
+    let usage = usage.lines();
     quote_spanned! {span=>
         #summary
         #(#attrs)*
         #(#of_keys)*
+        #(#[doc = #usage])*
         #clone
         #debug
         #vis #keyword #name<E: #p::Dtype = #p::f32, D: #p::Storage<E> = #p::Cpu> {

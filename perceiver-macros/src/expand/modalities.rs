@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use super::takes::input_doc;
 use super::{cfgs, is_text};
 use crate::grammar::Declaration;
-use crate::model::{Extent, Model, Output, OutputModality, OutputQueries};
+use crate::model::{Extent, Model, Output, OutputModality, OutputQueries, Scalar};
 
 /// `NameInput` and `NameOutput`, where the model `Name` has several.
 pub fn structures(declaration: &Declaration, name: &Ident, model: &Model) -> TokenStream {
@@ -25,15 +25,19 @@ pub fn structures(declaration: &Declaration, name: &Ident, model: &Model) -> Tok
     }
     if let Output::Modalities { list, .. } = &model.output {
         let fields = list.iter().map(|output| {
-            let axes = match &output.queries {
-                OutputQueries::Learned { .. } => "queries",
-                OutputQueries::Grid(_) => "axis 1, ..",
+            let shown = |size: &Scalar| {
+                size.count().map_or_else(|| size.tokens.to_string(), |count| count.to_string())
             };
-            let dim = match &output.project {
-                Some(project) => project.tokens.to_string(),
-                None => "OUTPUT_DIM".into(),
+            let axes: Vec<_> = match &output.queries {
+                OutputQueries::Learned { count, .. } => vec![shown(count)],
+                OutputQueries::Grid(grid) => grid.sizes.iter().map(shown).collect(),
             };
-            (&output.name, &output.docs[..], format!("a tensor `(batch, {axes}, {dim})`"))
+            let dim = output.project.as_ref().map_or_else(|| format!("{name}::OUTPUT_DIM"), shown);
+            (
+                &output.name,
+                &output.docs[..],
+                format!("a tensor `(batch, {}, {dim})`", axes.join(", ")),
+            )
         });
         let doc = format!(" The outputs of [`{name}`]: what its `forward` returns.");
         structures.extend(structure(declaration, name, "Output", &doc, fields));

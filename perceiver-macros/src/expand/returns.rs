@@ -5,13 +5,17 @@ use quote::{ToTokens, format_ident, quote_spanned};
 use syn::ext::IdentExt;
 
 use super::takes::Takes;
-use crate::model::{Model, Output, OutputModality, OutputQueries, QuerySource, Scalar};
+use crate::model::{
+    Extent, Model, Output, OutputModality, OutputQueries, Projection, QuerySource, Scalar,
+};
 
 /// `forward`, as far as it depends on the output.
 pub struct Returns {
     pub ty: TokenStream,
-    /// A sentence about it.
-    pub doc: String,
+    /// What it is.
+    pub what: String,
+    /// What else training needs to know.
+    pub training: &'static str,
     /// Queries that are given with the input.
     pub queries: Option<Given>,
     /// The number of queries, as a type, where they come with the input.
@@ -38,23 +42,45 @@ pub struct At {
 pub struct Given {
     /// What they must be.
     pub bound: TokenStream,
-    /// A sentence about them.
-    pub doc: String,
+    /// What they are.
+    pub what: String,
+}
+
+/// A size as documentation shows it: as a number if it is known here, or else as `other`.
+fn shown(size: &Scalar, other: &str) -> String {
+    size.count().map_or_else(|| other.to_owned(), |count| count.to_string())
 }
 
 impl Returns {
+    /// What `forward` takes, including queries.
+    pub fn input(&self, takes: &Takes) -> String {
+        match &self.queries {
+            None => takes.what.clone(),
+            Some(Given { what, .. }) => {
+                format!("`(input, queries)`: the input is {}; {what}", takes.what)
+            }
+        }
+    }
+
     /// The latents: the result of `embed`, and of `forward` without an output.
-    pub fn latents(name: &Ident, takes: &Takes) -> Self {
+    pub fn latents(name: &Ident, model: &Model, takes: &Takes) -> Self {
         let span = name.span();
         let constants = [
             quote_spanned!(span=> { #name::NUM_LATENTS }),
             quote_spanned!(span=> { #name::LATENT_DIM }),
         ];
-        Self::rows(name, takes, &constants, "the latents, `(batch, NUM_LATENTS, LATENT_DIM)`")
+        let count = shown(&model.num_latents.value, "NUM_LATENTS");
+        let dim = shown(&model.latent_dim.value, "LATENT_DIM");
+        Self::rows(
+            name,
+            takes,
+            &constants,
+            format!("the latents after the last layer, `(batch, {count}, {dim})`"),
+        )
     }
 
     /// A fixed number of rows.
-    fn rows(name: &Ident, takes: &Takes, [rows, dim]: &[TokenStream; 2], what: &str) -> Self {
+    fn rows(name: &Ident, takes: &Takes, [rows, dim]: &[TokenStream; 2], what: String) -> Self {
         let span = name.span();
         let Takes { batch, tape, .. } = takes;
         let (ty, convert) = match takes.is_single {
@@ -69,7 +95,8 @@ impl Returns {
         };
         Self {
             ty,
-            doc: format!(" Returns {what}, without dropout."),
+            what,
+            training: "",
             queries: None,
             len: quote_spanned!(span=> __::usize),
             convert,
@@ -87,8 +114,8 @@ impl Returns {
             None => quote_spanned!(span=> { #constant }),
         };
         let queries = match &model.output {
-            Output::Latents => return Self::latents(name, takes),
-            Output::MeanPool(_) | Output::ClassQuery(_) => {
+            Output::Latents => return Self::latents(name, model, takes),
+            Output::MeanPool(classes) | Output::ClassQuery(classes) => {
                 let (ty, convert) = match takes.is_single {
                     true => (
                         quote_spanned!(span=> I::Logits<{ #name::NUM_CLASSES }>),
@@ -99,47 +126,61 @@ impl Returns {
                         TokenStream::new(),
                     ),
                 };
-                let doc = " Returns the logits, or whatever else the `NUM_CLASSES` numbers stand for, `(batch, NUM_CLASSES)`, without dropout.".into();
-                return Self { ty, doc, convert, ..Self::latents(name, takes) };
+                let count = shown(&classes.value, "NUM_CLASSES");
+                let what = format!(
+                    "the logits, or the numbers that a regression predicts, `(batch, {count})`"
+                );
+                return Self { ty, what, convert, ..Self::latents(name, model, takes) };
             }
             Output::Modalities { list, .. } => return Self::several(name, list, takes, is_wrong),
             Output::Queries(queries) => queries,
         };
+        let width = match (&queries.project, &model.input.extent) {
+            (Projection::Linear(dim), _) => shown(&dim.value, "OUTPUT_DIM"),
+            (Projection::Embedding, Extent::Text { vocab, .. }) => {
+                shown(&vocab.value, "OUTPUT_DIM")
+            }
+            (Projection::Embedding | Projection::None, _) => "OUTPUT_DIM".into(),
+        };
         match &queries.source {
-            QuerySource::Learned { .. } => {
+            QuerySource::Learned { count, .. } => {
                 let rows = quote_spanned!(span=> { #name::NUM_QUERIES });
-                let what = "a row for each query, `(batch, NUM_QUERIES, OUTPUT_DIM)`";
+                let count = shown(&count.value, "NUM_QUERIES");
+                let what = format!("a row for each query, `(batch, {count}, {width})`");
                 Self::rows(name, takes, &[rows, dim], what)
             }
             QuerySource::Grid(grid) => {
-                let sizes = grid.sizes.iter().map(|size| number(size, size.tokens.clone()));
-                Self::grid(name, takes, sizes, "position")
+                let sizes = grid.sizes.iter().map(|size| {
+                    (number(size, size.tokens.clone()), shown(size, &size.tokens.to_string()))
+                });
+                Self::grid(name, takes, sizes, ["position", &width])
             }
             QuerySource::Input if model.input.sizes.is_some() => {
                 let sizes = model.input.sizes.iter().flatten().map(|(axis, size)| {
-                    number(size, quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #axis)))
+                    let constant = quote_spanned!(span=> __::size_at(#name::INPUT_SHAPE, #axis));
+                    (number(size, constant), shown(size, &format!("INPUT_SHAPE[{axis}]")))
                 });
-                Self::grid(name, takes, sizes, "token")
+                Self::grid(name, takes, sizes, ["token", &width])
             }
             QuerySource::Input => Self {
                 ty: quote_spanned!(span=> I::Rows<#dim>),
-                doc:
-                    " Returns a row for each token, `(batch, tokens, OUTPUT_DIM)`, without dropout."
-                        .into(),
+                what: format!("a row for each token, `(batch, tokens, {width})`"),
+                training: "",
                 len: quote_spanned!(span=> I::Tokens),
                 convert: quote_spanned!(span=> .map(I::rows)),
                 at: None,
                 queries: None,
             },
-            QuerySource::Given(width) => {
-                let shown = width.value.count().map_or("QUERY_DIM".into(), |dim| dim.to_string());
-                let width = number(&width.value, quote_spanned!(span=> #name::QUERY_DIM));
+            QuerySource::Given(width_of_query) => {
+                let query = shown(&width_of_query.value, "QUERY_DIM");
+                let number = number(&width_of_query.value, quote_spanned!(span=> #name::QUERY_DIM));
                 Self {
                     ty: quote_spanned!(span=> Q::Outputs<#dim>),
-                    doc: " Returns a row for each query, `(batch, queries, OUTPUT_DIM)`, without dropout.".into(),
+                    what: format!("a row for each query, `(batch, queries, {width})`"),
+                    training: "",
                     queries: Some(Given {
-                        bound: quote_spanned!(span=> __::GivenQueries<Self, #batch, #tape, #width, E, D>),
-                        doc: format!(" Also takes queries, `(batch, queries, {shown})`: `forward((input, queries))`."),
+                        bound: quote_spanned!(span=> __::GivenQueries<Self, #batch, #tape, #number, E, D>),
+                        what: format!("the queries are a tensor `(batch, queries, {query})`"),
                     }),
                     len: quote_spanned!(span=> Q::Len),
                     convert: quote_spanned!(span=> .map(Q::outputs)),
@@ -153,12 +194,12 @@ impl Returns {
     fn grid(
         name: &Ident,
         takes: &Takes,
-        sizes: impl Iterator<Item = TokenStream>,
-        each: &str,
+        sizes: impl Iterator<Item = (TokenStream, String)>,
+        [each, width]: [&str; 2],
     ) -> Self {
         let span = name.span();
         let Takes { batch, tape, .. } = takes;
-        let sizes: Vec<_> = sizes.collect();
+        let (sizes, shown): (Vec<_>, Vec<_>) = sizes.unzip();
         let axes = quote_spanned!(span=> (#(__::Const<#sizes>,)*));
         let dim = quote_spanned!(span=> { #name::OUTPUT_DIM });
         let count = sizes.len();
@@ -168,7 +209,7 @@ impl Returns {
             ty: quote_spanned!(span=> __::Tensor<(#batch, __::usize, __::Const<#dim>), E, D, #tape>),
             convert: TokenStream::new(),
             doc: format!(
-                " Returns only the rows of [`forward`](Self::forward) at some `points`, `(batch, points, OUTPUT_DIM)`. A point \
+                " Returns only the rows of [`forward`](Self::forward) at some `points`, `(batch, points, {width})`. A point \
                  is the index of a {each} along each axis."
             ),
         };
@@ -184,9 +225,8 @@ impl Returns {
         };
         Self {
             ty,
-            doc: format!(
-                " Returns a row for each {each}, `(batch, axis 1, .., OUTPUT_DIM)`, without dropout."
-            ),
+            what: format!("a row for each {each}, `(batch, {}, {width})`", shown.join(", ")),
+            training: "",
             queries: None,
             len: quote_spanned!(span=> __::usize),
             convert,
@@ -264,12 +304,12 @@ impl Returns {
         let names: Vec<_> = list.iter().map(|output| output.name.unraw().to_string()).collect();
         Self {
             ty: quote_spanned!(span=> #structure<#types>),
-            doc: format!(
-                " Returns `{structure} {{ {} }}`, without dropout: for each output, a row for each of its queries.\n\n To train, add up \
-                 the losses of all outputs and call `backward` once: every output carries the tape of the model's operations, \
-                 but only the first that of the input.",
+            what: format!(
+                "[`{structure} {{ {} }}`]({structure}), in which each field has a row for each query of that output",
                 names.join(", ")
             ),
+            training: "\n\n To train, add up the losses of all outputs and call `backward` once: every output carries the tape of \
+                the model's operations, but only the first that of the input.",
             queries: None,
             len: quote_spanned!(span=> __::usize),
             convert: convert(&fields),

@@ -20,8 +20,8 @@ pub struct Takes {
     pub tape: TokenStream,
     /// Whether it is of a single type `I`, which says what types results have.
     pub is_single: bool,
-    /// A sentence about it.
-    pub doc: String,
+    /// What it is.
+    pub what: String,
 }
 
 impl Takes {
@@ -45,7 +45,7 @@ impl Takes {
             batch: quote_spanned!(span=> I::Batch),
             tape: one.tape,
             is_single: model.input.position.given.is_none(),
-            doc: format!(" Takes {}.", input_doc(&model.input, true)),
+            what: input_doc(&model.input, true),
         }
     }
 
@@ -93,9 +93,8 @@ impl Takes {
             batch,
             tape,
             is_single: false,
-            doc: format!(
-                " Takes `{structure} {{ {} }}`: for each input a tensor, or a pair of one and a `bool` mask that is true \
-                 where a position may be attended to.",
+            what: format!(
+                "[`{structure} {{ {} }}`]({structure}), in which each field is a tensor or `(tensor, mask)`",
                 names.join(", ")
             ),
         }
@@ -246,8 +245,8 @@ pub fn input_doc(input: &Input, has_constants: bool) -> String {
         Extent::Text { vocab, max_len, .. } => {
             let (vocab, max_len) = (size(&vocab.value, "VOCAB"), size(&max_len.value, "MAX_LEN"));
             return format!(
-                "ids below {vocab}, a tensor `(batch, tokens)` with at most {max_len} tokens, or a pair of one and a \
-                 `bool` mask `(batch, tokens)` that is true where a token may be attended to"
+                "ids below {vocab}, a tensor `(batch, tokens)` of `usize` with at most {max_len} tokens, or `(ids, mask)` with \
+                 a `bool` mask `(batch, tokens)` that is true where a token may be attended to"
             );
         }
         Extent::Axes { axes, channels } => {
@@ -268,14 +267,12 @@ pub fn input_doc(input: &Input, has_constants: bool) -> String {
         Some(width) => {
             let width =
                 width.count().map_or_else(|| width.tokens.to_string(), |width| width.to_string());
-            format!(
-                "; and, as the second of a pair, positions `(batch, {axes}, {width})`: `forward((input, positions))`"
-            )
+            format!("; it comes with positions `(batch, {axes}, {width})`, as `(input, positions)`")
         }
         None => String::new(),
     };
     format!(
-        "a tensor `(batch, {axes}, {channels})`, or a pair of one and a `bool` mask `(batch, {axes})` that is true \
+        "a tensor `(batch, {axes}, {channels})`, or `(tensor, mask)` with a `bool` mask `(batch, {axes})` that is true \
          where a position may be attended to{positions}"
     )
 }

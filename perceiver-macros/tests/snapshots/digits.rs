@@ -11,6 +11,12 @@ const _: () = {
     };
 };
 /// Reads a handwritten digit.
+///
+/// # Input and output
+///
+/// [`forward`](Self::forward) takes a tensor `(batch, axis 1, axis 2, 1)`, or `(tensor, mask)` with a `bool` mask `(batch, axis 1, axis 2)` that is true where a position may be attended to.
+///
+/// It returns the logits, or the numbers that a regression predicts, `(batch, NUM_CLASSES)`.
 #[derive(::core::clone::Clone)]
 #[derive(::core::fmt::Debug)]
 pub struct Digits<
@@ -60,7 +66,7 @@ impl Digits {
     pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
     /// Whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each.
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
-    /// Whether `forward` returns logits; otherwise it returns the latents.
+    /// Whether `forward` returns `NUM_CLASSES` numbers for each input.
     pub const FINAL_CLASSIFIER_HEAD: ::core::primitive::bool = true;
     /// The number of logits, or of any other numbers that the model returns, such as 1 for regression. Here: `labels::COUNT`.
     pub const NUM_CLASSES: ::core::primitive::usize = perceiver::__private::Count::<
@@ -108,9 +114,9 @@ const _: () = {
         };
     }
     impl<E: __::Dtype, D: __::Storage<E>> Digits<E, D> {
-        /// Returns the logits, or whatever else the `NUM_CLASSES` numbers stand for, `(batch, NUM_CLASSES)`, without dropout.
+        /// Returns the logits, or the numbers that a regression predicts, `(batch, NUM_CLASSES)`, without dropout.
         ///
-        /// Takes a tensor `(batch, axis 1, axis 2, 1)`, or a pair of one and a `bool` mask `(batch, axis 1, axis 2)` that is true where a position may be attended to.
+        /// Takes a tensor `(batch, axis 1, axis 2, 1)`, or `(tensor, mask)` with a `bool` mask `(batch, axis 1, axis 2)` that is true where a position may be attended to.
         ///
         /// # Panics
         /// If [`try_forward`](Self::try_forward) returns an error.
@@ -178,7 +184,7 @@ const _: () = {
                 >(input.try_tokens()?, __::Beside::nothing())
                 .map(I::logits)
         }
-        /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.
+        /// Returns the latents after the last layer, `(batch, 512, 512)`, without dropout.
         ///
         /// Takes the same input as [`forward`](Self::forward).
         ///

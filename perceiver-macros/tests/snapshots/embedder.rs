@@ -21,6 +21,12 @@ const _: () = {
     };
 };
 ///A Perceiver.
+///
+/// # Input and output
+///
+/// [`forward`](Self::forward) takes a tensor `(batch, 8, INPUT_SHAPE[1], 1)`, or `(tensor, mask)` with a `bool` mask `(batch, 8, INPUT_SHAPE[1])` that is true where a position may be attended to.
+///
+/// It returns the latents after the last layer, `(batch, 512, 512)`.
 #[derive(::core::clone::Clone)]
 #[derive(::core::fmt::Debug)]
 struct Embedder<
@@ -72,7 +78,7 @@ impl Embedder {
     pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
     /// Whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each.
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
-    /// Whether `forward` returns logits; otherwise it returns the latents.
+    /// Whether `forward` returns `NUM_CLASSES` numbers for each input.
     pub const FINAL_CLASSIFIER_HEAD: ::core::primitive::bool = false;
 }
 const _: () = {
@@ -125,9 +131,9 @@ const _: () = {
         };
     }
     impl<E: __::Dtype, D: __::Storage<E>> Embedder<E, D> {
-        /// Returns the latents, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.
+        /// Returns the latents after the last layer, `(batch, 512, 512)`, without dropout.
         ///
-        /// Takes a tensor `(batch, 8, INPUT_SHAPE[1], 1)`, or a pair of one and a `bool` mask `(batch, 8, INPUT_SHAPE[1])` that is true where a position may be attended to.
+        /// Takes a tensor `(batch, 8, INPUT_SHAPE[1], 1)`, or `(tensor, mask)` with a `bool` mask `(batch, 8, INPUT_SHAPE[1])` that is true where a position may be attended to.
         ///
         /// # Panics
         /// If [`try_forward`](Self::try_forward) returns an error.
@@ -229,7 +235,7 @@ const _: () = {
                 >(input.try_tokens()?, __::Beside::nothing())
                 .map(I::latents)
         }
-        /// Returns the latents after the last layer, `(batch, NUM_LATENTS, LATENT_DIM)`, without dropout.
+        /// Returns the latents after the last layer, `(batch, 512, 512)`, without dropout.
         ///
         /// Takes the same input as [`forward`](Self::forward).
         ///
