@@ -343,7 +343,11 @@ fn are_valid(options: &Options) -> bool {
                 && top_p.is_none_or(|p| 0.0 < p && p <= 1.0)
         }
     };
-    sampling && is_positive(options.repetition_penalty) && (1..=6).contains(&options.num_latents)
+    let stops = options.stop.iter().all(|id| *id < 30);
+    sampling
+        && stops
+        && is_positive(options.repetition_penalty)
+        && (1..=6).contains(&options.num_latents)
 }
 
 #[test]
