@@ -131,7 +131,13 @@ fn mistakes_name_the_input() {
 
     let empty: Sound = Cpu::default().zeros_like(&(2, 0, Const));
     let empty = model.try_forward(FilmInput { sound: empty, text, genre });
-    assert!(empty.err().unwrap().to_string().starts_with("`sound`: the input has shape [2, 0]"));
+    assert!(
+        empty
+            .err()
+            .unwrap()
+            .to_string()
+            .starts_with("`sound`: the input is empty: its batch and axes are [2, 0]")
+    );
 }
 
 #[test]
