@@ -5,6 +5,7 @@ use quote::{quote, quote_spanned};
 
 use super::checks::{call, check};
 use super::constants::{Constant, constants};
+use super::returns::shown;
 use super::spec::mlp;
 use super::{around, usage, used};
 use crate::grammar::Declaration;
@@ -31,10 +32,8 @@ pub fn expand(
         #spec
         __::causal_methods!(#name);
     };
-    let shown = |setting: &Setting, name: &str| {
-        setting.value.count().map_or(name.into(), |count| count.to_string())
-    };
-    let (vocab, max_len) = (shown(&model.vocab, "VOCAB"), shown(&model.max_len, "MAX_LEN"));
+    let vocab = shown(&model.vocab.value, "VOCAB");
+    let max_len = shown(&model.max_len.value, "MAX_LEN");
     let takes = format!(
         "ids below {vocab}, a tensor `(batch, tokens)` of `usize` with at most {max_len} tokens. With padding before shorter \
          texts, pass `(ids, mask)`, with a `bool` mask `(batch, tokens)` that is false there. To choose the number of tokens \

@@ -5,6 +5,7 @@ use quote::{format_ident, quote_spanned};
 use syn::Attribute;
 use syn::ext::IdentExt;
 
+use super::returns::shown;
 use super::takes::input_doc;
 use super::{cfgs, is_text};
 use crate::grammar::Declaration;
@@ -25,9 +26,7 @@ pub fn structures(declaration: &Declaration, name: &Ident, model: &Model) -> Tok
     }
     if let Output::Modalities { list, .. } = &model.output {
         let fields = list.iter().map(|output| {
-            let shown = |size: &Scalar| {
-                size.count().map_or_else(|| size.tokens.to_string(), |count| count.to_string())
-            };
+            let shown = |size: &Scalar| shown(size, &size.tokens.to_string());
             let axes: Vec<_> = match &output.queries {
                 OutputQueries::Learned { count, .. } => vec![shown(count)],
                 OutputQueries::Grid(grid) => grid.sizes.iter().map(shown).collect(),

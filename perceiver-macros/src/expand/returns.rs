@@ -47,7 +47,7 @@ pub struct Given {
 }
 
 /// A size as documentation shows it: as a number if it is known here, or else as `other`.
-fn shown(size: &Scalar, other: &str) -> String {
+pub fn shown(size: &Scalar, other: &str) -> String {
     size.count().map_or_else(|| other.to_owned(), |count| count.to_string())
 }
 
