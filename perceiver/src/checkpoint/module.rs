@@ -1,12 +1,10 @@
 //! Checkpoints of modules that are not declared.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::Path;
 
 use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::tensor_ops::Device;
-use safetensors::tensor::TensorView;
 
 use super::matching::{Expected, Matching};
 use super::{CheckpointDtype, CheckpointError, LoadOptions, each_tensor, files, fill, write};
@@ -50,22 +48,13 @@ where
     E: CheckpointDtype,
     D: Device<E>,
 {
-    let path = path.as_ref();
-    let failed = |error| CheckpointError::Write { path: path.into(), error };
     let mut tensors = Vec::new();
     each_tensor(module, |name, shape, _, numbers: &dyn Fn() -> Vec<E>| {
         let mut bytes = Vec::new();
         E::write(&numbers(), &mut bytes);
         tensors.push((name, shape, bytes));
     });
-    let views: Result<Vec<_>, _> = tensors
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name, TensorView::new(E::DTYPE, shape.clone(), bytes)?)))
-        .collect();
-    let file = views
-        .and_then(|views| safetensors::serialize(views, None))
-        .map_err(|error| failed(io::Error::other(error)))?;
-    write::write_whole(path, &file).map_err(failed)
+    write::write_plain(&tensors, E::DTYPE, None, path.as_ref())
 }
 
 /// Loads a file of [`save_module`], or of dfdx's `save_safetensors`, into a module. [`save_module`] has an example.

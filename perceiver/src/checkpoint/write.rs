@@ -40,7 +40,26 @@ pub(crate) fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     write_tensors(&tensors, &buffers, E::DTYPE, format, path)
 }
 
-type Tensor = (String, Vec<usize>, Vec<u8>);
+/// The name, shape and bytes of a tensor.
+pub(crate) type Tensor = (String, Vec<usize>, Vec<u8>);
+
+/// Writes tensors as they are, and metadata.
+pub(crate) fn write_plain(
+    tensors: &[Tensor],
+    dtype: Dtype,
+    metadata: Option<HashMap<String, String>>,
+    path: &Path,
+) -> Result<(), CheckpointError> {
+    let views: Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(dtype, shape.clone(), bytes)?)))
+        .collect();
+    let failed = |error| CheckpointError::Write { path: path.into(), error };
+    let bytes = views
+        .and_then(|views| safetensors::serialize(views, metadata))
+        .map_err(|error| failed(io::Error::other(error)))?;
+    write_whole(path, &bytes).map_err(failed)
+}
 
 fn write_tensors(
     tensors: &[Tensor],

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ::safetensors::SafeTensors;
-use ::safetensors::tensor::TensorView;
 use dfdx::nn::tensor_collection::TensorCollection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,7 +66,7 @@ where
     D: AdamKernel<E>,
 {
     let path = path.as_ref();
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut tensors: Vec<write::Tensor> = Vec::new();
     let bytes = |numbers: &[E]| {
         let mut bytes = Vec::new();
         E::write(numbers, &mut bytes);
@@ -84,22 +83,15 @@ where
     for (name, numbers) in optimizer.averages() {
         tensors.push((format!("{AVERAGE}{name}"), vec![numbers.len()], bytes(&numbers)));
     }
-    let failed = |error| CheckpointError::Write { path: path.into(), error };
-    let state = serde_json::to_string(state).map_err(|error| failed(error.into()))?;
+    let state = serde_json::to_string(state)
+        .map_err(|error| CheckpointError::Write { path: path.into(), error: error.into() })?;
     let metadata = [
         ("format", FORMAT.to_string()),
         ("steps", optimizer.steps().to_string()),
         ("state", state),
     ];
     let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-    let mut views = Vec::new();
-    for (name, shape, bytes) in &tensors {
-        let view = TensorView::new(E::DTYPE, shape.clone(), bytes);
-        views.push((name, view.map_err(|error| failed(std::io::Error::other(error)))?));
-    }
-    let file = ::safetensors::serialize(views, Some(metadata))
-        .map_err(|error| failed(std::io::Error::other(error)))?;
-    write::write_whole(path, &file).map_err(failed)
+    write::write_plain(&tensors, E::DTYPE, Some(metadata), path)
 }
 
 /// The prefixes of the names of moments.
