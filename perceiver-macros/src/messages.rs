@@ -153,8 +153,7 @@ pub fn needs_shape(what: &str) -> String {
 
 pub fn patch_length(count: usize, axes: usize) -> String {
     let sizes = if count == 1 { "size" } else { "sizes" };
-    let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
-    format!("`Patches` has {count} {sizes}, but the input has {axes} here")
+    format!("`Patches` has {count} {sizes}, but the input has {} here", number_of_axes(axes as u64))
 }
 
 pub fn patch_not_literal(axis: usize) -> String {
@@ -168,8 +167,10 @@ pub fn given_after_stem() -> String {
 }
 
 pub fn needs_image(axes: u64) -> String {
-    let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
-    format!("`ConvPool` needs an input with 2 axes, but the input has {axes} here")
+    format!(
+        "`ConvPool` needs an input with 2 axes, but the input has {} here",
+        number_of_axes(axes)
+    )
 }
 
 pub fn size_not_literal(axis: usize) -> String {
@@ -204,9 +205,9 @@ pub fn shape_conflict(
     channels: &str,
 ) -> String {
     let keys = list(keys.iter().copied(), "and");
-    let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
     format!(
-        "{keys} cannot be combined with `{shape}: {value}`, which already sets {axes} and {channels} channels"
+        "{keys} cannot be combined with `{shape}: {value}`, which already sets {} and {channels} channels",
+        number_of_axes(axes as u64)
     )
 }
 
@@ -232,8 +233,11 @@ pub fn wrong_length(key: &str, expected: &str, count: usize) -> String {
 /// `whose` says what has these axes.
 pub fn max_freq_length(key: &str, count: usize, axes: u64, whose: &str) -> String {
     let values = if count == 1 { "value" } else { "values" };
-    let axes = if axes == 1 { "1 axis".into() } else { format!("{axes} axes") };
-    format!("`{key}` has {count} {values}, but {whose} {axes}")
+    format!("`{key}` has {count} {values}, but {whose} {}", number_of_axes(axes))
+}
+
+fn number_of_axes(axes: u64) -> String {
+    if axes == 1 { "1 axis".into() } else { format!("{axes} axes") }
 }
 
 /// `key` is computed from itself, by the constants of `model` of other keys, if there are any on the `way`.

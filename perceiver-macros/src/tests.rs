@@ -14,16 +14,17 @@ use crate::schema::{self, Default, Form, Key, Kind, ROOT};
 /// Every key at every level.
 fn all_keys(keys: &'static [&'static Key]) -> Vec<&'static Key> {
     let inner = keys.iter().flat_map(|key| match key.kind {
-        Kind::Choice(variants) | Kind::List(variants) | Kind::CountOr { variants, .. } => {
-            variants.iter().collect()
-        }
+        Kind::Choice(variants)
+        | Kind::List(variants)
+        | Kind::OneOrList(variants)
+        | Kind::CountOr { variants, .. } => variants.iter().collect(),
         _ => Vec::new(),
     });
-    let inner = inner.flat_map(|variant| match variant.form {
+    let inner = inner.flat_map(|variant| match &variant.form {
         Form::Unit => Vec::new(),
-        Form::Value(key) => vec![key],
+        Form::Value(key) => vec![*key],
         Form::Keys(keys) | Form::ValueOrKeys(keys) | Form::UnitOrKeys(keys) => all_keys(keys),
-        Form::Named(key) => all_keys(std::slice::from_ref(Box::leak(Box::new(key)))),
+        Form::Named(key) => all_keys(std::slice::from_ref(key)),
     });
     keys.iter().copied().chain(inner).collect()
 }

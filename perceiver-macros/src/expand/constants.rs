@@ -62,8 +62,8 @@ pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
         MaxFreq::PerAxis { docs, values } => PerAxis(docs, values),
     };
     let base = position.base.as_ref().map_or(Absent(&schema::FREQ_BASE), Is);
-    let has_one_input = !matches!(model.input.extent, Extent::Modalities { .. });
-    if has_one_input {
+    let is_grid = matches!(model.input.extent, Extent::Axes { .. } | Extent::Shape { .. });
+    if is_grid {
         constants.extend([Is(&position.bands), max_freq, base]);
     }
     match &model.input.extent {
@@ -78,7 +78,7 @@ pub(super) fn all(model: &Model) -> Vec<Constant<'_>> {
             constants.extend([Channels(sizes), Axes(sizes.len() - 1), Shape(name, docs, sizes)]);
         }
     }
-    if has_one_input {
+    if is_grid {
         constants.push(Has(&schema::FOURIER_ENCODE_DATA, position.is_encoded));
     }
     constants.extend([
@@ -222,17 +222,7 @@ impl Writer<'_> {
                 self.write(key, text, &usize, &value)
             }
             Constant::Has(key, has) => {
-                let text = match key.name == schema::FINAL_CLASSIFIER_HEAD.name {
-                    // What the key says is not so with an `output`.
-                    true => Text {
-                        sentence:
-                            " Whether `forward` returns `NUM_CLASSES` numbers for each input."
-                                .into(),
-                        docs: &[],
-                    },
-                    false => Text::of(key, &[]),
-                };
-                self.write(key, text, &bool, &has.to_token_stream())
+                self.write(key, Text::of(key, &[]), &bool, &has.to_token_stream())
             }
             Constant::Axes(axes) => {
                 let key = &schema::INPUT_AXIS;

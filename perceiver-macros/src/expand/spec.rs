@@ -168,15 +168,18 @@ enum Named {
     AsGiven,
 }
 
-fn position(name: &Ident, position: &Position, named: Named) -> TokenStream {
-    let span = name.span();
-    let option = |value: Option<TokenStream>| match value {
+fn option(span: Span, value: Option<&Scalar>) -> TokenStream {
+    match value.map(|value| &value.tokens) {
         Some(value) => quote_spanned!(span=> __::Option::Some(#value)),
         None => quote_spanned!(span=> __::Option::None),
-    };
+    }
+}
+
+fn position(name: &Ident, position: &Position, named: Named) -> TokenStream {
+    let span = name.span();
     if let Some(Learned { channels, project }) = &position.learned {
         let channels = &channels.tokens;
-        let project = option(project.as_ref().map(|width| width.tokens.clone()));
+        let project = option(span, project.as_ref());
         return quote_spanned!(span=> __::Position::Learned { channels: #channels, project: #project });
     }
     if let Some(width) = position.given.as_ref().map(|width| &width.tokens) {
@@ -214,10 +217,7 @@ fn fourier(name: &Ident, position: &Position, named: Named) -> TokenStream {
                     quote_spanned!(span=> PerAxis(&[#(#values),*]))
                 }
             };
-            let base = match position.base.as_ref().map(|base| &base.value.tokens) {
-                Some(base) => quote_spanned!(span=> __::Option::Some(#base)),
-                None => quote_spanned!(span=> __::Option::None),
-            };
+            let base = option(span, position.base.as_ref().map(|base| &base.value));
             (position.bands.value.tokens.clone(), max_freq, base)
         }
     };
@@ -269,10 +269,7 @@ fn modality(name: &Ident, Modality { name: modality, input, mask, .. }: &Modalit
         // There are none in others.
         Extent::Modalities { .. } => TokenStream::new(),
     };
-    let mask = match mask.as_ref().map(|mask| &mask.tokens) {
-        Some(mask) => quote_spanned!(span=> __::Option::Some(#mask)),
-        None => quote_spanned!(span=> __::Option::None),
-    };
+    let mask = option(span, mask.as_ref());
     quote_spanned! {span=>
         __::Modality { name: #modality, input: __::ModalityInput::#input, mask: #mask }
     }
@@ -292,10 +289,7 @@ fn output(name: &Ident, output: &OutputModality) -> TokenStream {
             quote_spanned!(span=> Grid(#grid))
         }
     };
-    let project = match output.project.as_ref().map(|project| &project.tokens) {
-        Some(project) => quote_spanned!(span=> __::Option::Some(#project)),
-        None => quote_spanned!(span=> __::Option::None),
-    };
+    let project = option(span, output.project.as_ref());
     quote_spanned! {span=>
         __::OutputModality { name: #modality, queries: __::OutputQueries::#queries, project: #project }
     }

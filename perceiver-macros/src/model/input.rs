@@ -342,10 +342,7 @@ impl Position {
             }
             _ => MaxFreq::Same(section.setting(names.max_freq, &schema::MAX_FREQ)),
         };
-        let endpoint = match section.is_given(&schema::ENDPOINT) {
-            true => section.setting(&schema::ENDPOINT, &schema::ENDPOINT).value,
-            false => Scalar::literal("true"),
-        };
+        let endpoint = section.setting(&schema::ENDPOINT, &schema::ENDPOINT).value;
         Self { is_encoded: true, bands, max_freq, base, endpoint, learned: None, given: None }
     }
 

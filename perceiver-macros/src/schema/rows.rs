@@ -108,7 +108,7 @@ mod root {
         .also(&["fourier_encode", "encode_data", "position_encoding", "pos_encoding", "position"]);
     pub static SELF_PER_CROSS_ATTN: Key = key("self_per_cross_attn", REPEATS_OR_NONE, Value("1"), "number of self attentions in each layer, after its cross attention if it has one")
         .also(&["self_attn", "self_attns", "num_self_attns"]);
-    pub static FINAL_CLASSIFIER_HEAD: Key = key("final_classifier_head", LITERAL_FLAG, Value("true"), "whether `forward` returns logits; otherwise it returns the latents")
+    pub static FINAL_CLASSIFIER_HEAD: Key = key("final_classifier_head", LITERAL_FLAG, Value("true"), "whether `forward` returns `num_classes` logits; otherwise it returns the latents, or what `output` says")
         .also(&["final_head", "classifier_head"]);
     pub static INVERTED_CROSS_ATTN: Key = key("inverted_cross_attn", Kind::PerLayer, Value("false"), "whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each");
     pub static FAMILY: Key = key("family", Kind::Choice(FAMILIES), Value("PerceiverPytorch"), "reference implementation whose defaults and checkpoint format the model has")

@@ -66,7 +66,7 @@ impl Digits {
     pub const SELF_PER_CROSS_ATTN: ::core::primitive::usize = 1;
     /// Whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each.
     pub const INVERTED_CROSS_ATTN: ::core::primitive::bool = false;
-    /// Whether `forward` returns `NUM_CLASSES` numbers for each input.
+    /// Whether `forward` returns `num_classes` logits; otherwise it returns the latents, or what `output` says.
     pub const FINAL_CLASSIFIER_HEAD: ::core::primitive::bool = true;
     /// The number of logits, or of any other numbers that the model returns, such as 1 for regression. Here: `labels::COUNT`.
     pub const NUM_CLASSES: ::core::primitive::usize = perceiver::__private::Count::<
