@@ -28,9 +28,10 @@
 //!
 //! # Memory
 //!
-//! The driver keeps the memory that tensors leave for the next tensors, of any size. Still, every tensor is a call to the driver
-//! to allocate it and one to free it: 131 in a forward pass of the README's model, 331 in a step of training with AdamW. dfdx's
-//! cache, which [`device`] leaves off, makes them none after the first pass, where all passes have the same sizes:
+//! The driver keeps the memory of tensors that are dropped, and uses it for the next tensors, of any size. Still, each tensor
+//! takes a call to the driver to allocate it and one to free it: 131 of each in a forward pass of the README's model, and 331
+//! of each in a training step with AdamW. dfdx's cache, which [`device`] leaves off, avoids these calls after the first pass,
+//! if all passes have the same sizes:
 //!
 //! ```no_run
 //! use perceiver::prelude::*;
@@ -42,13 +43,12 @@
 //! # Ok::<(), perceiver::cuda::CudaDeviceError>(())
 //! ```
 //!
-//! It saves time on the host, so it is for small models and batches, where the GPU waits for the host. Enable it before the model
-//! is built, and only if
+//! The cache saves time on the host, which matters for small models and batches, where the GPU waits for the host. Enable it
+//! before the model is built, and only if
 //!
-//! - **sizes repeat**: memory is kept for tensors of exactly the same size, so that every new batch size or length adds its own. It
-//!   is given back by `empty_cache` and `disable_cache` alone: not when an allocation fails for lack of memory, nor when the device
-//!   is dropped.
-//! - **one thread at a time uses the device**: dfdx 0.13 panics if two take the last memory of a size at once.
+//! - **sizes repeat**: memory is kept for tensors of exactly the same size, so each new batch size or length takes more. Only
+//!   `empty_cache` and `disable_cache` free it: not a failed allocation, and not dropping the device.
+//! - **one thread at a time uses the device**: dfdx 0.13 panics if two threads take the last memory of a size at once.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -59,9 +59,9 @@ pub struct Options {
     pub num_latents: usize,
     /// How the next token is chosen from its logits; [`Sampling::Greedy`] by default.
     pub sampling: Sampling,
-    /// Makes tokens that are already in the prompt or the new text less likely, as in CTRL (arXiv 1909.05858): their logits
-    /// are divided by this number if positive, and multiplied by it if negative. It must be above 0; 1, the default, changes
-    /// nothing.
+    /// Makes tokens that are already in the prompt or the new text less likely, as in
+    /// [CTRL](https://arxiv.org/abs/1909.05858): their logits are divided by this number if positive, and multiplied by it
+    /// if negative. It must be above 0; 1, the default, changes nothing.
     pub repetition_penalty: f64,
     /// The ids after which a text ends, which must be in the vocabulary; none by default. The id itself is part of the
     /// result.
@@ -97,8 +97,8 @@ pub enum Sampling {
         /// If `Some(k)`, only the `k` most probable tokens can be chosen; `k` must be at least 1.
         top_k: Option<usize>,
         /// If `Some(p)`, only the most probable tokens whose probabilities together just reach `p` can be chosen, as in
-        /// nucleus sampling (arXiv 1904.09751); `p` must be above 0 and at most 1. The probabilities are those after
-        /// `temperature` and `top_k`.
+        /// [nucleus sampling](https://arxiv.org/abs/1904.09751); `p` must be above 0 and at most 1. The probabilities are
+        /// those after `temperature` and `top_k`.
         top_p: Option<f64>,
     },
 }

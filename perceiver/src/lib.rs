@@ -43,6 +43,16 @@
 //! - [`input`], [`position`] and [`nn`] are the building blocks.
 //! - [`ops`] has the operations, each a trait that a device with kernels of its own implements.
 //!
+//! # Features
+//!
+//! No feature is on by default.
+//!
+//! - `cuda`: dfdx's `Cuda` device. To build it, `nvcc` and `nvidia-smi` are needed.
+//! - `f16`: half precision, dfdx's `f16` and `AMP<f16>`, and the module `mixed`.
+//! - `terminal`: a progress bar for [`Trainer`](train::Trainer), and a stop at ctrl-C that saves first.
+//! - `mpi`: `train::distributed`, training in several processes. It needs an MPI library and libclang.
+//! - `ci-check`: type-checks `cuda` without the CUDA toolkit. Such a build cannot run.
+//!
 //! # Libraries of models
 //!
 //! A crate that declares models for others should re-export this one, so that its users need no dependency on `perceiver`
@@ -85,6 +95,7 @@ pub mod train;
 pub use cost::Cost;
 pub use dfdx;
 pub use error::{ForwardError, WrongSize};
+#[doc(inline)]
 pub use ops::{Device, WeightPrecision};
 pub use summary::{Part, Summary};
 

@@ -1,9 +1,9 @@
 //! Training in mixed precision: parameters and optimizer in `f32`, passes in half precision (feature `f16`).
 //!
 //! In half precision alone, small gradients, small updates of weights and the second moments of Adam are rounded to 0. The
-//! remedies are those of Micikevicius et al. 2018 (arXiv 1710.03740), as in PyTorch: the optimizer works on `f32`
-//! parameters, of which each step makes a copy in half precision, and [`GradScaler`] multiplies the loss before its backward
-//! pass and divides the gradients after it.
+//! remedies are those of [Micikevicius et al. 2018](https://arxiv.org/abs/1710.03740), as in PyTorch: the optimizer works
+//! on `f32` parameters, of which each step makes a copy in half precision, and [`GradScaler`] multiplies the loss before
+//! its backward pass and divides the gradients after it.
 //!
 //! One step of a training:
 //!

@@ -1,8 +1,8 @@
 //! Declarations of published models, which load their published checkpoints unchanged.
 //!
-//! All are Perceiver IO models (arXiv 2107.14795) of Hugging Face's Transformers, named here by their repositories on
-//! Hugging Face. To fine-tune one of them on a task of your own, copy its declaration, change the output, and load its
-//! checkpoint with [`LoadOptions::partial`](crate::checkpoint::LoadOptions::partial).
+//! All are [Perceiver IO](https://arxiv.org/abs/2107.14795) models of Hugging Face's Transformers, named here by their
+//! repositories on Hugging Face. To fine-tune one of them on a task of your own, copy its declaration, change the output,
+//! and load its checkpoint with [`LoadOptions::partial`](crate::checkpoint::LoadOptions::partial).
 //!
 //! ```no_run
 //! use perceiver::prelude::*;
@@ -22,10 +22,10 @@ use crate::perceiver;
 
 perceiver! {
     /// `deepmind/vision-perceiver-fourier`: classifies images of 224 × 224 pixels into the 1,000 classes of ImageNet, from
-    /// pixels and Fourier features of their positions; 48,440,627 parameters (Perceiver IO, arXiv 2107.14795, table 7).
+    /// pixels and Fourier features of their positions; 48,440,627 parameters (Perceiver IO, table 7).
     ///
-    /// Maps images `(batch, 224, 224, 3)` to logits `(batch, 1000)`. Pixels are normalized as by `PerceiverImageProcessor`:
-    /// RGB in `[0, 1]`, minus `(0.485, 0.456, 0.406)`, divided by `(0.229, 0.224, 0.225)`.
+    /// Pixels are normalized as by `PerceiverImageProcessor`: RGB in `[0, 1]`, minus `(0.485, 0.456, 0.406)`, divided by
+    /// `(0.229, 0.224, 0.225)`.
     pub struct VisionFourier {
         family: Transformers,
         input: Grid { shape: [224, 224, 3], position: Fourier { bands: 64, max_freq: [224.0, 224.0] } },
@@ -42,7 +42,7 @@ perceiver! {
     /// `deepmind/vision-perceiver-learned`: classifies images as [`VisionFourier`] does, but from pixels and learned
     /// positions, without knowledge of the image's two dimensions; 62,255,848 parameters.
     ///
-    /// Inputs and outputs are those of [`VisionFourier`].
+    /// Pixels are normalized as for [`VisionFourier`].
     pub struct VisionLearned {
         family: Transformers,
         input: Grid {
@@ -60,13 +60,11 @@ perceiver! {
 }
 
 perceiver! {
-    /// `deepmind/language-perceiver`: fills in masked bytes of text; 201,108,230 parameters (Perceiver IO, arXiv 2107.14795,
-    /// section 4.1).
+    /// `deepmind/language-perceiver`: fills in masked bytes of text; 201,108,230 parameters (Perceiver IO, section 4.1).
     ///
-    /// Maps ids `(batch, tokens)` of at most 2,048 tokens to logits `(batch, 2048, 262)`, those of all 2,048 positions. An
-    /// id is a byte of UTF-8 plus 6; below are the special ids of `PerceiverTokenizer`: 0 is padding, 3 a masked byte, 4 the
-    /// start and 5 the end of a text. As in Transformers, pad texts to 2,048 ids, and pass a mask that is false at the
-    /// padding.
+    /// It returns the logits of all 2,048 positions, however many ids it is given. An id is a byte of UTF-8 plus 6; below
+    /// are the special ids of `PerceiverTokenizer`: 0 is padding, 3 a masked byte, 4 the start and 5 the end of a text. As
+    /// in Transformers, pad texts to 2,048 ids, and pass a mask that is false at the padding.
     pub struct Language {
         family: Transformers,
         input: Text { vocab: 262, max_len: 2048, dim: 768 },
@@ -88,11 +86,11 @@ perceiver! {
 
 perceiver! {
     /// `deepmind/optical-flow-perceiver`: estimates the motion of each pixel between two frames of 368 × 496 pixels;
-    /// 41,057,134 parameters (Perceiver IO, arXiv 2107.14795, section 4.2).
+    /// 41,057,134 parameters (Perceiver IO, section 4.2).
     ///
-    /// Maps patches `(batch, 2, 368, 496, 27)` to flow `(batch, 368, 496, 2)`. For each pixel of each frame, the 27 numbers
-    /// are the 3 × 3 pixels around it, in the order row, column, colour, of frames scaled to `[-1, 1]` and padded with
-    /// zeros. The output times 20 is the motion to the right and down, in pixels.
+    /// The 27 numbers at each pixel of each frame are the 3 × 3 pixels around it, in the order row, column, colour, of
+    /// frames scaled to `[-1, 1]` and padded with zeros. The output times 20 is the motion to the right and down, in
+    /// pixels.
     pub struct Flow {
         family: Transformers,
         input: Grid {
@@ -118,7 +116,7 @@ perceiver! {
 
 perceiver! {
     /// `deepmind/multimodal-perceiver`: reconstructs a video with its sound from 784 latents, and classifies it into the 700
-    /// classes of Kinetics; 19,858,855 parameters (Perceiver IO, arXiv 2107.14795, section 4.3).
+    /// classes of Kinetics; 19,858,855 parameters (Perceiver IO, section 4.3).
     ///
     /// Takes a [`VideoInput`]: `audio`, `(batch, 30720, 1)`, which is 1,920 samples of sound for each frame; `image`, 16
     /// frames, `(batch, 16, 224, 224, 3)`; and `label`, `(batch, 700)`, which is always masked, so that any numbers do.
@@ -172,7 +170,7 @@ perceiver! {
     /// `deepmind/vision-perceiver-conv`: classifies images as [`VisionFourier`] does, but after a convolution and pooling;
     /// 48,646,522 parameters.
     ///
-    /// Inputs and outputs are those of [`VisionFourier`].
+    /// Pixels are normalized as for [`VisionFourier`].
     pub struct VisionConv {
         family: Transformers,
         input: Grid {

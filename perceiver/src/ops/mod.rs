@@ -110,7 +110,26 @@ pub type Matrix<E, D> = Tensor<(Width, Width), E, D>;
 /// A parameter, `(size,)`.
 pub type Vector<E, D> = Tensor<(Width,), E, D>;
 
-/// A device that can run a Perceiver: any dfdx device. Operations for which it has no kernel use dfdx's own operations.
+/// A device that can run a Perceiver, such as dfdx's `Cpu` and `Cuda`: dfdx's trait of this name, and one for each operation
+/// of a model.
+///
+/// It is the bound that code needs which is generic over the device:
+///
+/// ```
+/// use perceiver::prelude::*;
+///
+/// perceiver! { struct Digits { input_shape: [8, 8, 1], num_freq_bands: 4, max_freq: 8.0, depth: 1, num_classes: 10 } }
+///
+/// fn logits<D: Device<f32>>(
+///     model: &Digits<f32, D>,
+///     images: Tensor<Rank4<5, 8, 8, 1>, f32, D>,
+/// ) -> Tensor<Rank2<5, 10>, f32, D> {
+///     model.forward(images)
+/// }
+/// ```
+///
+/// It is implemented for every type that implements these traits. Another device of dfdx implements each without methods to
+/// use dfdx's own operations, or with kernels of its own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` must implement `perceiver::Device<{E}>` to run a Perceiver",
     label = "`{Self}: perceiver::Device<{E}>` is required; dfdx's `Device` is not sufficient"

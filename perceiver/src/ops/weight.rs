@@ -11,20 +11,23 @@ use super::cpu::{Panels, panels_of, tensor_of};
 use super::{Matrix, Record};
 use crate::spec::Width;
 
-/// How the weights of a model that is prepared for inference are stored. What they are multiplied with, and sums of it, are
-/// `f32`.
+/// The precision to which
+/// [`prepare_for_inference_in`](crate::model::Perceiver::prepare_for_inference_in) rounds the weights of linear layers.
+///
+/// Except with [`Int8Dynamic`](Self::Int8Dynamic), the rows that are multiplied with them, and the sums, stay in `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WeightPrecision {
-    /// As they are.
+    /// Not rounded: 4 bytes for each weight.
     #[default]
     F32,
-    /// The nearest `bf16`, which has the range of `f32` and 8 bits of precision: 2 bytes.
+    /// The nearest `bf16`, which has the range of `f32` and 8 bits of precision: 2 bytes for each weight.
     Bf16,
-    /// From -127 to 127, times a scale for each output, of which the largest weight is 127: 1 byte.
+    /// An integer from -127 to 127 for each weight, times a scale for each output, with which the largest weight is 127: 1 byte
+    /// for each weight, and 4 for each output.
     Int8,
-    /// The same weights, and rows are rounded too before they are multiplied with them: from -127 to 127, times a scale for each
-    /// row. Only on machines with AVX-512 VNNI, where it is faster; elsewhere it is [`Int8`](Self::Int8).
+    /// The weights of [`Int8`](Self::Int8), with rows that are rounded as well before they are multiplied: to integers from
+    /// -127 to 127, times a scale for each row. It is faster on machines with AVX-512 VNNI; on others, it is the same as `Int8`.
     Int8Dynamic,
 }
 

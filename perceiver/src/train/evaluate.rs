@@ -1,4 +1,4 @@
-//! The score of a model on examples that it is not trained on.
+//! The loss and accuracy of a model over several batches.
 
 use dfdx::prelude::*;
 
@@ -6,8 +6,9 @@ use super::loss::hits;
 use super::{CrossEntropy, LossError, Targets};
 use crate::Device;
 
-/// The mean loss and the accuracy of a classifier over several batches, in which every target counts the same, however large its
-/// batch is.
+/// The mean loss and the accuracy of a classifier over several batches, such as those of a validation set.
+///
+/// Every target counts the same, whatever the size of its batch. Add the logits of `try_forward`, which applies no dropout.
 ///
 /// ```
 /// use perceiver::prelude::*;
@@ -30,7 +31,7 @@ use crate::Device;
 ///     evaluation.add(model.try_forward(images)?, &digits)?;
 /// }
 /// assert_eq!(evaluation.targets(), 40);
-/// println!("loss {:.3}, {:.1} % right", evaluation.loss(), 100.0 * evaluation.accuracy());
+/// println!("loss {:.3}, accuracy {:.3}", evaluation.loss(), evaluation.accuracy());
 /// # assert!((evaluation.accuracy() - 0.1).abs() < 1e-9 && evaluation.loss() > 2.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -43,14 +44,14 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Starts an evaluation with the settings of a loss, such as the target that it ignores; the default is
+    /// Starts an evaluation with the label smoothing and the ignored target of a [`CrossEntropy`]. The default has neither, as
     /// [`cross_entropy`](super::cross_entropy).
     #[must_use]
     pub fn new(criterion: CrossEntropy) -> Self {
         Self { criterion, ..Self::default() }
     }
 
-    /// Adds a batch of logits, `(.., classes)`, and classes, `(..)`.
+    /// Adds a batch of `logits`, `(.., classes)`, and of `targets`, `(..)`.
     ///
     /// # Errors
     /// Same as [`CrossEntropy::loss`]. Nothing is added then.
@@ -71,19 +72,20 @@ impl Evaluation {
         Ok(())
     }
 
-    /// Returns the mean loss of all targets, in nats; NaN if there are none.
+    /// Returns the mean loss over all targets added so far, in nats; NaN if there are none.
     #[must_use]
     pub fn loss(&self) -> f64 {
         self.loss / self.targets as f64
     }
 
-    /// Returns the fraction of targets whose logit is the largest, from 0 to 1; NaN if there are none.
+    /// Returns the fraction of targets whose logit is the largest of its row, from 0 to 1, as
+    /// [`accuracy`](super::accuracy) does; NaN if there are none.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
         self.hits as f64 / self.targets as f64
     }
 
-    /// Returns the number of targets, without those that are ignored.
+    /// Returns the number of targets added so far, without those that are ignored.
     #[must_use]
     pub fn targets(&self) -> usize {
         self.targets

@@ -29,6 +29,7 @@ mod schedule;
 mod state;
 mod trainer;
 
+#[doc(inline)]
 pub use crate::ops::with_dropout_seed;
 pub use batches::{Batches, made_ahead};
 pub use best::BestModels;

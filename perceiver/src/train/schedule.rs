@@ -53,7 +53,8 @@ pub enum Decay {
         factor: f64,
     },
     /// The factor falls with the inverse square root of the step, `sqrt(warm_up / step)`, as in "Attention Is All You Need"
-    /// (arXiv 1706.03762, section 5.3). Steps are counted from 1 here, and a `warm_up` of 0 is taken as 1.
+    /// ([arXiv 1706.03762](https://arxiv.org/abs/1706.03762), section 5.3). Steps are counted from 1 here, and a `warm_up`
+    /// of 0 is taken as 1.
     InverseRoot,
 }
 

@@ -33,8 +33,9 @@ pub struct AdamWConfig {
     /// The largest absolute value of an element of a gradient, above 0; `None`, without a limit, by default. Elements are
     /// clamped after the gradients were scaled for `max_norm`.
     pub max_value: Option<f64>,
-    /// Whether the update of each tensor is scaled to the norm of the tensor, as in LAMB (arXiv 1904.00962); false by
-    /// default. It applies to the tensors that decay, as [`decay_vectors`](Self::decay_vectors) says.
+    /// Whether the update of each tensor is scaled to the norm of the tensor, as in
+    /// [LAMB](https://arxiv.org/abs/1904.00962); false by default. It applies to the tensors that decay, as
+    /// [`decay_vectors`](Self::decay_vectors) says.
     pub trust_ratio: bool,
 }
 
@@ -111,10 +112,11 @@ pub enum StepError<Err: Debug + Display> {
         /// The range that the setting must be in.
         expected: &'static str,
     },
-    /// Every factor of [`with_factors`](super::AdamW::with_factors) is 0, so that nothing would be trained.
+    /// The function passed to [`with_factors`](super::AdamW::with_factors) returns 0 for every parameter, so that nothing would
+    /// be trained.
     #[error("`with_factors` gives every parameter the factor 0; their names are such as `{name}`")]
     NothingTrained {
-        /// The name of a parameter.
+        /// The name of one of the parameters.
         name: String,
     },
     /// A gradient is infinite or NaN.

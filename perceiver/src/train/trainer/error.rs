@@ -38,7 +38,7 @@ pub enum TrainError<Err: Debug + Display> {
          input with `traced(gradients)`; this loss is that of another model, or does not depend on the output"
     )]
     NoGradients,
-    /// More batches of an epoch were done, before a resume, than it has.
+    /// An epoch that was [resumed](super::Trainer::resume) has fewer batches than were already done.
     #[error(
         "{done} batches of epoch {epoch} were done before, but it has only {found}: a training is resumed with the same batches; \
          to begin anew, remove its files"
@@ -46,12 +46,12 @@ pub enum TrainError<Err: Debug + Display> {
     OtherBatches {
         /// The epoch, from 0.
         epoch: u64,
-        /// The batches that were done.
+        /// The number of batches that were done before.
         done: usize,
-        /// The batches that there are.
+        /// The number of batches in the epoch.
         found: usize,
     },
-    /// A loss is infinite or NaN.
+    /// The loss of a batch is infinite or NaN.
     #[error(
         "the loss of step {step} is {loss}: is there a number that is not finite in the input, or is the learning rate too high?"
     )]
