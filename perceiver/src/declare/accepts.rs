@@ -189,7 +189,6 @@ impl<const WIDTH: usize, W: Same<Const<WIDTH>>> GivenWidth<WIDTH> for W {}
 ///
 /// # Errors
 /// If one of them has an error, or they do not fit.
-#[allow(clippy::type_complexity)]
 pub fn with_positions<B: Dim, B2: Dim, E: Dtype, D: Device<E>, T, T2>(
     input: Result<Tokens<B, E, D, T>, ForwardError<D::Err>>,
     positions: Result<Tokens<B2, E, D, T2>, ForwardError<D::Err>>,
@@ -340,8 +339,7 @@ macro_rules! model_input {
             where
                 D: Device<E>,
             {
-                let shape = Axes::shape(rows.shape().0);
-                rows.try_reshape_like(&shape).map_err(ForwardError::Device)
+                try_grid::<_, Axes, DIM, _, _, _>(rows)
             }
         }
     };

@@ -43,7 +43,7 @@ pub struct Keys {
     pub fourier_encode_data: (),
     /// The number of self attentions in each layer, after its cross attention if it has one.
     pub self_per_cross_attn: (),
-    /// Whether `forward` returns logits; otherwise it returns the latents.
+    /// Whether `forward` returns `num_classes` logits; otherwise it returns the latents, or what `output` says.
     pub final_classifier_head: (),
     /// Whether the latents compete for each token (softmax over the latents), in all layers or `[..]` in each.
     pub inverted_cross_attn: (),

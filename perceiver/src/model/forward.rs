@@ -63,7 +63,6 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     }
 
     /// Returns the result, and the next values of buffers.
-    #[allow(clippy::type_complexity)]
     fn run<B: Dim, L: Dim, T: Tape<E, D>>(
         &self,
         tokens: Tokens<B, E, D, T>,

@@ -237,9 +237,7 @@ impl Numbers {
             false => self.cross_softmax,
         }
     }
-}
 
-impl Numbers {
     /// Returns the numbers of `S`.
     ///
     /// # Panics

@@ -77,14 +77,19 @@ pub trait ParameterSource {
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix;
 
     /// Reads the next parameter, a matrix `(rows, columns)` that is initialised as latents are: from N(0, 1), or as the
-    /// [family](Self::start_as) does.
-    fn embedding(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix;
+    /// [family](Self::start_as) does. Unless a source initialises parameters, this is [`matrix`](Self::matrix).
+    fn embedding(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix {
+        self.matrix(name, rows, columns)
+    }
 
     /// Reads the next parameter, a vector `(size,)` that is initialised with `start`.
     fn vector(&mut self, name: &str, size: usize, start: Init) -> Self::Vector;
 
-    /// Reads the next buffer, a vector `(size,)` that is saved with the model but not trained.
-    fn buffer(&mut self, name: &str, size: usize, start: Init) -> Self::Vector;
+    /// Reads the next buffer, a vector `(size,)` that is saved with the model but not trained. Unless a source initialises
+    /// parameters, this is [`vector`](Self::vector).
+    fn buffer(&mut self, name: &str, size: usize, start: Init) -> Self::Vector {
+        self.vector(name, size, start)
+    }
 
     /// Initialises the parameters that follow as the family does.
     fn start_as(&mut self, _family: Family) {}

@@ -18,19 +18,11 @@ impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Refs<'a, E, D> {
         }
     }
 
-    fn embedding(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix {
-        self.matrix(name, rows, columns)
-    }
-
     fn vector(&mut self, _: &str, _: usize, _: Init) -> Self::Vector {
         match self.0.next() {
             Some(Parameter::Vector(vector)) => vector,
             _ => unreachable!("{ORDER}"),
         }
-    }
-
-    fn buffer(&mut self, name: &str, size: usize, start: Init) -> Self::Vector {
-        self.vector(name, size, start)
     }
 }
 
@@ -47,18 +39,10 @@ impl<'a, E: Dtype, D: Storage<E>> ParameterSource for Muts<'a, E, D> {
         }
     }
 
-    fn embedding(&mut self, name: &str, rows: usize, columns: usize) -> Self::Matrix {
-        self.matrix(name, rows, columns)
-    }
-
     fn vector(&mut self, _: &str, _: usize, _: Init) -> Self::Vector {
         match self.0.next() {
             Some(Parameter::Vector(vector)) => vector,
             _ => unreachable!("{ORDER}"),
         }
-    }
-
-    fn buffer(&mut self, name: &str, size: usize, start: Init) -> Self::Vector {
-        self.vector(name, size, start)
     }
 }
