@@ -61,9 +61,9 @@ impl Summary {
     /// table.
     pub fn of<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(name: &str, model: &M) -> Self {
         let mut tensors = Vec::new();
-        each_tensor(model, |name, shape, is_trained, _: &dyn Fn() -> Vec<E>| {
-            if is_trained {
-                tensors.push((name, shape));
+        each_tensor(model, |tensor| {
+            if tensor.is_trained {
+                tensors.push((tensor.name, tensor.shape));
             }
         });
         Self::of_tensors(name, tensors)

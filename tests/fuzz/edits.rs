@@ -115,6 +115,11 @@ fn entry_edit(names: Vec<String>) -> impl Strategy<Value = EntryEdit> {
         (index(), shape()).prop_map(|(at, value)| EntryEdit::Field(at, "shape", value)),
         (index(), offsets()).prop_map(|(at, value)| EntryEdit::Field(at, "data_offsets", value)),
         (index(), value()).prop_map(|(at, value)| EntryEdit::Field(at, "more", value)),
+        (index(), setting()).prop_map(|(at, value)| EntryEdit::Field(
+            at,
+            "perceiver.max_freq",
+            value
+        )),
     ]
 }
 
@@ -158,6 +163,11 @@ fn name(names: Vec<String>) -> impl Strategy<Value = String> {
         2 => any::<String>(),
         1 => (any::<char>(), 0..3_000_usize).prop_map(|(letter, count)| letter.to_string().repeat(count)),
     ]
+}
+
+/// A setting in the metadata.
+fn setting() -> impl Strategy<Value = Value> {
+    prop_oneof![Just("4.0".into()), any::<String>()].prop_map(Value::from)
 }
 
 fn dtype() -> impl Strategy<Value = Value> {

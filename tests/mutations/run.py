@@ -137,7 +137,10 @@ MUTATIONS = [
     ("a query with no token has gradients", "ops/cpu/flash.rs", "if !depends_on_query {", "if !depends_on_query && false {"),
     ("uniform planes are masked", "ops/context/separable/planes.rs", "&& !uniform[item]", ""),
     # Checkpoints.
-    ("no format: pt", "checkpoint/write.rs", 'HashMap::from([("format".to_string(), "pt".to_string())])', "HashMap::<String, String>::new()"),
+    ("no format: pt", "checkpoint/write.rs", '("format".to_string(), "pt".to_string())', '("layout".to_string(), "pt".to_string())'),
+    ("settings are not written", "checkpoint/write.rs", "format.settings.metadata().chain([layout])", "[layout].into_iter()"),
+    ("settings are not compared", "checkpoint/settings.rs", "filter(|found| *found != expected)", "filter(|_| false)"),
+    ("settings of something bigger are compared", "checkpoint/read.rs", "if options.prefix.is_empty() {", "{"),
     ("dtypes are not compared", "checkpoint/matching.rs", "if found != E::DTYPE && !(self.options.convert && dtype::is_float(found)) {", "if false {"),
     ("whole numbers are weights", "checkpoint/matching.rs", "!(self.options.convert && dtype::is_float(found))", "!self.options.convert"),
     ("shapes are not compared", "checkpoint/matching.rs", "if grids.is_none() && view.shape() != expected.shape {", "if grids.is_none() && view.shape().len() != expected.shape.len() {"),

@@ -82,6 +82,7 @@ macro_rules! refused {
 
 mod convert;
 mod positions;
+mod settings;
 
 perceiver! {
     struct Ten {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use safetensors::Dtype;
 
+use super::DifferentSetting;
 use super::dtype::is_float;
 use crate::ops::WeightPrecision;
 
@@ -135,10 +136,10 @@ pub enum CheckpointError {
         /// The error from parsing it.
         error: serde_json::Error,
     },
-    /// The tensors in the file do not match those of the model. With [`LoadOptions::partial`](super::LoadOptions::partial),
-    /// none of them does.
+    /// The tensors in the file, or the settings in its metadata, do not match those of the model. With [`LoadOptions::partial`](super::LoadOptions::partial),
+    /// no tensor does.
     #[error(
-        "{} is not a checkpoint of this model{}:{}{}", path.display(), other(*kind), list(problems),
+        "{} is not a checkpoint of this model{}:{}{}{}", path.display(), other(*kind), list(settings), list(problems),
         next_step(*matched, prefix.as_deref())
     )]
     Mismatch {
@@ -151,6 +152,8 @@ pub enum CheckpointError {
         /// A prefix of the names in the file without which they would be those of the model: pass it as
         /// [`LoadOptions::prefix`](super::LoadOptions::prefix).
         prefix: Option<String>,
+        /// All settings that no tensor shows and that differ.
+        settings: Vec<DifferentSetting>,
         /// All tensors that do not match, with the reason.
         problems: Vec<Problem>,
     },

@@ -1,6 +1,6 @@
 //! The files that a checkpoint consists of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,11 @@ impl Files {
             Ok((part, bytes))
         };
         Ok(Self(parts.into_iter().map(part).collect::<Result<_, _>>()?))
+    }
+
+    /// What the headers have under `__metadata__`.
+    pub fn metadata(&self) -> HashMap<String, String> {
+        self.0.iter().flat_map(|(_, bytes)| metadata(bytes)).collect()
     }
 
     /// Reads the headers.
@@ -117,6 +122,21 @@ fn first_entry(archive: &[u8]) -> &[u8] {
 pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, CheckpointError> {
     SafeTensors::deserialize(bytes)
         .map_err(|error| CheckpointError::Malformed { path: path.into(), error })
+}
+
+/// What the header of a file that can be parsed has under `__metadata__`.
+pub(crate) fn metadata(bytes: &[u8]) -> HashMap<String, String> {
+    /// A tensor is skipped and not kept.
+    #[derive(Default, serde::Deserialize)]
+    struct Header {
+        #[serde(default, rename = "__metadata__")]
+        metadata: HashMap<String, String>,
+    }
+    let header = bytes
+        .split_first_chunk()
+        .and_then(|(len, rest)| rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?));
+    let header = header.and_then(|header| serde_json::from_slice::<Header>(header).ok());
+    header.unwrap_or_default().metadata
 }
 
 /// What Hugging Face's tools write beside the parts of a checkpoint as `model.safetensors.index.json`. It has more, which is

@@ -1,7 +1,7 @@
 //! How the tensors of a model are arranged in its files.
 
-use super::Depth;
 use super::layout::{self, Layout};
+use super::{Depth, Settings};
 use crate::input::{GridSpec, Modality, ModalityInput};
 use crate::model::OutputNames;
 use crate::ops;
@@ -30,6 +30,8 @@ pub(crate) struct Format {
     grids: Vec<(String, Vec<usize>)>,
     /// Whether there is a learned query of the output for each position of a text.
     has_position_queries: bool,
+    /// The settings that the tensors do not show.
+    pub settings: Settings,
 }
 
 impl Format {
@@ -40,6 +42,7 @@ impl Format {
         output: OutputNames,
         grid: Option<GridSpec>,
         modalities: &[Modality],
+        settings: Settings,
     ) -> Self {
         let stored = numbers.stored_layers;
         let all = match family {
@@ -71,6 +74,7 @@ impl Format {
             rotated: None,
             grids: grids.into_iter().chain(modalities.iter().filter_map(of_modality)).collect(),
             has_position_queries: output == OutputNames::Language,
+            settings,
         }
     }
 
@@ -91,6 +95,7 @@ impl Format {
             rotated: (rotated > 0).then_some(rotated),
             grids: Vec::new(),
             has_position_queries: false,
+            settings: Settings::causal(numbers),
         }
     }
 

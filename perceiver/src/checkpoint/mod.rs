@@ -43,6 +43,12 @@
 //! `load_checkpoint` itself loads exactly the model's tensors or fails without changing the model; a [`CheckpointError`]
 //! lists what did not match, and says what to do.
 //!
+//! # What a file says of the declaration
+//! Some keys change what a model computes, but no tensor shows them: the number of heads in the same width, `max_freq`, the
+//! activation of a feed-forward layer. `save_checkpoint` writes them into the metadata of the file, and a model that was
+//! declared otherwise does not load it. PyTorch ignores them. Its own files have none, so nothing but the declaration can
+//! tell: copy these keys with care.
+//!
 //! # Other modules, and trainings
 //! [`save_module`] and [`load_module`] are for modules of your own of which a declared model is a part. To continue a
 //! training, save the state of the optimizer too, with [`save_training`](crate::train::save_training).
@@ -58,6 +64,7 @@ mod module;
 mod options;
 mod read;
 mod report;
+mod settings;
 pub(crate) mod write;
 
 pub use dtype::CheckpointDtype;
@@ -66,7 +73,8 @@ pub(crate) use format::Format;
 pub(crate) use layout::part_name;
 pub use module::{load_module, save_module};
 pub use options::LoadOptions;
-pub use report::{Converted, Interpolated, LoadReport};
+pub use report::{Converted, DifferentSetting, Interpolated, LoadReport};
+pub(crate) use settings::{Described, Settings};
 pub(crate) use {read::load, write::save};
 
 use dfdx::nn::tensor_collection::{
@@ -94,11 +102,26 @@ impl Depth {
     }
 }
 
-/// Calls `visit` with the name and shape of each tensor of a module, whether it is trained, and a function that copies its
-/// data.
+/// A tensor of a module.
+pub(crate) struct Visited<'a, E, D> {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub is_trained: bool,
+    pub device: &'a D,
+    copy: &'a dyn Fn() -> Vec<E>,
+}
+
+impl<E, D> Visited<'_, E, D> {
+    /// Copies its numbers from the device.
+    pub fn numbers(&self) -> Vec<E> {
+        (self.copy)()
+    }
+}
+
+/// Calls `visit` with each tensor of a module.
 pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
     model: &M,
-    visit: impl FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec<E>),
+    visit: impl FnMut(Visited<'_, E, D>),
 ) {
     let visited =
         M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Each(visit) });
@@ -109,9 +132,7 @@ pub(crate) fn each_tensor<M: TensorCollection<E, D>, E: Dtype, D: Device<E>>(
 
 struct Each<F>(F);
 
-impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec<E>)>
-    TensorVisitor<E, D> for Each<F>
-{
+impl<E: Dtype, D: Device<E>, F: FnMut(Visited<'_, E, D>)> TensorVisitor<E, D> for Each<F> {
     type Viewer = (ViewTensorRef, ViewTensorName);
     type Err = std::convert::Infallible;
     type E2 = E;
@@ -122,8 +143,13 @@ impl<E: Dtype, D: Device<E>, F: FnMut(String, Vec<usize>, bool, &dyn Fn() -> Vec
         options: TensorOptions<S, E, D>,
         (tensor, name): (&Tensor<S, E, D>, String),
     ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
-        let shape = tensor.shape().concrete().into();
-        self.0(name, shape, options.do_gradient_update, &|| tensor.as_vec());
+        self.0(Visited {
+            name,
+            shape: tensor.shape().concrete().into(),
+            is_trained: options.do_gradient_update,
+            device: tensor.device(),
+            copy: &|| tensor.as_vec(),
+        });
         Ok(None)
     }
 }

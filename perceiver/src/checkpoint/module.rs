@@ -7,7 +7,8 @@ use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::tensor_ops::Device;
 
 use super::matching::{Expected, Matching};
-use super::{CheckpointDtype, CheckpointError, LoadOptions, each_tensor, files, fill, write};
+use super::write::{self, Metadata};
+use super::{CheckpointDtype, CheckpointError, LoadOptions, each_tensor, files, fill};
 
 /// Saves any dfdx module to a safetensors file, such as a module of your own of which a declared model is a part.
 ///
@@ -49,12 +50,12 @@ where
     D: Device<E>,
 {
     let mut tensors = Vec::new();
-    each_tensor(module, |name, shape, _, numbers: &dyn Fn() -> Vec<E>| {
+    each_tensor(module, |tensor| {
         let mut bytes = Vec::new();
-        E::write(&numbers(), &mut bytes);
-        tensors.push((name, shape, bytes));
+        E::write(&tensor.numbers(), &mut bytes);
+        tensors.push((tensor.name, tensor.shape, bytes));
     });
-    write::write_plain(&tensors, E::DTYPE, None, path.as_ref())
+    write::write_plain(&tensors, E::DTYPE, &Metadata::new(), path.as_ref())
 }
 
 /// Loads a file of [`save_module`], or of dfdx's `save_safetensors`, into a module. [`save_module`] has an example.
@@ -77,10 +78,10 @@ where
     let (options, files) = (LoadOptions::default(), [files::parse(path, &bytes)?]);
     let mut matching = Matching::new(&options, &files, |name| name.to_string());
     let mut numbers = HashMap::new();
-    each_tensor(module, |name, shape, _, _: &dyn Fn() -> Vec<E>| {
-        let expected = Expected { shape, grid: None };
-        if let Some(fits) = matching.take::<E>(&[&name], &expected) {
-            numbers.insert(name, E::read(fits.view.data()));
+    each_tensor(module, |tensor| {
+        let expected = Expected { shape: tensor.shape, grid: None };
+        if let Some(fits) = matching.take::<E>(&[&tensor.name], &expected) {
+            numbers.insert(tensor.name, E::read(fits.view.data()));
         }
     });
     matching.finish().all_or_nothing(path)?;

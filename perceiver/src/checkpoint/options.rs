@@ -22,13 +22,15 @@ pub struct LoadOptions {
     /// The prefix of the names of this model's tensors in the file, including the dot; empty by default.
     ///
     /// It is, for example, `"backbone."` if the model is a part of a bigger one, or `"module."` in a file saved from
-    /// PyTorch's `DistributedDataParallel`. Tensors whose names do not begin with it are ignored.
+    /// PyTorch's `DistributedDataParallel`. Tensors whose names do not begin with it are ignored,
+    /// and so are settings in the file.
     pub prefix: String,
     /// Whether to load the tensors that match even if others do not, such as to give a model another head or more layers;
     /// false by default.
     ///
     /// Tensors of the model that are not loaded keep their values, and are listed in the [`LoadReport`](super::LoadReport).
-    /// Each tensor is loaded whole or not at all. It is still an error if none matches.
+    /// Each tensor is loaded whole or not at all. It is still an error if none matches. Settings that differ, such as
+    /// `max_freq`, are listed there, too.
     pub partial: bool,
     /// Whether to convert tensors in `F16`, `BF16`, `F32` or `F64` to the data type of the model; false by default.
     ///

@@ -22,13 +22,17 @@ pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     options: &LoadOptions,
 ) -> Result<LoadReport, CheckpointError> {
     let mut tensors = Vec::new();
-    each_tensor(model, |name, shape, _, _: &dyn Fn() -> Vec<E>| tensors.push((name, shape)));
+    each_tensor(model, |tensor| tensors.push((tensor.name, tensor.shape)));
     let files = Files::read(path)?;
-    let files = files.parse()?;
-    let (sources, report) = matched::<E>(&tensors, format, options, &files);
+    let parsed = files.parse()?;
+    let (sources, mut report) = matched::<E>(&tensors, format, options, &parsed);
+    // With a prefix, the file is of something bigger.
+    if options.prefix.is_empty() {
+        report.settings = format.settings.different(&files.metadata());
+    }
     let is_enough = options.partial && !report.loaded.is_empty();
     if !is_enough && !report.is_complete() {
-        return Err(mismatch(&tensors, format, path, options, &files, report));
+        return Err(mismatch(&tensors, format, path, options, &parsed, report));
     }
     if let Some(precision) = rounded.filter(|_| sources.len() < tensors.len()) {
         return Err(CheckpointError::RoundedRest { path: path.into(), precision });
@@ -49,7 +53,7 @@ fn mismatch(
     path: &Path,
     options: &LoadOptions,
     files: &[SafeTensors<'_>],
-    report: LoadReport,
+    mut report: LoadReport,
 ) -> CheckpointError {
     let names: Vec<&str> = files.iter().flat_map(SafeTensors::names).collect();
     if names.iter().any(|name| name.starts_with(MOMENTS[0])) {
@@ -69,6 +73,7 @@ fn mismatch(
         kind: kind.filter(|kind| *kind != format.kind()),
         matched,
         prefix,
+        settings: std::mem::take(&mut report.settings),
         problems: report.into_problems(),
     }
 }

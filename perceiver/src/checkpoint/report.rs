@@ -33,6 +33,24 @@ pub struct LoadReport {
     pub mismatched: Vec<Problem>,
     /// The tensors of the file that are not in the model, each a [`Problem::Unexpected`].
     pub unexpected: Vec<Problem>,
+    /// The settings of the declaration in which the model that was saved differs from this one. Like
+    /// [`missing`](Self::missing), always empty without [`LoadOptions::partial`](super::LoadOptions::partial).
+    pub settings: Vec<DifferentSetting>,
+}
+
+/// A setting that no tensor shows, but that changes what a model computes with them, such as `max_freq` or the number of
+/// heads of the same width: `save_checkpoint` writes it into the metadata of the file, and the declaration of the model
+/// that loads the file has another value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` differs: expected {expected}, found {}", shown(found))]
+#[non_exhaustive]
+pub struct DifferentSetting {
+    /// The key of the declaration; after the name of the input or output, if there are several.
+    pub key: String,
+    /// The value in the model.
+    pub expected: String,
+    /// The value in the file.
+    pub found: String,
 }
 
 /// A tensor that was converted to the data type of the model, with [`LoadOptions::convert`](super::LoadOptions::convert).
@@ -63,10 +81,11 @@ pub struct Interpolated {
 }
 
 impl LoadReport {
-    /// Returns whether every tensor of the model was loaded, and the file has no others.
+    /// Returns whether every tensor of the model was loaded, and the file has neither other tensors nor other settings.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.missing.is_empty() && self.mismatched.is_empty() && self.unexpected.is_empty()
+        let others = [&self.missing, &self.mismatched, &self.unexpected];
+        self.settings.is_empty() && others.iter().all(|problems| problems.is_empty())
     }
 
     /// An error unless everything matched.
@@ -78,6 +97,7 @@ impl LoadReport {
                 kind: None,
                 matched: 0,
                 prefix: None,
+                settings: Vec::new(),
                 problems: self.into_problems(),
             }),
         }
@@ -96,7 +116,8 @@ impl fmt::Display for Interpolated {
     }
 }
 
-/// One line of counts, then a line for each tensor that was interpolated or not loaded, at most ten of each kind.
+/// One line of counts, then a line for each tensor that was interpolated or not loaded and for each setting that differs, at
+/// most ten of each kind.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rounded = self.converted.iter().filter(|converted| converted.rounded).count();
@@ -109,6 +130,10 @@ impl fmt::Display for LoadReport {
             (self.missing.len(), "missing"),
             (self.mismatched.len(), "mismatched"),
             (self.unexpected.len(), "unexpected"),
+            (
+                self.settings.len(),
+                if self.settings.len() == 1 { "setting differs" } else { "settings differ" },
+            ),
         ];
         for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
             write!(f, ", {count} {what}")?;
@@ -116,6 +141,7 @@ impl fmt::Display for LoadReport {
         f.write_str(&list(&self.interpolated))?;
         [&self.missing, &self.mismatched, &self.unexpected]
             .into_iter()
-            .try_for_each(|problems| f.write_str(&list(problems)))
+            .try_for_each(|problems| f.write_str(&list(problems)))?;
+        f.write_str(&list(&self.settings))
     }
 }

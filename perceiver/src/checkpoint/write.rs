@@ -1,12 +1,13 @@
 //! Writing a checkpoint.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dfdx::nn::tensor_collection::TensorCollection;
 use dfdx::tensor_ops::Device;
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::{CheckpointDtype, CheckpointError, Format, each_tensor};
@@ -24,11 +25,12 @@ pub(crate) fn save<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
         return Err(CheckpointError::Rounded { path: path.into(), precision });
     }
     let mut tensors = Vec::new();
-    each_tensor(model, |name, shape, _, data: &dyn Fn() -> Vec<E>| {
-        let (mut numbers, mut bytes) = (data(), Vec::new());
-        format.file_order(&name, shape.last().copied().unwrap_or_default(), &mut numbers);
+    each_tensor(model, |tensor| {
+        let (mut numbers, mut bytes) = (tensor.numbers(), Vec::new());
+        let columns = tensor.shape.last().copied().unwrap_or_default();
+        format.file_order(&tensor.name, columns, &mut numbers);
         E::write(&numbers, &mut bytes);
-        tensors.push((name, shape, bytes));
+        tensors.push((tensor.name, tensor.shape, bytes));
     });
     let mut buffers = Vec::new();
     if let Some((name, numbers)) = format.frequencies() {
@@ -47,18 +49,53 @@ pub(crate) type Tensor = (String, Vec<usize>, Vec<u8>);
 pub(crate) fn write_plain(
     tensors: &[Tensor],
     dtype: Dtype,
-    metadata: Option<HashMap<String, String>>,
+    metadata: &Metadata,
     path: &Path,
 ) -> Result<(), CheckpointError> {
-    let views: Result<Vec<_>, _> = tensors
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name, TensorView::new(dtype, shape.clone(), bytes)?)))
-        .collect();
-    let failed = |error| CheckpointError::Write { path: path.into(), error };
-    let bytes = views
-        .and_then(|views| safetensors::serialize(views, metadata))
-        .map_err(|error| failed(io::Error::other(error)))?;
-    write_whole(path, &bytes).map_err(failed)
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        Ok((name.clone(), TensorView::new(dtype, shape.clone(), bytes)?))
+    });
+    views
+        .collect::<Result<_, SafeTensorError>>()
+        .map_err(io::Error::other)
+        .and_then(|views| write_views(views, metadata, path))
+        .map_err(|error| CheckpointError::Write { path: path.into(), error })
+}
+
+/// What the header of a file has under `__metadata__`.
+pub(crate) type Metadata = BTreeMap<String, String>;
+
+fn write_views(
+    views: Vec<(String, TensorView<'_>)>,
+    metadata: &Metadata,
+    path: &Path,
+) -> io::Result<()> {
+    let file = safetensors::serialize(views, None).map_err(io::Error::other)?;
+    let (header, data) = with_metadata(&file, metadata)?;
+    write_whole(path, &[&header, data])
+}
+
+/// Splits a file into its header, with this metadata in order, and its numbers. The crate has metadata in a `HashMap`, so that
+/// no two files of the same model would be equal.
+fn with_metadata<'file>(
+    file: &'file [u8],
+    metadata: &Metadata,
+) -> io::Result<(Vec<u8>, &'file [u8])> {
+    let malformed = || io::Error::other("a header that cannot be read");
+    let (len, rest) = file.split_first_chunk().ok_or_else(malformed)?;
+    let len = usize::try_from(u64::from_le_bytes(*len)).map_err(io::Error::other)?;
+    let (header, data) = rest.split_at_checked(len).ok_or_else(malformed)?;
+    let tensors = header.trim_ascii().strip_prefix(b"{").ok_or_else(malformed)?;
+
+    let mut header = b"{".to_vec();
+    if !metadata.is_empty() {
+        header.extend(b"\"__metadata__\":");
+        header.extend(serde_json::to_vec(metadata)?);
+        header.extend(if tensors == b"}" { "" } else { "," }.bytes());
+    }
+    header.extend(tensors);
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(([&header.len().to_le_bytes()[..], &header].concat(), data))
 }
 
 fn write_tensors(
@@ -94,13 +131,14 @@ fn write_tensors(
         views.push((counter, TensorView::new(Dtype::I64, Vec::new(), &zero).map_err(failed)?));
     }
     // Tools that read safetensors expect this for tensors in PyTorch's layout.
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
-    write_whole(path, &bytes).map_err(|error| CheckpointError::Write { path: path.into(), error })
+    let layout = ("format".to_string(), "pt".to_string());
+    let metadata = format.settings.metadata().chain([layout]).collect();
+    write_views(views, &metadata, path)
+        .map_err(|error| CheckpointError::Write { path: path.into(), error })
 }
 
-/// Writes a file that is there whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file of these parts that is there whole or not at all.
+pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let target = linked(path)?;
     let replaced = target.metadata().ok();
     if replaced.as_ref().is_some_and(|replaced| !replaced.is_file()) {
@@ -127,7 +165,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
     if let Some(replaced) = replaced {
         file.as_file().set_permissions(replaced.permissions())?;
     }
@@ -169,4 +207,35 @@ fn linked(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "too many symbolic links lead to it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_its_metadata_in_order() {
+        let metadata = ["b", "a"].map(|key| (key.to_string(), "\"1\"\n".to_string())).into();
+        let numbers = [1_u8, 2, 3, 4];
+        let view = || TensorView::new(Dtype::F32, vec![1], &numbers).unwrap();
+        for names in [&["x", "y"][..], &[]] {
+            let views = names.iter().map(|name| (*name, view()));
+            let file = safetensors::serialize(views, None).unwrap();
+            for metadata in [&metadata, &Metadata::new()] {
+                let (header, data) = with_metadata(&file, metadata).unwrap();
+                let file = [&header, data].concat();
+                assert_eq!(header.len() % 8, 0);
+                let (_, read) = safetensors::SafeTensors::read_metadata(&file).unwrap();
+                let found = read.metadata().clone().unwrap_or_default();
+                assert_eq!(&found.into_iter().collect::<Metadata>(), metadata);
+                let read = safetensors::SafeTensors::deserialize(&file).unwrap();
+                assert_eq!(read.len(), names.len());
+                assert!(read.iter().all(|(_, view)| view.data() == numbers));
+            }
+        }
+        let file = safetensors::serialize([("x", view())], None).unwrap();
+        let (header, _) = with_metadata(&file, &metadata).unwrap();
+        let expected = br#"{"__metadata__":{"a":"\"1\"\n","b":"\"1\"\n"},"x":"#;
+        assert_eq!(&header[8..8 + expected.len()], expected);
+    }
 }

@@ -6,7 +6,9 @@ use dfdx::prelude::Dtype;
 
 use super::{Output, Perceiver, PerceiverAr};
 use crate::Device;
-use crate::checkpoint::{self, CheckpointDtype, CheckpointError, Format, LoadOptions, LoadReport};
+use crate::checkpoint::{
+    self, CheckpointDtype, CheckpointError, Described, Format, LoadOptions, LoadReport, Settings,
+};
 use crate::input::{GridSpec, InputKind};
 use crate::spec::{CausalNumbers, CausalSpec, Numbers, Spec};
 
@@ -14,13 +16,23 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     fn format() -> Format {
         // The features of several inputs are in the order of files.
         let grid = S::MODALITIES.is_empty().then(GridSpec::of::<S>);
+        let numbers = Numbers::of::<S>();
+        let described = Described {
+            grid: grid.filter(|_| S::Input::TEXT.is_none()),
+            modalities: S::MODALITIES,
+            outputs: S::OUTPUTS,
+            query_grid: S::QUERY_GRID,
+            decoder: S::DECODER,
+            scale: S::OUTPUT_SCALE,
+        };
         Format::new(
-            &Numbers::of::<S>(),
+            &numbers,
             S::FAMILY,
             S::Input::TEXT.is_some(),
             S::Output::NAMES,
             grid,
             S::MODALITIES,
+            Settings::of(&numbers, &described),
         )
     }
 

@@ -54,7 +54,7 @@ pub enum MaxFreq {
 
 impl MaxFreq {
     /// The sampling rate along an axis.
-    fn at(self, axis: usize) -> f64 {
+    pub(crate) fn at(self, axis: usize) -> f64 {
         match self {
             Self::Same(max_freq) => max_freq,
             Self::PerAxis(max_freqs) => max_freqs[axis],

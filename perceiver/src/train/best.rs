@@ -1,7 +1,6 @@
 //! The best models of a training.
 
 use std::cmp::Ordering;
-use std::fmt::Display;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -140,7 +139,7 @@ impl BestModels {
         let is_kept = others().count() < self.count
             || others().next_back().is_some_and(|worst| is_lower(score, worst.score));
         if is_kept {
-            let path = self.folder.join(name(step, &score));
+            let path = self.folder.join(name(step, score));
             save(&path)?;
             let same = |kept: &mut Kept| kept.step == step;
             for Kept { path: old, .. } in self.kept.extract_if(.., same).collect::<Vec<_>>() {
@@ -157,7 +156,7 @@ impl BestModels {
         let path = self.folder.join(EVALUATIONS);
         serde_json::to_vec(&evaluations)
             .map_err(io::Error::from)
-            .and_then(|json| write_whole(&path, &json))
+            .and_then(|json| write_whole(&path, &[&json]))
             .map_err(|error| CheckpointError::Write { path, error })?;
         self.evaluations = evaluations;
         Ok(is_best)
@@ -209,7 +208,7 @@ impl Kept {
     }
 }
 
-fn name(step: u64, score: &impl Display) -> String {
+fn name(step: u64, score: f64) -> String {
     format!("step-{step}-score-{score}.safetensors")
 }
 

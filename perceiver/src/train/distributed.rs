@@ -60,7 +60,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use dfdx::nn::tensor_collection::{
-    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorRef,
+    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorRef,
 };
 use dfdx::prelude::*;
 use mpi::Threading;
@@ -71,7 +71,7 @@ use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence, Root};
 
 use super::optimizer::State;
 use super::{AdamW, Batches};
-use crate::checkpoint::{CheckpointDtype, each_tensor};
+use crate::checkpoint::{CheckpointDtype, each_tensor, fill};
 use crate::ops::AdamKernel;
 
 /// An error from processes that are to train together.
@@ -210,15 +210,19 @@ impl World {
         E: CheckpointDtype,
         D: AdamKernel<E>,
     {
-        let mut declaration = Vec::new();
-        each_tensor(model, |name, shape, is_trained, _: &dyn Fn() -> Vec<E>| {
-            declaration.push((name, shape, is_trained));
+        let (mut declaration, mut numbers) = (Vec::new(), Vec::new());
+        each_tensor(model, |tensor| {
+            numbers.push(tensor.numbers());
+            declaration.push((tensor.name, tensor.shape, tensor.is_trained));
         });
         self.agree("a model", &declaration)?;
-        match M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut Broadcast(self) }) {
-            Ok(_) => Ok(()),
-            Err(never) => match never {},
-        }
+        let mut numbers = numbers.into_iter();
+        fill(model, |_, _, _| {
+            let mut numbers = numbers.next()?;
+            self.broadcast(&mut numbers);
+            Some(numbers)
+        });
+        Ok(())
     }
 
     /// Gives the optimizer of each rank the state of the first.
@@ -314,26 +318,6 @@ impl World {
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World").field("rank", &self.rank()).field("size", &self.size()).finish()
-    }
-}
-
-struct Broadcast<'a>(&'a World);
-
-impl<E: CheckpointDtype, D: AdamKernel<E>> TensorVisitor<E, D> for Broadcast<'_> {
-    type Viewer = ViewTensorMut;
-    type Err = std::convert::Infallible;
-    type E2 = E;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        _: TensorOptions<S, E, D>,
-        tensor: &mut Tensor<S, E, D>,
-    ) -> Result<Option<Tensor<S, E, D>>, Self::Err> {
-        let mut numbers = tensor.as_vec();
-        self.0.broadcast(&mut numbers);
-        tensor.copy_from(&numbers);
-        Ok(None)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ::safetensors::SafeTensors;
 use dfdx::nn::tensor_collection::TensorCollection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -72,8 +71,9 @@ where
         E::write(numbers, &mut bytes);
         bytes
     };
-    each_tensor(model, |name, shape, _, numbers: &dyn Fn() -> Vec<E>| {
-        tensors.push((of_model(&name), shape, bytes(&numbers())));
+    each_tensor(model, |tensor| {
+        let bytes = bytes(&tensor.numbers());
+        tensors.push((of_model(&tensor.name), tensor.shape, bytes));
     });
     for (name, moments) in optimizer.moments() {
         for (of_moment, numbers) in MOMENTS.iter().zip(&moments) {
@@ -91,7 +91,7 @@ where
         ("state", state),
     ];
     let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-    write::write_plain(&tensors, E::DTYPE, Some(metadata), path)
+    write::write_plain(&tensors, E::DTYPE, &metadata, path)
 }
 
 /// The prefixes of the names of moments.
@@ -131,9 +131,7 @@ where
     let path = path.as_ref();
     let bytes = files::read(path)?;
     let file = files::parse(path, &bytes)?;
-    let metadata = SafeTensors::read_metadata(&bytes)
-        .map_err(|error| CheckpointError::Malformed { path: path.into(), error })?;
-    let metadata = metadata.1.metadata().clone().unwrap_or_default();
+    let metadata = files::metadata(&bytes);
     let value = |key: &str| metadata.get(key).map(String::as_str);
     let steps = value("steps").and_then(|steps| steps.parse().ok());
     let (Some(FORMAT), Some(steps), Some(state)) = (value("format"), steps, value("state")) else {
@@ -154,9 +152,9 @@ where
         fitting.map(|fits| E::read(fits.view.data())).unwrap_or_default()
     };
     let mut numbers = HashMap::new();
-    each_tensor(model, |name, shape, _, _: &dyn Fn() -> Vec<E>| {
-        let of_file = take(&of_model(&name), &shape);
-        numbers.insert(name, of_file);
+    each_tensor(model, |tensor| {
+        let of_file = take(&of_model(&tensor.name), &tensor.shape);
+        numbers.insert(tensor.name, of_file);
     });
     let moments: Vec<[Vec<E>; 2]> = optimizer
         .lens()

@@ -37,9 +37,9 @@ impl<E: Dtype, D: AdamKernel<E>> Average<E, D> {
         }
         let mut numbers = Vec::new();
         each(model, |_, len, device: &D| {
-            numbers.push(device.try_numbers(vec![E::default(); len])?);
-            Ok(())
-        })?;
+            numbers.push(device.try_numbers(vec![E::default(); len]));
+        });
+        let mut numbers = numbers.into_iter().collect::<Result<Vec<_>, _>>()?;
         move_towards(device, model, &mut numbers, 0.0)?;
         self.numbers = numbers;
         Ok(())

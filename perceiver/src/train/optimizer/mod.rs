@@ -15,7 +15,8 @@ use self::visit::{Apply, Measure, each};
 use crate::WrongSize;
 use crate::ops::{AdamKernel, AdamStep};
 
-/// The optimizer AdamW (arXiv 1711.05101), which can also be LAMB (arXiv 1904.00962), for any dfdx module.
+/// The optimizer [AdamW](https://arxiv.org/abs/1711.05101), which can also be [LAMB](https://arxiv.org/abs/1904.00962), for any
+/// dfdx module.
 ///
 /// With the same settings, its results match those of PyTorch's `AdamW`. [`AdamWConfig`] lists the settings and their
 /// defaults.
@@ -100,11 +101,10 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         each(model, |name, len, device| {
             of_model = Some(device.clone());
             let zeros = || device.try_numbers(vec![E::default(); len]);
-            let moments = [zeros()?, zeros()?];
-            slots.push(Slot { name, len, moments, factor: 1.0 });
-            Ok(())
-        })
-        .map_err(StepError::Device)?;
+            let moments = zeros().and_then(|first| Ok([first, zeros()?]));
+            slots.push(moments.map(|moments| Slot { name, len, moments, factor: 1.0 }));
+        });
+        let slots = slots.into_iter().collect::<Result<_, _>>().map_err(StepError::Device)?;
         Ok(Self { config, steps: 0, norm: 0.0, device: of_model, slots, average: None })
     }
 
@@ -182,11 +182,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         M: TensorCollection<E, D> + Clone,
     {
         let mut lens = Vec::new();
-        each(model, |_, len, _| {
-            lens.push(len);
-            Ok(())
-        })
-        .map_err(StepError::Device)?;
+        each(model, |_, len, _| lens.push(len));
         self.check(&lens)?;
         let mut averaged = model.clone();
         if let Some(average) = &self.average {
@@ -195,7 +191,7 @@ impl<E: Dtype, D: AdamKernel<E>> AdamW<E, D> {
         Ok(averaged)
     }
 
-    /// Returns the names of the parameters, as [`with_factors`](Self::with_factors) gets them.
+    /// Returns the names of the trainable tensors, which [`with_factors`](Self::with_factors) passes to its function.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.slots.iter().map(|slot| &*slot.name)
     }

@@ -1,43 +1,25 @@
 //! How an optimizer goes through the parameters of a model.
 
 use dfdx::nn::tensor_collection::{
-    RecursiveWalker, TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorName,
-    ViewTensorRef,
+    TensorCollection, TensorOptions, TensorVisitor, ViewTensorMut, ViewTensorRef,
 };
 use dfdx::prelude::*;
 
 use super::Slot;
+use crate::checkpoint::each_tensor;
 use crate::ops::{AdamKernel, AdamStep};
 
 /// Calls a function with the name, length and device of each trainable tensor.
 pub(super) fn each<M: TensorCollection<E, D>, E: Dtype, D: AdamKernel<E>>(
     model: &M,
-    visit: impl FnMut(String, usize, &D) -> Result<(), D::Err>,
-) -> Result<(), D::Err> {
-    M::iter_tensors(&mut RecursiveWalker { m: (model, String::new()), f: &mut Each(visit) })?;
-    Ok(())
-}
-
-struct Each<F>(F);
-
-impl<E: Dtype, D: AdamKernel<E>, F: FnMut(String, usize, &D) -> Result<(), D::Err>>
-    TensorVisitor<E, D> for Each<F>
-{
-    type Viewer = (ViewTensorRef, ViewTensorName);
-    type Err = D::Err;
-    type E2 = E;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        options: TensorOptions<S, E, D>,
-        (tensor, name): (&Tensor<S, E, D>, String),
-    ) -> Result<Option<Tensor<S, E, D>>, D::Err> {
-        if options.do_gradient_update {
-            self.0(name, tensor.shape().num_elements(), tensor.device())?;
+    mut visit: impl FnMut(String, usize, &D),
+) {
+    each_tensor(model, |tensor| {
+        if tensor.is_trained {
+            let len = tensor.shape.iter().product();
+            visit(tensor.name, len, tensor.device);
         }
-        Ok(None)
-    }
+    });
 }
 
 /// Sums the squares of the gradient of each parameter.

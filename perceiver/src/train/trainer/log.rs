@@ -104,5 +104,5 @@ fn cut(path: &Path, steps: u64) -> io::Result<()> {
     };
     let kept: String = log.split_inclusive('\n').filter(is_kept).collect();
     // At once, so that a training that is killed now has not lost its log.
-    if kept == log { Ok(()) } else { write_whole(path, kept.as_bytes()) }
+    if kept == log { Ok(()) } else { write_whole(path, &[kept.as_bytes()]) }
 }
