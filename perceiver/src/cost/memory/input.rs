@@ -4,7 +4,7 @@ use super::{Plan, Replay, each, size};
 use crate::input::{GridSpec, Modality, ModalityInput, Stem, TextSpec, stem};
 use crate::model::OutputKind;
 use crate::nn::conv_pool;
-use crate::ops::context::separable::{MAX_CHANNELS, forward, planes};
+use crate::ops::context::separable::{self, MAX_CHANNELS, forward, planes, wide};
 use crate::position::Position;
 use crate::spec::Softmax;
 
@@ -43,7 +43,7 @@ impl Plan {
             && matches!(self.grid.position, Position::Fourier(_))
             && self.grid.token_axes() >= 2
             && channels >= 1
-            && channels <= MAX_CHANNELS
+            && separable::is_better(channels, self.numbers.cross.heads)
     }
 
     const fn keeps_tokens(&self) -> bool {
@@ -131,8 +131,6 @@ impl Replay {
         let Position::Fourier(fourier) = plan.grid.position else {
             return;
         };
-        // Another operation may hold the buffer for them when a large one is needed.
-        self.tensor(rows.size());
         let (mut axis, mut outer, mut along) = (0, batch, 0_usize);
         while axis < axes.len() {
             // In f64, then in f32.
@@ -146,8 +144,15 @@ impl Replay {
             }
             axis += 1;
         }
-        // The tables and sums of the queries that the other thread processes at once.
-        self.tensor(size(2 * forward::QUERIES, along, 1));
+        // The tables and sums of the queries that each thread processes at once, and with many channels their tile.
+        if rows.width > MAX_CHANNELS {
+            self.tensor(size(2, wide::QUERIES, wide::TOKENS));
+            self.tensor(size(2 * 2, wide::QUERIES, along));
+        } else {
+            self.tensor(size(2 * 2, forward::QUERIES, along));
+        }
+        // Buffers of many sizes, which are not replayed one by one.
+        self.tensor(rows.size() / 3);
     }
 
     /// Appends as many channels, which are dropped.

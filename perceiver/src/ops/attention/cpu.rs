@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 
 use super::{Heads, Mask};
-use crate::ops::cpu::flash::{Bias, Head, MASKED, QUERIES, UNIFORM, deltas};
+use crate::ops::cpu::flash::{Bias, Head, MASKED, UNIFORM, deltas, queries_of_tile};
 use crate::ops::cpu::matrix::MatRef;
 use crate::ops::cpu::{Scratch, contiguous, gradient, map, parts, read, with_gradient_of};
 use crate::ops::{Record, Rows};
@@ -27,13 +27,14 @@ pub(super) fn forward(
     let mut log_sums = vec![0.0; sizes.batch * heads * sizes.queries];
     {
         let (query, key_value) = (&*read(&query), &*read(&key_value));
-        let starts: Vec<usize> = (0..sizes.queries).step_by(QUERIES).collect();
+        let of_tile = queries_of_tile(sizes.queries);
+        let starts: Vec<usize> = (0..sizes.queries).step_by(of_tile).collect();
         let tasks: Vec<(usize, usize, usize)> = (0..sizes.batch * heads)
             .flat_map(|i| starts.iter().map(move |&start| (i / heads, i % heads, start)))
             .collect();
         let run = |&(item, head, start): &(usize, usize, usize)| {
             let mut view = sizes.head(query, key_value, &biases, item, head);
-            let queries = start..(start + QUERIES).min(sizes.queries);
+            let queries = start..(start + of_tile).min(sizes.queries);
             view.query = view.query.rows(queries.clone());
             view.bias = view.bias.queries(queries.clone());
             let mut out = Scratch::new(queries.len() * value_dim);

@@ -1,20 +1,20 @@
 //! The kernels: one for materialised normalised tokens, and one for tokens separated into channels and position
 //! features.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dfdx::prelude::*;
 
-use super::separable::{self, Separable};
+use super::separable::{self, MAX_CHANNELS, Separable};
 use super::{ContextKernel, CrossParameters, Dense, Positioned, absorb, plain_prepare};
 use crate::ops::attention::MaskBias;
-use crate::ops::cpu::flash::{Head, QUERIES, deltas};
+use crate::ops::cpu::flash::{Head, deltas, queries_of_tile};
 use crate::ops::cpu::matrix::MatRef;
 use crate::ops::cpu::{
     Scratch, add, contiguous, for_each, gradient, map, parts, read, with_gradient_of,
 };
 use crate::ops::{Attend, Record, Rows};
-use crate::spec::Softmax;
+use crate::spec::{Heads, Softmax};
 
 /// Tokens, as a `Cpu` stores them.
 #[derive(Clone, Debug)]
@@ -26,13 +26,38 @@ enum Tokens {
     Dense(Dense<f32, Cpu>),
     /// Channels and the features of each axis, stored separately. Only for softmax over tokens without dropout.
     Separable(Arc<Separable>),
+    /// Tokens with more channels, without gradients.
+    Wide(Arc<Wide>),
+}
+
+/// Tokens that are stored in one of the two ways when it is known which heads attend to them.
+#[derive(Debug)]
+struct Wide {
+    tokens: Positioned<f32, Cpu>,
+    attend: Attend,
+    dense: OnceLock<Dense<f32, Cpu>>,
+    separable: OnceLock<Arc<Separable>>,
+}
+
+impl Wide {
+    fn for_heads(&self, record: &mut Record<f32, Cpu>, heads: Heads) -> Result<Tokens, CpuError> {
+        if separable::is_better(self.tokens.channels.shape().2, heads) {
+            let separated = || Arc::new(Separable::new(self.tokens.clone()));
+            return Ok(Tokens::Separable(self.separable.get_or_init(separated).clone()));
+        }
+        if let Some(dense) = self.dense.get() {
+            return Ok(Tokens::Dense(dense.clone()));
+        }
+        let dense = plain_prepare(record, self.tokens.clone(), self.attend)?;
+        Ok(Tokens::Dense(self.dense.get_or_init(|| dense).clone()))
+    }
 }
 
 impl CpuContext {
     /// Whether encoded tokens were not materialised.
     #[cfg(test)]
     pub(super) fn is_separable(&self) -> bool {
-        matches!(self.0, Tokens::Separable(_))
+        matches!(self.0, Tokens::Separable(_) | Tokens::Wide(_))
     }
 }
 
@@ -45,14 +70,23 @@ impl ContextKernel<f32> for Cpu {
         attend: Attend,
     ) -> Result<CpuContext, CpuError> {
         tokens.check()?;
-        let plain = attend.softmax == Softmax::Tokens && attend.dropout == 0.0;
-        if !plain || !separable::applies(&tokens) {
+        let is_plain = attend.softmax == Softmax::Tokens && attend.dropout == 0.0;
+        let is_wide = tokens.channels.shape().2 > MAX_CHANNELS;
+        if !is_plain || !separable::applies(&tokens) || (is_wide && record.is_on()) {
             let dense = plain_prepare(record, tokens, attend)?;
             return Ok(CpuContext(Tokens::Dense(dense)));
         }
         let channels = contiguous(record, &tokens.channels)?;
-        let separable = Separable::new(Positioned { channels, ..tokens });
-        Ok(CpuContext(Tokens::Separable(Arc::new(separable))))
+        let tokens = Positioned { channels, ..tokens };
+        Ok(CpuContext(match is_wide {
+            false => Tokens::Separable(Arc::new(Separable::new(tokens))),
+            true => Tokens::Wide(Arc::new(Wide {
+                tokens,
+                attend,
+                dense: OnceLock::new(),
+                separable: OnceLock::new(),
+            })),
+        }))
     }
 
     fn try_cross_attention(
@@ -61,6 +95,10 @@ impl ContextKernel<f32> for Cpu {
         parameters: &CrossParameters<'_, f32, Self>,
         context: &CpuContext,
     ) -> Result<Rows<f32, Self>, CpuError> {
+        if let Tokens::Wide(wide) = &context.0 {
+            let context = CpuContext(wide.for_heads(record, parameters.heads)?);
+            return Self::try_cross_attention(record, query, parameters, &context);
+        }
         #[cfg(test)]
         let _counted = crate::ops::counted::Counted::new({
             // Of keys and values that are made, and attended to.
@@ -68,6 +106,7 @@ impl ContextKernel<f32> for Cpu {
             let (tokens, width) = match &context.0 {
                 Tokens::Dense(dense) => (dense.tokens.shape().1, dense.tokens.shape().2),
                 Tokens::Separable(separable) => (separable.tokens(), separable.width()),
+                Tokens::Wide(_) => unreachable!("it has become one of the others"),
             };
             2 * batch * tokens * (width + queries) * heads.key_value_width()
         });
@@ -83,6 +122,7 @@ impl ContextKernel<f32> for Cpu {
                     separable::attend(record, query, separable)
                 })
             }
+            Tokens::Wide(_) => unreachable!("it has become one of the others"),
         }
     }
 }
@@ -107,7 +147,8 @@ pub(in crate::ops) fn attend_dense(
         for item in 0..sizes.batch {
             let head = sizes.head(query, tokens, &biases, item);
             let queries = sizes.queries;
-            let block = queries.div_ceil(parts(sizes.operations())).clamp(1, QUERIES);
+            let of_thread = queries.div_ceil(parts(sizes.operations()));
+            let block = of_thread.clamp(1, queries_of_tile(queries));
             let blocks = out[item * queries * width..][..queries * width]
                 .chunks_mut(block * width)
                 .zip(log_sums[item * queries..][..queries].chunks_mut(block))

@@ -9,9 +9,16 @@ use crate::ops::cpu::math::{exp2, sum, update, update_all};
 use crate::ops::cpu::matrix::{MatMut, MatRef};
 use crate::ops::cpu::product::{Addend, Threads, product};
 
-/// The number of queries and tokens in a tile: 128 KiB of scores, which fit twice into an L2 cache.
-pub(in crate::ops) const QUERIES: usize = 128;
+/// The number of queries and tokens in a tile: 128 KiB of scores, which fit twice into an L2 cache, even if there are twice as
+/// many queries.
+const QUERIES: usize = 128;
 const TOKENS: usize = 256;
+
+/// Returns the number of queries of a tile, of so many: with many, the keys and values of a tile are laid out for twice as many
+/// at once.
+pub(in crate::ops) const fn queries_of_tile(queries: usize) -> usize {
+    if queries < 8 * QUERIES { QUERIES } else { 2 * QUERIES }
+}
 
 /// The bias of a token that must not be attended to: scores are nowhere near it, so the weight becomes 0.
 pub(in crate::ops) const MASKED: f32 = -1e30;

@@ -2,7 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{BLOCK, LOG2_E, Separable, Sums, Tables, with_channels};
+use super::{BLOCK, LOG2_E, MAX_CHANNELS, Separable, Sums, Tables, wide, with_channels};
 use crate::ops::cpu::math::exp2;
 use crate::ops::cpu::{Scratch, for_each, parts};
 
@@ -11,7 +11,7 @@ pub(crate) const QUERIES: usize = 32;
 
 /// How far a score, as a base-2 exponent, may exceed the reference before the reference is replaced: far from overflow,
 /// even when summed over all tokens.
-const SLACK: f32 = 16.0;
+pub(super) const SLACK: f32 = 16.0;
 
 /// Writes `(batch, queries, width)` to `out`, and the binary logarithm of the sum of `2^score` for each query to
 /// `log_sums`.
@@ -27,7 +27,8 @@ pub(super) fn run(
         return;
     }
     let threads = parts(context.operations(queries));
-    let block = queries.div_ceil(threads).clamp(1, QUERIES);
+    let is_wide = context.channel_count() > MAX_CHANNELS;
+    let block = queries.div_ceil(threads).clamp(1, if is_wide { wide::QUERIES } else { QUERIES });
     for item in 0..context.batch() {
         let range = item * queries..(item + 1) * queries;
         let rows = range.start * width..range.end * width;
@@ -36,6 +37,9 @@ pub(super) fn run(
             .zip(out[rows].chunks_mut(block * width))
             .zip(log_sums[range].chunks_mut(block));
         for_each(blocks, |((query, out), log_sums)| {
+            if is_wide {
+                return wide::attend_block(context, item, query, out, log_sums);
+            }
             with_channels!(
                 context.channel_count(),
                 attend_block(context, item, query, out, log_sums)
@@ -68,7 +72,18 @@ fn attend_block<const CHANNELS: usize>(
         sums: Sums::new(context, count),
     };
     Arch::new().dispatch(&mut pass);
-    let Pass { weights, sums, .. } = pass;
+    let Pass { weights, sums, reference, .. } = pass;
+    finish(context, &sums, &weights, out, reference);
+}
+
+/// Writes what the queries have summed to `out`, and makes `log_sums` of the scores that the weights are relative to.
+pub(super) fn finish(
+    context: &Separable,
+    sums: &Sums,
+    weights: &[f64],
+    out: &mut [f32],
+    log_sums: &mut [f32],
+) {
     sums.add_to(context, out, |query| 1.0 / weights[query]);
     for (log_sum, weight) in log_sums.iter_mut().zip(weights) {
         *log_sum += weight.log2() as f32;

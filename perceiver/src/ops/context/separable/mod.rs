@@ -17,6 +17,7 @@
 mod backward;
 pub(crate) mod forward;
 pub(crate) mod planes;
+pub(crate) mod wide;
 
 use dfdx::prelude::*;
 
@@ -25,9 +26,11 @@ use crate::ops::cpu::matrix::{MatMut, MatRef};
 use crate::ops::cpu::product::{Addend, Threads, product};
 use crate::ops::cpu::{Scratch, contiguous, gradient, read, with_gradient_of};
 use crate::ops::{Record, Rows};
+use crate::spec::Heads;
 use planes::Planes;
 
-/// The largest number of channels that the kernels are compiled for: with more, a matrix product is better.
+/// The largest number of channels that the kernels are compiled for. With more, matrix products are better: the forward pass of
+/// [`wide`], which has no backward pass.
 pub(crate) const MAX_CHANNELS: usize = 4;
 
 /// The number of bytes of planes to process for one query before the next: half of an L1 cache.
@@ -84,9 +87,15 @@ impl Axis {
     }
 }
 
-/// Whether these kernels apply: with one axis, there is nothing to separate.
+/// Whether tokens can be separated: with one axis, there is nothing to separate.
 pub(super) fn applies(tokens: &Positioned<f32, Cpu>) -> bool {
-    tokens.features.len() >= 2 && (1..=MAX_CHANNELS).contains(&tokens.channels.shape().2)
+    tokens.features.len() >= 2 && tokens.channels.shape().2 >= 1
+}
+
+/// Whether it takes fewer operations to attend to this many channels, once for each head, than to keys and values of all tokens.
+pub(crate) const fn is_better(channels: usize, heads: Heads) -> bool {
+    channels <= MAX_CHANNELS
+        || channels.saturating_mul(2) <= heads.dim.saturating_add(heads.value_dim)
 }
 
 impl Separable {
@@ -113,7 +122,7 @@ impl Separable {
                 mask.as_ref().is_some_and(|mask| !mask[item * count..][..count].contains(&true))
             })
             .collect();
-        let planes = Planes::new(&read(&tokens.channels), &tokens, mask.as_deref(), &uniform);
+        let planes = Planes::new(&tokens, mask.as_deref(), &uniform);
         Self { channels: tokens.channels, axes, planes, uniform }
     }
 
@@ -146,7 +155,7 @@ impl Separable {
 
     /// The approximate number of operations for one item and this many queries.
     fn operations(&self, queries: usize) -> usize {
-        4 * queries * self.planes.row_count() * self.planes.columns()
+        (4 + self.channel_count() / 4) * queries * self.planes.row_count() * self.planes.columns()
     }
 }
 

@@ -5,6 +5,7 @@ use dfdx::prelude::*;
 use crate::ops::context::Positioned;
 use crate::ops::cpu::flash::MASKED;
 use crate::ops::cpu::for_each;
+use crate::ops::cpu::matrix::MatRef;
 use crate::ops::layer_norm::EPSILON;
 
 /// Rows are padded to a multiple of this: no SIMD vector has more lanes.
@@ -35,9 +36,8 @@ pub(super) struct Row<'a, const CHANNELS: usize> {
 }
 
 impl Planes {
-    /// Computes the planes from `numbers`, the channels of the tokens.
+    /// Computes the planes of tokens, whose channels are contiguous.
     pub(super) fn new(
-        numbers: &[f32],
         tokens: &Positioned<f32, Cpu>,
         mask: Option<&[bool]>,
         uniform: &[bool],
@@ -51,8 +51,7 @@ impl Planes {
         let width: usize =
             channels + (0..tokens.axes.len()).map(|axis| tokens.feature_width(axis)).sum::<usize>();
         let row_length = (FIXED + channels) * columns;
-        let mut data = vec![0.0; batch * rows * row_length];
-        for_each(data.chunks_mut(row_length).enumerate(), |(i, planes)| {
+        let of_row = |i: usize, numbers: &[f32], planes: &mut [f32]| {
             let (item, row) = (i / rows, i % rows);
             // The sums over the features of all axes but the last.
             let mut position = row;
@@ -66,24 +65,46 @@ impl Planes {
             for column in 0..columns {
                 let mut set = |plane: usize, value: f32| planes[plane * columns + column] = value;
                 if column >= used {
+                    (0..FIXED + channels).for_each(|plane| set(plane, 0.0));
                     set(0, 1.0);
                     set(2, MASKED);
                     continue;
                 }
                 let token = i * used + column;
-                let channels = &numbers[token * channels..][..channels];
+                let channels = &numbers[column * channels..][..channels];
                 let features = (outer.0 + last[column].0, outer.1 + last[column].1);
                 let (mean, inverse) = normalisation(channels, features, width);
                 set(0, inverse as f32);
                 set(1, (mean * inverse) as f32);
-                if mask.is_some_and(|mask| !mask[token]) && !uniform[item] {
-                    set(2, MASKED);
-                }
+                let is_masked = mask.is_some_and(|mask| !mask[token]) && !uniform[item];
+                set(2, if is_masked { MASKED } else { 0.0 });
                 for (channel, &x) in channels.iter().enumerate() {
                     set(FIXED + channel, ((f64::from(x) - mean) * inverse) as f32);
                 }
             }
-        });
+        };
+        let mut data = vec![0.0; batch * rows * row_length];
+        // The numbers are copied into what their planes will replace, so that there is one such buffer. They end before the planes
+        // of the last rows begin: those are computed first, then the last ones of the rest, and so on.
+        let length = used * channels;
+        tokens.channels.copy_into(&mut data[..batch * count * channels]);
+        let mut end = batch * rows;
+        loop {
+            let start = (end * length).div_ceil(row_length);
+            if start >= end {
+                break;
+            }
+            let (numbers, planes) = data.split_at_mut(start * row_length);
+            let numbers = &numbers[start * length..end * length];
+            let planes = planes.chunks_exact_mut(row_length).zip(numbers.chunks_exact(length));
+            for_each(planes.enumerate(), |(i, (planes, numbers))| {
+                of_row(start + i, numbers, planes);
+            });
+            end = start;
+        }
+        let numbers = data[..end * length].to_vec();
+        let rest = data.chunks_exact_mut(row_length).zip(numbers.chunks_exact(length));
+        rest.enumerate().for_each(|(i, (planes, numbers))| of_row(i, numbers, planes));
         Self { data, rows, columns, used, channels }
     }
 
@@ -104,9 +125,20 @@ impl Planes {
         (bytes / ((FIXED + self.channels) * self.columns * size_of::<f32>())).max(1)
     }
 
+    /// The normalised channels of one row, `(channels, columns)`.
+    pub(super) fn channels(&self, item: usize, row: usize) -> MatRef<'_> {
+        let channels = &self.planes(item, row)[FIXED * self.columns..];
+        MatRef::new(channels, self.channels, self.columns)
+    }
+
+    fn planes(&self, item: usize, row: usize) -> &[f32] {
+        let length = (FIXED + self.channels) * self.columns;
+        &self.data[(item * self.rows + row) * length..][..length]
+    }
+
+    /// The planes of one row, with the first of the channels.
     pub(super) fn row<const CHANNELS: usize>(&self, item: usize, row: usize) -> Row<'_, CHANNELS> {
-        let length = (FIXED + CHANNELS) * self.columns;
-        let planes = &self.data[(item * self.rows + row) * length..][..length];
+        let planes = self.planes(item, row);
         let plane = |plane: usize| &planes[plane * self.columns..][..self.columns];
         Row {
             inverse: plane(0),
