@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Schedule, cross_entropy};
+use perceiver::train::{AdamW, AdamWConfig, Schedule, Trainer, cross_entropy};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use crate::common::progress_bar;
 use crate::data::{FIRST_BYTE, Window, ids};
 use crate::score::score;
 use crate::{LEN, Model};
@@ -18,7 +17,7 @@ const LEARNING_RATE: f64 = 5e-3;
 const HIDDEN: f64 = 2.0 * crate::HIDDEN;
 /// Steps in which the loss counts all bytes: those which are not hidden teach the model where things are.
 const FIRST_STEPS: u64 = 100;
-/// Steps between two reports.
+/// Steps between two reports, which are an epoch.
 const REPORT: u64 = 500;
 
 /// Trains the model on windows of `text`, and returns the bits per hidden byte of the windows `test` after some steps.
@@ -31,30 +30,25 @@ pub fn learn(
     rng: &mut StdRng,
 ) -> Result<Vec<(f64, f64)>> {
     let config = AdamWConfig { weight_decay: 1e-2, ..AdamWConfig::default() };
-    let mut optimizer = AdamW::new(model, config)?;
-    let mut grads = model.alloc_grads();
-    let schedule = Schedule::cosine(steps);
-    let bar = progress_bar(steps)?;
-
+    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
+        .with_schedule(Schedule::cosine(steps))
+        .with_progress();
     let mut curve = Vec::new();
-    for step in 1..=steps {
-        let windows = sample(text, rng);
-        let rows = windows.iter().map(|window| counted(window, step, rng)).collect();
-        let (rows, targets) = targets(&windows, rows, dev);
-        let logits = model.try_forward_mut(ids(&windows, dev).traced(grads))?;
-        let loss = cross_entropy(logits.gather(rows), &targets)?;
-        optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
-        grads = optimizer.step(model, loss.backward())?;
-        bar.inc(1);
-        if step % REPORT == 0 || step == steps {
-            let score = score(model, test, dev)?;
-            curve.push((step as f64, score.bits_per_byte()));
-            let line = score.to_string();
-            bar.set_message(line.clone());
-            bar.suspend(|| println!("step {step:4}/{steps}: {line}"));
-        }
+    let mut done = 0;
+    while done < steps {
+        let last = steps.min(done + REPORT);
+        trainer.train_epoch(model, done + 1..=last, |model, step, gradients| {
+            let windows = sample(text, rng);
+            let rows = windows.iter().map(|window| counted(window, step, rng)).collect();
+            let (rows, targets) = targets(&windows, rows, dev);
+            let logits = model.try_forward_mut(ids(&windows, dev).traced(gradients))?;
+            Ok(cross_entropy(logits.gather(rows), &targets)?)
+        })?;
+        done = last;
+        let score = score(model, test, dev)?;
+        curve.push((done as f64, score.bits_per_byte()));
+        println!("step {done:4}/{steps}: {score}");
     }
-    bar.finish_and_clear();
     Ok(curve)
 }
 

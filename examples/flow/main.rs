@@ -5,6 +5,8 @@
 //! `model.safetensors` of <https://huggingface.co/deepmind/optical-flow-perceiver>.
 
 mod classical;
+#[path = "../common/mod.rs"]
+mod common;
 mod frame;
 mod picture;
 mod published;
@@ -87,7 +89,7 @@ type Model = SmallFlow<f32, AutoDevice>;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let dev = device(arguments.seed)?;
+    let dev = common::device(arguments.seed)?;
     if let (Some([first, second]), Some(checkpoint)) =
         (arguments.frames.as_deref(), &arguments.checkpoint)
     {
@@ -134,13 +136,4 @@ fn main() -> Result<()> {
     picture::write(&rows, 6, scene::MAX_MOTION, &arguments.output)?;
     println!("\npicture: {}", arguments.output.display());
     Ok(())
-}
-
-/// Returns the first GPU with the feature `cuda`, otherwise the CPU.
-fn device(seed: u64) -> Result<AutoDevice> {
-    #[cfg(feature = "cuda")]
-    let dev = perceiver::cuda::device_from_seed(0, seed)?;
-    #[cfg(not(feature = "cuda"))]
-    let dev = Cpu::seed_from_u64(seed);
-    Ok(dev)
 }

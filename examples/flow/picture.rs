@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::register_font;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::common::picture::register;
 use crate::frame::{Frame, Grid, Motion};
 
 /// A picture and the line of text under it.
@@ -56,10 +56,7 @@ fn hue([right, down]: [f32; 2]) -> RGBColor {
 /// Writes rows of equally many panels of the same size, with each pixel drawn as a square of `side` pixels, and below
 /// them a legend of the colours of motions.
 pub fn write(rows: &[Vec<Panel>], side: i32, largest: f32, path: &Path) -> Result<()> {
-    // Register a font, since the machine may have none.
-    let font = epaint_default_fonts::UBUNTU_LIGHT;
-    let _ = register_font("sans-serif", FontStyle::Normal, font);
-
+    register();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let (width, height) = rows.iter().flatten().next().map_or((0, 0), |panel| {
         (side * panel.pixels.width as i32, side * panel.pixels.height as i32)

@@ -1,9 +1,8 @@
 //! Training the model on rendered scenes, and running it.
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Schedule};
+use perceiver::train::{AdamW, AdamWConfig, Schedule, Trainer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
@@ -14,7 +13,7 @@ use crate::{HEIGHT, Model, PATCH, WIDTH, scene};
 const STEPS: u64 = 4000;
 const BATCH: usize = 8;
 const LEARNING_RATE: f64 = 3e-3;
-/// A line with the loss is printed after so many steps.
+/// A line with the loss is printed after so many steps, which are an epoch.
 const REPORT: u64 = STEPS / 10;
 
 type Patches = Tensor<(usize, Const<2>, Const<HEIGHT>, Const<WIDTH>, Const<27>), f32, AutoDevice>;
@@ -25,32 +24,20 @@ type Rows<T = NoneTape> = Tensor<(usize, usize, Const<2>), f32, AutoDevice, T>;
 /// Trains the model on scenes that it sees only once.
 pub fn train(model: &mut Model, dev: &AutoDevice, rng: &mut StdRng) -> Result<()> {
     let config = AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() };
-    let mut optimizer = AdamW::new(model, config)?;
-    let mut grads = model.alloc_grads();
-    let schedule = Schedule::cosine(STEPS);
-    let style = "{bar:40} step {pos}/{len}, {eta} left {msg}";
-    let bar = ProgressBar::new(STEPS).with_style(ProgressStyle::with_template(style)?);
-
-    let mut loss_sum = 0.0;
-    for step in 1..=STEPS {
-        optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
-        let scenes = render(rng);
-        let (pairs, truth): (Vec<_>, Vec<_>) = scenes.into_iter().unzip();
-        let estimate = model.forward_mut(patches(&pairs, dev).traced(grads));
-        let estimate: Rows<_> = estimate.reshape_like(&(BATCH, HEIGHT * WIDTH, Const));
-        let loss = end_point_error(estimate, rows(&truth, dev));
-        loss_sum += loss.array();
-        grads = optimizer.step(model, loss.backward())?;
-
-        bar.inc(1);
-        if step.is_multiple_of(REPORT) {
-            let line = format!("end-point error {:.2} pixels", loss_sum / REPORT as f32);
-            loss_sum = 0.0;
-            bar.set_message(line.clone());
-            bar.suspend(|| println!("step {step:4}/{STEPS}: {line}"));
-        }
+    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
+        .with_schedule(Schedule::cosine(STEPS))
+        .with_progress();
+    for first in (0..STEPS).step_by(REPORT as usize) {
+        let steps = first..first + REPORT;
+        let error = trainer.train_epoch(model, steps.clone(), |model, _, gradients| {
+            let scenes = render(rng);
+            let (pairs, truth): (Vec<_>, Vec<_>) = scenes.into_iter().unzip();
+            let estimate = model.try_forward_mut(patches(&pairs, dev).traced(gradients))?;
+            let estimate: Rows<_> = estimate.reshape_like(&(BATCH, HEIGHT * WIDTH, Const));
+            Ok(end_point_error(estimate, rows(&truth, dev)))
+        })?;
+        println!("step {:4}/{STEPS}: end-point error {error:.2} pixels", steps.end);
     }
-    bar.finish_and_clear();
     Ok(())
 }
 

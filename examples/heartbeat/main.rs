@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Batches, Schedule, Trainer};
+use perceiver::train::{AdamW, AdamWConfig, Batches};
 use plotters::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -100,24 +100,18 @@ fn learn(
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<()> {
-    let batches = Batches::new(1600, BATCH, 1);
-    let steps = epochs * batches.per_epoch() as u64;
     let config = AdamWConfig { max_norm: Some(1.0), ..AdamWConfig::default() };
-    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
-        .with_schedule(Schedule::cosine(steps))
-        .with_progress();
-    while trainer.epoch() < epochs {
-        let numbers = batches.epoch(trainer.epoch());
-        trainer.train_epoch(model, numbers, |model, numbers, gradients| {
-            let windows: Vec<_> = numbers.iter().map(|_| Window::random(train, rng)).collect();
-            let lacking = model.try_forward_mut(window::tokens(&windows, dev).traced(gradients))?;
-            Ok(mse_loss(lacking, window::targets(&windows, dev)))
-        })?;
+    let optimizer = AdamW::new(model, config)?;
+    let batches = Batches::new(1600, BATCH, 1);
+    let loss = |model: &mut Model, numbers: Vec<usize>, gradients| {
+        let windows: Vec<_> = numbers.iter().map(|_| Window::random(train, rng)).collect();
+        let lacking = model.try_forward_mut(window::tokens(&windows, dev).traced(gradients))?;
+        Ok(mse_loss(lacking, window::targets(&windows, dev)))
+    };
+    common::train(model, optimizer, LEARNING_RATE, &batches, epochs, loss, |model| {
         let [between, after] = errors(test, &complete(model, test, dev)?);
-        let line = format!("error {between:.3} mV between samples, {after:.3} mV after them");
-        println!("epoch {:2}/{epochs}: {line}", trainer.epoch());
-    }
-    Ok(())
+        Ok(format!("error {between:.3} mV between samples, {after:.3} mV after them"))
+    })
 }
 
 fn complete(model: &Model, windows: &[Window], dev: &AutoDevice) -> Result<Vec<Vec<f32>>> {

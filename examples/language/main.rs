@@ -53,8 +53,8 @@ struct Arguments {
     #[arg(long, default_value_t = 400)]
     bytes: usize,
     /// The number of passes over the book.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
-    epochs: u16,
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: u64,
     /// A checkpoint to use in place of training.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
@@ -89,8 +89,7 @@ fn main() -> Result<()> {
         model.load_checkpoint(checkpoint)?;
     } else {
         println!("{}\n", model.summary());
-        let epochs = arguments.epochs.into();
-        let bits = train::learn(&mut model, train, test, epochs, &dev, &mut rng)?;
+        let bits = train::learn(&mut model, train, test, arguments.epochs, &dev, &mut rng)?;
         println!("\ntrained in {:.1} s", start.elapsed().as_secs_f32());
         draw(&bits, of_counts, &arguments.output)?;
         model = reloaded(model, test, &dev)?;

@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Schedule, cross_entropy};
+use perceiver::train::{AdamW, AdamWConfig, Schedule, Trainer, cross_entropy};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use crate::common::progress_bar;
 use crate::score::{bits, ids};
 use crate::{Bytes, Model};
 
@@ -21,36 +20,30 @@ pub fn learn(
     model: &mut Model,
     text: &[u8],
     test: &[u8],
-    epochs: usize,
+    epochs: u64,
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<Vec<f64>> {
     let config = AdamWConfig { betas: [0.9, 0.98], ..AdamWConfig::default() };
-    let mut optimizer = AdamW::new(model, config)?;
-    let mut grads = model.alloc_grads();
-    let steps = (epochs * (text.len() / LATENTS / BATCH)) as u64;
-    let schedule = Schedule::cosine(steps);
-    let bar = progress_bar(steps)?;
+    let steps = epochs * (text.len() / LATENTS / BATCH) as u64;
+    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
+        .with_schedule(Schedule::cosine(steps))
+        .with_progress();
     let mut after_epochs = Vec::new();
-    for epoch in 1..=epochs {
+    while trainer.epoch() < epochs {
         let mut windows = windows(text.len(), rng);
         windows.shuffle(rng);
-        for windows in windows.chunks_exact(BATCH) {
-            optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
+        let batches = windows.chunks_exact(BATCH);
+        trainer.train_epoch(model, batches, |model, windows, gradients| {
             let (input, targets) = batch(text, windows, dev);
             let prefix = input.shape().1 - LATENTS;
-            let logits = model.try_forward_mut((input.traced(grads), prefix))?;
-            let loss = cross_entropy(logits, &targets)?;
-            grads = optimizer.step(model, loss.backward())?;
-            bar.inc(1);
-        }
+            let logits = model.try_forward_mut((input.traced(gradients), prefix))?;
+            Ok(cross_entropy(logits, &targets)?)
+        })?;
         let bits = bits(model, test, dev)?;
         after_epochs.push(bits);
-        let line = format!("{bits:.3} bits per held-out byte");
-        bar.set_message(line.clone());
-        bar.suspend(|| println!("epoch {epoch}/{epochs}: {line}"));
+        println!("epoch {}/{epochs}: {bits:.3} bits per held-out byte", trainer.epoch());
     }
-    bar.finish_and_clear();
     Ok(after_epochs)
 }
 

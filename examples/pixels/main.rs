@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Batches, Schedule, Trainer, cross_entropy};
+use perceiver::train::{AdamW, AdamWConfig, Batches, cross_entropy};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -90,35 +90,24 @@ fn learn(
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<()> {
-    let batches = Batches::new(train.len(), BATCH, 1);
-    let steps = epochs * batches.per_epoch() as u64;
     let config = AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() };
-    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
-        .with_schedule(Schedule::cosine(steps))
-        .with_progress();
-    while trainer.epoch() < epochs {
-        trainer.train_epoch(
-            model,
-            batches.epoch(trainer.epoch()),
-            |model, numbers, gradients| {
-                let digits: Vec<&Digit> = numbers.iter().map(|number| &train[*number]).collect();
-                // As in drawing, the latents often begin with the image, and otherwise are at any place.
-                let end = match rng.random_bool(0.5) {
-                    true => Pixels::NUM_LATENTS,
-                    false => rng.random_range(Pixels::NUM_LATENTS..=PIXELS),
-                };
-                let (ids, targets) = window(&digits, end, dev);
-                let prefix = end - Pixels::NUM_LATENTS;
-                let logits = model.try_forward_mut((ids.traced(gradients), prefix))?;
-                Ok(cross_entropy(logits, &targets)?)
-            },
-        )?;
-        if trainer.epoch().is_multiple_of(5) || trainer.epoch() == epochs {
-            let line = format!("{:.3} bits per pixel of test images", bits(model, test, dev)?);
-            println!("epoch {:2}/{epochs}: {line}", trainer.epoch());
-        }
-    }
-    Ok(())
+    let optimizer = AdamW::new(model, config)?;
+    let batches = Batches::new(train.len(), BATCH, 1);
+    let loss = |model: &mut Model, numbers: Vec<usize>, gradients| {
+        let digits: Vec<&Digit> = numbers.iter().map(|number| &train[*number]).collect();
+        // As in drawing, the latents often begin with the image, and otherwise are at any place.
+        let end = match rng.random_bool(0.5) {
+            true => Pixels::NUM_LATENTS,
+            false => rng.random_range(Pixels::NUM_LATENTS..=PIXELS),
+        };
+        let (ids, targets) = window(&digits, end, dev);
+        let prefix = end - Pixels::NUM_LATENTS;
+        let logits = model.try_forward_mut((ids.traced(gradients), prefix))?;
+        Ok(cross_entropy(logits, &targets)?)
+    };
+    common::train(model, optimizer, LEARNING_RATE, &batches, epochs, loss, |model| {
+        Ok(format!("{:.3} bits per pixel of test images", bits(model, test, dev)?))
+    })
 }
 
 /// The tokens of an image: its digit, and then its pixels.

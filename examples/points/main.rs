@@ -16,7 +16,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Schedule, cross_entropy};
+use perceiver::train::{AdamW, AdamWConfig, Schedule, Trainer, cross_entropy};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -49,7 +49,7 @@ struct Arguments {
     seed: u64,
 }
 
-const EPOCHS: usize = 100;
+const EPOCHS: u64 = 100;
 const BATCH: usize = 32;
 const LEARNING_RATE: f64 = 4e-3;
 
@@ -111,33 +111,27 @@ fn learn(
     rng: &mut StdRng,
 ) -> Result<()> {
     let config = AdamWConfig { weight_decay: 1e-2, ..AdamWConfig::default() };
-    let mut optimizer = AdamW::new(model, config)?;
-    let mut grads = model.alloc_grads();
-    let steps = (EPOCHS * train.len().div_ceil(BATCH)) as u64;
-    let schedule = Schedule::cosine(steps);
-    let bar = common::progress_bar(steps)?;
-
-    for epoch in 1..=EPOCHS {
+    let steps = EPOCHS * train.len().div_ceil(BATCH) as u64;
+    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
+        .with_schedule(Schedule::cosine(steps))
+        .with_progress();
+    while trainer.epoch() < EPOCHS {
         train.shuffle(rng);
         let mut loss_sum = 0.0;
-        for digits in train.chunks(BATCH) {
+        trainer.train_epoch(model, train.chunks(BATCH), |model, digits, gradients| {
             let clouds: Vec<Cloud> =
                 digits.iter().map(|digit| Cloud::augmented(digit, rng)).collect();
             let Batch { ink, positions, mask, targets } = Batch::of(&clouds, dev);
-            let logits = model.forward_mut(((ink.traced(grads), mask), positions));
+            let logits = model.try_forward_mut(((ink.traced(gradients), mask), positions))?;
             let loss = cross_entropy(logits, &targets)?;
             loss_sum += loss.array() * digits.len() as f32;
-            optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
-            grads = optimizer.step(model, loss.backward())?;
-            bar.inc(1);
-        }
+            Ok(loss)
+        })?;
         let loss = loss_sum / train.len() as f32;
         let accuracy = accuracy(test, predict(model, test, dev));
         let line = format!("loss {loss:.4}, test accuracy {accuracy:.1} %");
-        bar.set_message(line.clone());
-        bar.suspend(|| println!("epoch {epoch:2}/{EPOCHS}: {line}"));
+        println!("epoch {:2}/{EPOCHS}: {line}", trainer.epoch());
     }
-    bar.finish_and_clear();
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use anyhow::Result;
 use clap::Parser;
 use image::RgbImage;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Schedule, cross_entropy};
+use perceiver::train::{AdamW, AdamWConfig, Schedule, Trainer, cross_entropy};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -43,7 +43,7 @@ struct Arguments {
 
 const BATCH: usize = 8;
 const LEARNING_RATE: f64 = 2e-3;
-/// Steps between two reports.
+/// Steps between two reports, which are an epoch.
 const REPORT: u64 = 200;
 /// How often each test image is in a strip.
 const REPETITIONS: usize = 8;
@@ -142,29 +142,20 @@ fn learn(
     rng: &mut StdRng,
 ) -> Result<()> {
     let config = AdamWConfig { weight_decay: 1e-2, ..AdamWConfig::default() };
-    let mut optimizer = AdamW::new(model, config)?;
-    let mut grads = model.alloc_grads();
-    let schedule = Schedule::cosine(steps);
-    let bar = common::progress_bar(steps)?;
-
-    let (mut loss_sum, mut steps_summed) = (0.0, 0);
-    for step in 1..=steps {
-        let batch: Vec<Strip> = (0..BATCH).map(|_| strips::random(train, rng)).collect();
-        let logits = model.forward(strips::tokens(&batch, dev).traced(grads));
-        let loss = cross_entropy(logits, &strips::targets(&batch, dev))?;
-        loss_sum += loss.array();
-        steps_summed += 1;
-        optimizer.config.learning_rate = LEARNING_RATE * schedule.factor(optimizer.steps());
-        grads = optimizer.step(model, loss.backward())?;
-        bar.inc(1);
-        if step % REPORT == 0 || step == steps {
-            let line = format!("loss {:.4}", loss_sum / steps_summed as f32);
-            bar.set_message(line.clone());
-            bar.suspend(|| println!("step {step:4}/{steps}: {line}"));
-            (loss_sum, steps_summed) = (0.0, 0);
-        }
+    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
+        .with_schedule(Schedule::cosine(steps))
+        .with_progress();
+    let mut done = 0;
+    while done < steps {
+        let last = steps.min(done + REPORT);
+        let loss = trainer.train_epoch(model, done..last, |model, _, gradients| {
+            let batch: Vec<Strip> = (0..BATCH).map(|_| strips::random(train, rng)).collect();
+            let logits = model.try_forward(strips::tokens(&batch, dev).traced(gradients))?;
+            Ok(cross_entropy(logits, &strips::targets(&batch, dev))?)
+        })?;
+        done = last;
+        println!("step {done:4}/{steps}: loss {loss:.4}");
     }
-    bar.finish_and_clear();
     Ok(())
 }
 

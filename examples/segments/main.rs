@@ -16,7 +16,7 @@ use anyhow::Result;
 use clap::Parser;
 use image::{Rgb, RgbImage};
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, Batches, Schedule, Trainer, cross_entropy};
+use perceiver::train::{AdamW, Batches, cross_entropy};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -109,30 +109,22 @@ fn learn(
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<()> {
+    let optimizer = AdamW::new(model, Default::default())?;
     let batches = Batches::new(1600, BATCH, 1);
-    let steps = epochs * batches.per_epoch() as u64;
-    let mut trainer = Trainer::new(AdamW::new(model, Default::default())?, LEARNING_RATE)
-        .with_schedule(Schedule::cosine(steps))
-        .with_progress();
-    while trainer.epoch() < epochs {
-        let numbers = batches.epoch(trainer.epoch());
-        trainer.train_epoch(model, numbers, |model, numbers, gradients| {
-            let mosaics: Vec<Mosaic> = numbers.iter().map(|_| textures.mosaic(rng)).collect();
-            let points = mosaic::points(POINTS, rng);
-            let logits =
-                model.try_forward_at_mut(tensor(&mosaics, dev).traced(gradients), &points)?;
-            let class =
-                |mosaic: &Mosaic, [row, column]: [usize; 2]| mosaic.classes[row * SIDE + column];
-            let classes =
-                mosaics.iter().flat_map(|mosaic| points.iter().map(|at| class(mosaic, *at)));
-            let classes = dev.tensor_from_vec(classes.collect(), (mosaics.len(), POINTS));
-            Ok(cross_entropy(logits, &classes)?)
-        })?;
+    let loss = |model: &mut Model, numbers: Vec<usize>, gradients| {
+        let mosaics: Vec<Mosaic> = numbers.iter().map(|_| textures.mosaic(rng)).collect();
+        let points = mosaic::points(POINTS, rng);
+        let logits = model.try_forward_at_mut(tensor(&mosaics, dev).traced(gradients), &points)?;
+        let class =
+            |mosaic: &Mosaic, [row, column]: [usize; 2]| mosaic.classes[row * SIDE + column];
+        let classes = mosaics.iter().flat_map(|mosaic| points.iter().map(|at| class(mosaic, *at)));
+        let classes = dev.tensor_from_vec(classes.collect(), (mosaics.len(), POINTS));
+        Ok(cross_entropy(logits, &classes)?)
+    };
+    common::train(model, optimizer, LEARNING_RATE, &batches, epochs, loss, |model| {
         let share = right(test, &segment(model, test, dev)?);
-        let line = format!("{share:.1} % of the pixels of test mosaics");
-        println!("epoch {:2}/{epochs}: {line}", trainer.epoch());
-    }
-    Ok(())
+        Ok(format!("{share:.1} % of the pixels of test mosaics"))
+    })
 }
 
 fn tensor(

@@ -82,11 +82,9 @@ fn main() -> Result<()> {
 
     let mut model = dev.build_module::<Largest, f32>();
     let steps = EPOCHS * batches.per_epoch() as u64;
-    let bar = common::progress_bar(steps)?;
-    let on_step = bar.clone();
     let mut trainer = Trainer::new(AdamW::new(&model, Default::default())?, 2e-3)
         .with_schedule(Schedule::cosine(steps))
-        .on_step(move |report| on_step.set_position(report.step));
+        .with_progress();
     while trainer.epoch() < EPOCHS {
         let numbers = batches.epoch(trainer.epoch());
         let loss = trainer.train_epoch(&mut model, numbers, |model, numbers, gradients| {
@@ -95,9 +93,8 @@ fn main() -> Result<()> {
             let logits = model.try_forward_mut((tokens.traced(gradients), mask))?;
             Ok(cross_entropy(logits, &largest)?)
         })?;
-        bar.suspend(|| println!("epoch {}/{EPOCHS}: loss {loss:.3}", trainer.epoch()));
+        println!("epoch {}/{EPOCHS}: loss {loss:.3}", trainer.epoch());
     }
-    bar.finish_and_clear();
 
     println!("\nlength  largest digit found");
     for length in 1..=LONGEST {

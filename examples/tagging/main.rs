@@ -17,7 +17,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Batches, Schedule, Trainer, cross_entropy};
+use perceiver::train::{AdamW, AdamWConfig, Batches, cross_entropy};
 use plotters::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -106,25 +106,20 @@ fn learn(
     dev: &AutoDevice,
     rng: &mut StdRng,
 ) -> Result<()> {
-    let batches = Batches::new(6400, BATCH, 1);
-    let steps = epochs * batches.per_epoch() as u64;
     let config = AdamWConfig { max_norm: Some(1.0), ..AdamWConfig::default() };
-    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
-        .with_schedule(Schedule::cosine(steps))
-        .with_progress();
-    while trainer.epoch() < epochs {
-        let numbers = batches.epoch(trainer.epoch());
-        trainer.train_epoch(model, numbers, |model, numbers, gradients| {
-            let mut start = || rng.random_range(0..=train.len() - LEN);
-            let starts: Vec<usize> = numbers.iter().map(|_| start()).collect();
-            let (tokens, tags) = windows(train, &starts, dev);
-            let logits = model.try_forward_mut(tokens.traced(gradients))?;
-            Ok(cross_entropy(logits, &tags)?)
-        })?;
+    let optimizer = AdamW::new(model, config)?;
+    let batches = Batches::new(6400, BATCH, 1);
+    let loss = |model: &mut Model, numbers: Vec<usize>, gradients| {
+        let mut start = || rng.random_range(0..=train.len() - LEN);
+        let starts: Vec<usize> = numbers.iter().map(|_| start()).collect();
+        let (tokens, tags) = windows(train, &starts, dev);
+        let logits = model.try_forward_mut(tokens.traced(gradients))?;
+        Ok(cross_entropy(logits, &tags)?)
+    };
+    common::train(model, optimizer, LEARNING_RATE, &batches, epochs, loss, |model| {
         let share = letters::right(test, &tag(model, test, dev)?);
-        println!("epoch {:2}/{epochs}: {share:.1} % of held-out tags", trainer.epoch());
-    }
-    Ok(())
+        Ok(format!("{share:.1} % of held-out tags"))
+    })
 }
 
 /// The tokens and the tags of windows that begin at these places.

@@ -16,7 +16,7 @@ use anyhow::Result;
 use clap::Parser;
 use image::Rgb32FImage;
 use perceiver::prelude::*;
-use perceiver::train::{AdamW, AdamWConfig, Batches, Schedule, Trainer};
+use perceiver::train::{AdamW, AdamWConfig, Batches};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -107,30 +107,24 @@ fn learn(
     rng: &mut StdRng,
 ) -> Result<()> {
     let corners: Vec<Vec<Corner>> = train.iter().map(|photograph| photograph.corners(1)).collect();
-    let batches = Batches::new(6400, BATCH, 1);
-    let steps = epochs * batches.per_epoch() as u64;
     let config = AdamWConfig { max_norm: Some(1.0), ..AdamWConfig::default() };
-    let mut trainer = Trainer::new(AdamW::new(model, config)?, LEARNING_RATE)
-        .with_schedule(Schedule::cosine(steps))
-        .with_progress();
-    while trainer.epoch() < epochs {
-        let numbers = batches.epoch(trainer.epoch());
-        trainer.train_epoch(model, numbers, |model, numbers, gradients| {
-            let chosen = rng.random_range(0..train.len());
-            let crops: Vec<Corner> = corners[chosen].sample(rng, numbers.len()).copied().collect();
-            let (pixels, queries) = train[chosen].input(&crops, dev);
-            let lacking = model.try_forward_mut((pixels.traced(gradients), queries))?;
-            Ok(mse_loss(lacking, train[chosen].lacking(&crops, dev)))
-        })?;
+    let optimizer = AdamW::new(model, config)?;
+    let batches = Batches::new(6400, BATCH, 1);
+    let loss = |model: &mut Model, numbers: Vec<usize>, gradients| {
+        let chosen = rng.random_range(0..train.len());
+        let crops: Vec<Corner> = corners[chosen].sample(rng, numbers.len()).copied().collect();
+        let (pixels, queries) = train[chosen].input(&crops, dev);
+        let lacking = model.try_forward_mut((pixels.traced(gradients), queries))?;
+        Ok(mse_loss(lacking, train[chosen].lacking(&crops, dev)))
+    };
+    common::train(model, optimizer, LEARNING_RATE, &batches, epochs, loss, |model| {
         let gains = test.iter().map(|photograph| {
             let gain = photograph.psnr(&enlarge(model, photograph, dev)?)
                 - photograph.psnr(&photograph.bicubic);
             Ok(format!("{gain:+.2} dB at {} times", photograph.scale))
         });
-        let line = gains.collect::<Result<Vec<String>>>()?.join(", ");
-        println!("epoch {:2}/{epochs}: {line}", trainer.epoch());
-    }
-    Ok(())
+        Ok(gains.collect::<Result<Vec<String>>>()?.join(", "))
+    })
 }
 
 /// Enlarges a small photograph, crop by crop.
