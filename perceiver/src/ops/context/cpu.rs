@@ -22,15 +22,20 @@ pub struct CpuContext(Tokens);
 
 #[derive(Clone, Debug)]
 enum Tokens {
+    Stored(Stored),
+    /// Tokens with more channels than the separate kernels are compiled for, without gradients.
+    Wide(Arc<Wide>),
+}
+
+#[derive(Clone, Debug)]
+enum Stored {
     /// Materialised tokens.
     Dense(Dense<f32, Cpu>),
     /// Channels and the features of each axis, stored separately. Only for softmax over tokens without dropout.
     Separable(Arc<Separable>),
-    /// Tokens with more channels, without gradients.
-    Wide(Arc<Wide>),
 }
 
-/// Tokens that are stored in one of the two ways when it is known which heads attend to them.
+/// Tokens that are stored in one way or the other once it is known which heads attend to them.
 #[derive(Debug)]
 struct Wide {
     tokens: Positioned<f32, Cpu>,
@@ -40,16 +45,17 @@ struct Wide {
 }
 
 impl Wide {
-    fn for_heads(&self, record: &mut Record<f32, Cpu>, heads: Heads) -> Result<Tokens, CpuError> {
-        if separable::is_better(self.tokens.channels.shape().2, heads) {
+    fn for_heads(&self, record: &mut Record<f32, Cpu>, heads: Heads) -> Result<Stored, CpuError> {
+        // Queries can have gradients even if the tokens were prepared without.
+        if !record.is_on() && separable::is_better(self.tokens.channels.shape().2, heads) {
             let separated = || Arc::new(Separable::new(self.tokens.clone()));
-            return Ok(Tokens::Separable(self.separable.get_or_init(separated).clone()));
+            return Ok(Stored::Separable(self.separable.get_or_init(separated).clone()));
         }
         if let Some(dense) = self.dense.get() {
-            return Ok(Tokens::Dense(dense.clone()));
+            return Ok(Stored::Dense(dense.clone()));
         }
         let dense = plain_prepare(record, self.tokens.clone(), self.attend)?;
-        Ok(Tokens::Dense(self.dense.get_or_init(|| dense).clone()))
+        Ok(Stored::Dense(self.dense.get_or_init(|| dense).clone()))
     }
 }
 
@@ -57,7 +63,7 @@ impl CpuContext {
     /// Whether encoded tokens were not materialised.
     #[cfg(test)]
     pub(super) fn is_separable(&self) -> bool {
-        matches!(self.0, Tokens::Separable(_) | Tokens::Wide(_))
+        !matches!(self.0, Tokens::Stored(Stored::Dense(_)))
     }
 }
 
@@ -74,12 +80,12 @@ impl ContextKernel<f32> for Cpu {
         let is_wide = tokens.channels.shape().2 > MAX_CHANNELS;
         if !is_plain || !separable::applies(&tokens) || (is_wide && record.is_on()) {
             let dense = plain_prepare(record, tokens, attend)?;
-            return Ok(CpuContext(Tokens::Dense(dense)));
+            return Ok(CpuContext(Tokens::Stored(Stored::Dense(dense))));
         }
         let channels = contiguous(record, &tokens.channels)?;
         let tokens = Positioned { channels, ..tokens };
         Ok(CpuContext(match is_wide {
-            false => Tokens::Separable(Arc::new(Separable::new(tokens))),
+            false => Tokens::Stored(Stored::Separable(Arc::new(Separable::new(tokens)))),
             true => Tokens::Wide(Arc::new(Wide {
                 tokens,
                 attend,
@@ -95,34 +101,32 @@ impl ContextKernel<f32> for Cpu {
         parameters: &CrossParameters<'_, f32, Self>,
         context: &CpuContext,
     ) -> Result<Rows<f32, Self>, CpuError> {
-        if let Tokens::Wide(wide) = &context.0 {
-            let context = CpuContext(wide.for_heads(record, parameters.heads)?);
-            return Self::try_cross_attention(record, query, parameters, &context);
-        }
+        let tokens = match &context.0 {
+            Tokens::Stored(stored) => stored.clone(),
+            Tokens::Wide(wide) => wide.for_heads(record, parameters.heads)?,
+        };
         #[cfg(test)]
         let _counted = crate::ops::counted::Counted::new({
             // Of keys and values that are made, and attended to.
             let ((batch, queries, _), heads) = (*query.shape(), parameters.heads);
-            let (tokens, width) = match &context.0 {
-                Tokens::Dense(dense) => (dense.tokens.shape().1, dense.tokens.shape().2),
-                Tokens::Separable(separable) => (separable.tokens(), separable.width()),
-                Tokens::Wide(_) => unreachable!("it has become one of the others"),
+            let (tokens, width) = match &tokens {
+                Stored::Dense(dense) => (dense.tokens.shape().1, dense.tokens.shape().2),
+                Stored::Separable(separable) => (separable.tokens(), separable.width()),
             };
             2 * batch * tokens * (width + queries) * heads.key_value_width()
         });
-        match &context.0 {
-            Tokens::Dense(dense) => {
+        match &tokens {
+            Stored::Dense(dense) => {
                 absorb::cross_attention(record, query, parameters, dense, |record, query| {
                     attend_dense(record, query, dense)
                 })
             }
-            Tokens::Separable(separable) => {
+            Stored::Separable(separable) => {
                 let tokens = (separable.batch(), separable.width());
                 absorb::absorbed(record, query, parameters, tokens, |record, query| {
                     separable::attend(record, query, separable)
                 })
             }
-            Tokens::Wide(_) => unreachable!("it has become one of the others"),
         }
     }
 }

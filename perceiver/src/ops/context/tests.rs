@@ -199,6 +199,38 @@ fn tokens_stay_in_parts_unless_they_are_needed_whole_or_have_many_channels() {
 }
 
 #[test]
+fn queries_have_gradients_at_tokens_that_were_prepared_without() {
+    let data = samples(1, 12 * 9);
+    let tokens = Positioned::<f32, Cpu> {
+        channels: tensor((1, 12, 9), &data),
+        axes: vec![3, 4],
+        features: vec![vec![0.5; 3 * 2], vec![0.25; 4 * 2]],
+        mask: None,
+    };
+    let record = &mut Record::for_tape::<NoneTape>();
+    let context = Cpu::try_prepare(record, tokens, Attend::default()).unwrap();
+    let parameters = CrossParameters {
+        norm_weight: &vector(&[1.0; 13]),
+        norm_bias: &vector(&[0.0; 13]),
+        to_kv: &matrix(128, 13, &samples(2, 128 * 13)),
+        kv_bias: None,
+        heads: Heads::new(1, 64),
+    };
+    let query = tensor((1, 3, 64), &samples(3, 3 * 64));
+    let attend = |record: &mut Record<f32, Cpu>| {
+        Cpu::try_cross_attention(record, query.clone(), &parameters, &context).unwrap()
+    };
+    let without = numbers(&attend(record));
+    let mut record = Record::new();
+    let (out, gradients) = {
+        let out = attend(&mut record);
+        backward(record, out)
+    };
+    assert_close(&vec![out], &vec![without], 1e-5);
+    assert!(numbers(&gradients.get(&query)).iter().any(|x| x.abs() > 1e-3));
+}
+
+#[test]
 fn sizes_that_do_not_fit_are_an_error() {
     let fits = |tokens: usize, inner: usize, norm: usize| {
         let data = tensor::<_, f32>((1, 4, tokens), &vec![0.0; 4 * tokens]);
