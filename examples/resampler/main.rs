@@ -150,7 +150,7 @@ fn learn(
         let last = steps.min(done + REPORT);
         let loss = trainer.train_epoch(model, done..last, |model, _, gradients| {
             let batch: Vec<Strip> = (0..BATCH).map(|_| strips::random(train, rng)).collect();
-            let logits = model.try_forward(strips::tokens(&batch, dev).traced(gradients))?;
+            let logits = model.forward(strips::tokens(&batch, dev).traced(gradients));
             Ok(cross_entropy(logits, &strips::targets(&batch, dev))?)
         })?;
         done = last;
