@@ -142,6 +142,7 @@ MUTATIONS = [
     ("no format: pt", "checkpoint/write.rs", '("format".to_string(), "pt".to_string())', '("layout".to_string(), "pt".to_string())'),
     ("settings are not written", "checkpoint/write.rs", "format.settings.metadata().chain([layout])", "[layout].into_iter()"),
     ("settings are not compared", "checkpoint/settings.rs", "filter(|found| *found != expected)", "filter(|_| false)"),
+    ("other grids are never settings", "checkpoint/settings.rs", "if interpolated && key.ends_with(GRID) {", "if key.ends_with(GRID) {"),
     ("settings of something bigger are compared", "checkpoint/read.rs", "if options.prefix.is_empty() {", "{"),
     ("dtypes are not compared", "checkpoint/matching.rs", "if found != E::DTYPE && !(self.options.convert && dtype::is_float(found)) {", "if false {"),
     ("whole numbers are weights", "checkpoint/matching.rs", "!(self.options.convert && dtype::is_float(found))", "!self.options.convert"),

@@ -140,7 +140,7 @@ pub enum CheckpointError {
     /// no tensor does.
     #[error(
         "{} is not a checkpoint of this model{}:{}{}{}", path.display(), other(*kind), list(settings), list(problems),
-        next_step(*matched, prefix.as_deref())
+        next_step(*matched, prefix.as_deref(), settings)
     )]
     Mismatch {
         /// The file.
@@ -351,12 +351,18 @@ fn other(kind: Option<&str>) -> String {
 }
 
 /// What to do about a file that does not match.
-fn next_step(matched: usize, prefix: Option<&str>) -> String {
+fn next_step(matched: usize, prefix: Option<&str>, settings: &[DifferentSetting]) -> String {
     match prefix {
         Some(prefix) => {
             let prefix = shown(prefix);
             format!(
                 "\nnames in it begin with `{prefix}`: give this to `load_checkpoint_with` as `LoadOptions::prefix`"
+            )
+        }
+        None if matched > 0 && !settings.is_empty() => {
+            format!(
+                "\ndeclare the model with the values that were found; to load {matched} tensors that match into one that \
+                 computes something else, give `load_checkpoint_with` `LoadOptions::partial`"
             )
         }
         None if matched > 0 => {

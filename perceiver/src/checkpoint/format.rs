@@ -79,7 +79,7 @@ impl Format {
     }
 
     /// That of a Perceiver AR.
-    pub fn causal(numbers: &CausalNumbers) -> Self {
+    pub fn causal(numbers: &CausalNumbers, settings: Settings) -> Self {
         let [rotated, _] = numbers.rotated;
         Self {
             layout: layout::causal(),
@@ -95,7 +95,7 @@ impl Format {
             rotated: (rotated > 0).then_some(rotated),
             grids: Vec::new(),
             has_position_queries: false,
-            settings: Settings::causal(numbers),
+            settings,
         }
     }
 

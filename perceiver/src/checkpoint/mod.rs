@@ -40,14 +40,15 @@
 //!   [`load_checkpoint_with`](crate::model::Perceiver::load_checkpoint_with) can load the tensors that match, convert data
 //!   types, interpolate learned positions, and take a model out of a bigger one. It returns a [`LoadReport`].
 //!
-//! `load_checkpoint` itself loads exactly the model's tensors or fails without changing the model; a [`CheckpointError`]
-//! lists what did not match, and says what to do.
+//! `load_checkpoint` itself loads exactly the model's tensors, with its settings, or fails without changing the model; a
+//! [`CheckpointError`] lists what did not match, and says what to do.
 //!
 //! # What a file says of the declaration
 //! Some keys change what a model computes, but no tensor shows them: the number of heads in the same width, `max_freq`, the
 //! activation of a feed-forward layer. `save_checkpoint` writes them into the metadata of the file, and a model that was
-//! declared otherwise does not load it. PyTorch ignores them. Its own files have none, so nothing but the declaration can
-//! tell: copy these keys with care.
+//! declared otherwise does not load it, unless it is asked for a part or for a prefix. PyTorch ignores this metadata. Its own
+//! files have none, and are not checked: declare the model with exactly the values that it was trained with. Nor do files of
+//! [`save_module`] and [`save_training`](crate::train::save_training) have settings.
 //!
 //! # Other modules, and trainings
 //! [`save_module`] and [`load_module`] are for modules of your own of which a declared model is a part. To continue a

@@ -28,7 +28,7 @@ pub(crate) fn load<M: TensorCollection<E, D>, E: CheckpointDtype, D: Device<E>>(
     let (sources, mut report) = matched::<E>(&tensors, format, options, &parsed);
     // With a prefix, the file is of something bigger.
     if options.prefix.is_empty() {
-        report.settings = format.settings.different(&files.metadata());
+        report.settings = format.settings.different(&files.metadata(), options.interpolate);
     }
     let is_enough = options.partial && !report.loaded.is_empty();
     if !is_enough && !report.is_complete() {

@@ -45,7 +45,8 @@ pub struct LoadReport {
 #[error("`{key}` differs: expected {expected}, found {}", shown(found))]
 #[non_exhaustive]
 pub struct DifferentSetting {
-    /// The key of the declaration; after the name of the input or output, if there are several.
+    /// What the setting is called, mostly as its key in the declaration; after `input.NAME.` or `output.NAME.` if there are
+    /// several inputs or outputs, and after `output.` in an output with queries.
     pub key: String,
     /// The value in the model.
     pub expected: String,

@@ -12,6 +12,9 @@ use crate::spec::{BlockShape, CausalNumbers, Numbers, Softmax};
 /// What the keys of these settings begin with in the metadata of a file.
 const PREFIX: &str = "perceiver.";
 
+/// What the key of the grid of learned positions ends with.
+const GRID: &str = "learned_positions";
+
 /// The settings of a model without which its tensors mean something else, by the names of the keys that declare them.
 ///
 /// Those that matter only in training, such as dropout, are none of them.
@@ -25,7 +28,7 @@ pub(crate) struct Described {
     pub modalities: &'static [Modality],
     pub outputs: &'static [OutputModality],
     pub query_grid: Option<QueryGrid>,
-    /// The block of an output with queries of its own.
+    /// The block of an output with queries.
     pub decoder: Option<BlockShape>,
     pub scale: f64,
 }
@@ -33,7 +36,7 @@ pub(crate) struct Described {
 impl Settings {
     pub fn of(numbers: &Numbers, described: &Described) -> Self {
         let mut settings = Self::default();
-        settings.blocks(&numbers.cross, &numbers.latent);
+        settings.blocks(&numbers.cross, &numbers.latent, numbers.self_per_cross_attn);
         settings.set("depth", &numbers.depth);
         settings.set("cross_attends", &numbers.cross_attends);
         settings.set("queries_contribute_kv", &numbers.queries_contribute_kv);
@@ -45,8 +48,11 @@ impl Settings {
             settings.grid("", grid);
         }
         for modality in described.modalities {
+            let part = format!("input.{}.", modality.name);
+            // At any lower rate, tokens are masked in training alone.
+            settings.set(&format!("{part}masked"), &(modality.mask == Some(1.0)));
             if let ModalityInput::Grid(grid) = &modality.input {
-                settings.grid(&format!("input.{}.", modality.name), grid);
+                settings.grid(&part, grid);
             }
         }
         if let Some(QueryGrid { axes, position }) = described.query_grid {
@@ -68,19 +74,21 @@ impl Settings {
         settings
     }
 
-    /// Those of a Perceiver AR.
-    pub fn causal(numbers: &CausalNumbers) -> Self {
+    /// Those of a Perceiver AR, with the share of each head that is rotated.
+    pub fn causal(numbers: &CausalNumbers, rotary: Option<f64>) -> Self {
         let mut settings = Self::default();
-        settings.blocks(&numbers.cross, &numbers.latent);
-        settings.set("num_latents", &numbers.max_latents);
-        settings.each("rotary", &numbers.rotated);
+        settings.blocks(&numbers.cross, &numbers.latent, numbers.self_attentions);
+        settings.set("latents", &numbers.max_latents);
+        settings.set("Rotary", &rotary.unwrap_or(0.0));
         settings.set("rotary_layers", &numbers.rotary_layers);
         settings
     }
 
-    fn blocks(&mut self, cross: &BlockShape, latent: &BlockShape) {
+    fn blocks(&mut self, cross: &BlockShape, latent: &BlockShape, self_attentions: usize) {
         self.set("cross_heads", &cross.heads.count);
-        self.set("latent_heads", &latent.heads.count);
+        if self_attentions > 0 {
+            self.set("latent_heads", &latent.heads.count);
+        }
         if let Some(mlp) = latent.mlp {
             self.set("feed_forward", &mlp.activation);
         }
@@ -88,8 +96,10 @@ impl Settings {
 
     fn grid(&mut self, part: &str, grid: &GridSpec) {
         self.set(&format!("{part}stem"), &grid.stem);
-        if let Position::Fourier(fourier) = grid.position {
-            self.fourier(part, fourier, grid.token_axes());
+        match grid.position {
+            Position::Fourier(fourier) => self.fourier(part, fourier, grid.token_axes()),
+            Position::Learned { .. } => self.set(&format!("{part}{GRID}"), &grid.token_shape()),
+            Position::None | Position::Given(_) => {}
         }
     }
 
@@ -121,9 +131,17 @@ impl Settings {
         self.0.iter().map(|(key, value)| (format!("{PREFIX}{key}"), value.clone()))
     }
 
-    /// The settings that a file has otherwise. What it does not say, such as one from PyTorch, may be the same.
-    pub fn different(&self, metadata: &HashMap<String, String>) -> Vec<DifferentSetting> {
+    /// The settings that a file has otherwise, but for the grids of learned positions if they are `interpolated`. What it does
+    /// not say, such as one from PyTorch, may be the same.
+    pub fn different(
+        &self,
+        metadata: &HashMap<String, String>,
+        interpolated: bool,
+    ) -> Vec<DifferentSetting> {
         let different = |(key, expected): (&String, &String)| {
+            if interpolated && key.ends_with(GRID) {
+                return None;
+            }
             let found = metadata.get(&format!("{PREFIX}{key}")).filter(|found| *found != expected);
             let (key, expected) = (key.clone(), expected.clone());
             found.map(|found| DifferentSetting { key, expected, found: found.clone() })
@@ -147,9 +165,9 @@ mod tests {
         assert_eq!(metadata["perceiver.input.image.max_freq"], "[8.0, 0.5]");
         metadata.remove("perceiver.max_freq");
         metadata.insert("perceiver.of_a_later_version".into(), "1".into());
-        assert_eq!(settings.different(&metadata), []);
+        assert_eq!(settings.different(&metadata, false), []);
         metadata.insert("perceiver.latent_heads".into(), "4".into());
-        let different = settings.different(&metadata);
+        let different = settings.different(&metadata, false);
         assert_eq!(different.len(), 1);
         assert_eq!(different[0].to_string(), "`latent_heads` differs: expected 8, found 4");
     }

@@ -95,7 +95,7 @@ fn with_metadata<'file>(
     }
     header.extend(tensors);
     header.resize(header.len().next_multiple_of(8), b' ');
-    Ok(([&header.len().to_le_bytes()[..], &header].concat(), data))
+    Ok(([&(header.len() as u64).to_le_bytes()[..], &header].concat(), data))
 }
 
 fn write_tensors(

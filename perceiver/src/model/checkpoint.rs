@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dfdx::prelude::Dtype;
 
-use super::{Output, Perceiver, PerceiverAr};
+use super::{Output, OutputNames, Perceiver, PerceiverAr};
 use crate::Device;
 use crate::checkpoint::{
     self, CheckpointDtype, CheckpointError, Described, Format, LoadOptions, LoadReport, Settings,
@@ -16,13 +16,13 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     fn format() -> Format {
         // The features of several inputs are in the order of files.
         let grid = S::MODALITIES.is_empty().then(GridSpec::of::<S>);
-        let numbers = Numbers::of::<S>();
+        let numbers = const { Numbers::checked::<S>() };
         let described = Described {
             grid: grid.filter(|_| S::Input::TEXT.is_none()),
             modalities: S::MODALITIES,
             outputs: S::OUTPUTS,
             query_grid: S::QUERY_GRID,
-            decoder: S::DECODER,
+            decoder: (S::Output::NAMES != OutputNames::Classifier).then_some(numbers.decoder),
             scale: S::OUTPUT_SCALE,
         };
         Format::new(
@@ -37,7 +37,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     }
 
     /// Saves the parameters to a safetensors file, with the names and shapes of the PyTorch reference's `state_dict`. The file
-    /// is either written completely or left unchanged.
+    /// is either written completely or left unchanged. Its metadata has the settings that no tensor shows, such as
+    /// `max_freq`.
     ///
     /// The reference is that of the spec's [family](crate::spec::Family). For training that is to be continued, see
     /// [`save_training`](crate::train::save_training), which also saves the optimizer.
@@ -58,7 +59,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     /// Use [`load_checkpoint_with`](Self::load_checkpoint_with) to load a part of a file, or other data types.
     ///
     /// # Errors
-    /// If the file cannot be read, or its tensors are not exactly this model's. The model is then unchanged.
+    /// If the file cannot be read, its tensors are not exactly this model's, or its metadata says that the model was declared
+    /// otherwise. The model is then unchanged.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
     where
         E: CheckpointDtype,
@@ -117,7 +119,7 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
     /// ```
     ///
     /// # Errors
-    /// If the file cannot be read; if its tensors differ from this model's in a way that the options do not allow; if not a
+    /// If the file cannot be read; if its tensors or settings differ from this model's in a way that the options do not allow; if not a
     /// single one matches; or if only a part would be loaded into a model whose weights were rounded by
     /// [`prepare_for_inference_in`](Self::prepare_for_inference_in). The model is then unchanged.
     pub fn load_checkpoint_with(
@@ -135,7 +137,8 @@ impl<S: Spec, E: Dtype, D: Device<E>> Perceiver<S, E, D> {
 
 impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     fn format() -> Format {
-        Format::causal(&CausalNumbers::of::<S>())
+        let numbers = CausalNumbers::of::<S>();
+        Format::causal(&numbers, Settings::causal(&numbers, S::ROTARY))
     }
 
     /// Saves the parameters to a safetensors file, with the names and shapes of the `state_dict` of perceiver-io's
@@ -157,7 +160,8 @@ impl<S: CausalSpec, E: Dtype, D: Device<E>> PerceiverAr<S, E, D> {
     /// Use [`load_checkpoint_with`](Self::load_checkpoint_with) to load a part of a file, or other data types.
     ///
     /// # Errors
-    /// If the file cannot be read, or its tensors are not exactly this model's. The model is then unchanged.
+    /// If the file cannot be read, its tensors are not exactly this model's, or its metadata says that the model was declared
+    /// otherwise. The model is then unchanged.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<(), CheckpointError>
     where
         E: CheckpointDtype,

@@ -210,18 +210,19 @@ impl World {
         E: CheckpointDtype,
         D: AdamKernel<E>,
     {
-        let (mut declaration, mut numbers) = (Vec::new(), Vec::new());
+        let mut declaration = Vec::new();
         each_tensor(model, |tensor| {
-            numbers.push(tensor.numbers());
             declaration.push((tensor.name, tensor.shape, tensor.is_trained));
         });
         self.agree("a model", &declaration)?;
-        let mut numbers = numbers.into_iter();
-        fill(model, |_, _, _| {
-            let mut numbers = numbers.next()?;
-            self.broadcast(&mut numbers);
-            Some(numbers)
-        });
+        match self.rank() {
+            0 => each_tensor(model, |tensor| self.broadcast(&mut tensor.numbers())),
+            _ => fill(model, |_, shape, _| {
+                let mut numbers = vec![E::default(); shape.iter().product()];
+                self.broadcast(&mut numbers);
+                Some(numbers)
+            }),
+        }
         Ok(())
     }
 

@@ -37,13 +37,16 @@ impl Plan {
     /// Whether tokens are stored as channels and features apart.
     pub(super) const fn is_separable(&self) -> bool {
         let channels = self.grid.token_channels();
+        self.can_be_separable() && separable::is_better(channels, self.numbers.cross.heads)
+    }
+
+    const fn can_be_separable(&self) -> bool {
         self.modalities.is_empty()
             && self.text.is_none()
             && !self.numbers.queries_contribute_kv
             && matches!(self.grid.position, Position::Fourier(_))
             && self.grid.token_axes() >= 2
-            && channels >= 1
-            && separable::is_better(channels, self.numbers.cross.heads)
+            && self.grid.token_channels() >= 1
     }
 
     const fn keeps_tokens(&self) -> bool {
@@ -61,14 +64,13 @@ impl Replay {
             let index = matches!(softmax, Softmax::Queries) as usize;
             if !prepared[index] {
                 prepared[index] = true;
-                let is_separable = plan.is_separable() && matches!(softmax, Softmax::Tokens);
-                self.context(plan, inputs, is_separable);
+                self.context(plan, inputs, matches!(softmax, Softmax::Tokens));
             }
             layer += 1;
         }
     }
 
-    const fn context(&mut self, plan: &Plan, inputs: &Inputs<'_>, is_separable: bool) {
+    const fn context(&mut self, plan: &Plan, inputs: &Inputs<'_>, is_plain: bool) {
         let Inputs { batch, axes, count } = *inputs;
         let all = size(batch, count, 1);
         let mut rows = if !plan.modalities.is_empty() {
@@ -80,14 +82,16 @@ impl Replay {
         } else {
             return;
         };
-        rows.is_own = rows.is_own && !plan.keeps_tokens();
+        // Tokens with many channels are stored when it is known which heads attend to them, and kept beside that.
+        let is_wide = plan.can_be_separable() && is_plain && rows.width > MAX_CHANNELS;
+        rows.is_own = rows.is_own && !plan.keeps_tokens() && !is_wide;
         let (sizes, axes) = match axes {
             [axes] if plan.modalities.is_empty() => {
                 stem::sizes(plan.grid.stem, plan.grid.sizes(axes))
             }
             _ => ([1; 4], 0),
         };
-        if is_separable {
+        if plan.is_separable() && is_plain {
             return self.separable(plan, rows, batch, sizes.split_at(axes).0);
         }
         if let (Position::Fourier(fourier), true) = (plan.grid.position, plan.modalities.is_empty())

@@ -45,16 +45,21 @@ struct Wide {
 }
 
 impl Wide {
-    fn for_heads(&self, record: &mut Record<f32, Cpu>, heads: Heads) -> Result<Stored, CpuError> {
-        // Queries can have gradients even if the tokens were prepared without.
-        if !record.is_on() && separable::is_better(self.tokens.channels.shape().2, heads) {
-            let separated = || Arc::new(Separable::new(self.tokens.clone()));
-            return Ok(Stored::Separable(self.separable.get_or_init(separated).clone()));
+    /// `has_gradients` says whether the queries have gradients, which they can even if the tokens have none.
+    fn for_heads(&self, has_gradients: bool, heads: Heads) -> Result<Stored, CpuError> {
+        // Neither is made within `get_or_init`: a thread that waits for others may come here again.
+        if !has_gradients && separable::is_better(self.tokens.channels.shape().2, heads) {
+            if let Some(separable) = self.separable.get() {
+                return Ok(Stored::Separable(separable.clone()));
+            }
+            let separable = Arc::new(Separable::new(self.tokens.clone()));
+            return Ok(Stored::Separable(self.separable.get_or_init(|| separable).clone()));
         }
         if let Some(dense) = self.dense.get() {
             return Ok(Stored::Dense(dense.clone()));
         }
-        let dense = plain_prepare(record, self.tokens.clone(), self.attend)?;
+        let mut off = Record::for_tape::<NoneTape>();
+        let dense = plain_prepare(&mut off, self.tokens.clone(), self.attend)?;
         Ok(Stored::Dense(self.dense.get_or_init(|| dense).clone()))
     }
 }
@@ -103,7 +108,7 @@ impl ContextKernel<f32> for Cpu {
     ) -> Result<Rows<f32, Self>, CpuError> {
         let tokens = match &context.0 {
             Tokens::Stored(stored) => stored.clone(),
-            Tokens::Wide(wide) => wide.for_heads(record, parameters.heads)?,
+            Tokens::Wide(wide) => wide.for_heads(record.is_on(), parameters.heads)?,
         };
         #[cfg(test)]
         let _counted = crate::ops::counted::Counted::new({

@@ -102,9 +102,10 @@ impl Planes {
             });
             end = start;
         }
-        let numbers = data[..end * length].to_vec();
-        let rest = data.chunks_exact_mut(row_length).zip(numbers.chunks_exact(length));
-        rest.enumerate().for_each(|(i, (planes, numbers))| of_row(i, numbers, planes));
+        for i in (0..end).rev() {
+            let numbers = data[i * length..][..length].to_vec();
+            of_row(i, &numbers, &mut data[i * row_length..][..row_length]);
+        }
         Self { data, rows, columns, used, channels }
     }
 
