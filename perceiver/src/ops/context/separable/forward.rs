@@ -2,7 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{BLOCK, LOG2_E, MAX_CHANNELS, Separable, Sums, Tables, wide, with_channels};
+use super::{BLOCK, MAX_CHANNELS, Separable, Sums, Tables, wide, with_channels};
 use crate::ops::cpu::math::exp2;
 use crate::ops::cpu::{Scratch, for_each, parts};
 
@@ -55,53 +55,67 @@ fn attend_block<const CHANNELS: usize>(
     out: &mut [f32],
     log_sums: &mut [f32],
 ) {
-    // If everything is masked, all scores are 0.
-    let scale = if context.uniform[item] { 0.0 } else { LOG2_E };
-    let count = log_sums.len();
-    let width = context.width();
+    let scale = context.score_scale(item);
+    let rows = query.chunks_exact(context.width());
     let mut pass = Pass::<CHANNELS> {
-        context,
-        item,
+        state: State::new(context, item, log_sums),
         tables: Tables::new(context, query, scale),
-        channels: query
-            .chunks_exact(width)
-            .map(|row| std::array::from_fn(|channel| row[channel] * scale))
-            .collect(),
-        reference: log_sums,
-        weights: vec![0.0; count],
-        sums: Sums::new(context, count),
+        channels: rows.map(|row| std::array::from_fn(|channel| row[channel] * scale)).collect(),
     };
     Arch::new().dispatch(&mut pass);
-    let Pass { weights, sums, reference, .. } = pass;
-    finish(context, &sums, &weights, out, reference);
+    pass.state.finish(out);
 }
 
-/// Writes what the queries have summed to `out`, and makes `log_sums` of the scores that the weights are relative to.
-pub(super) fn finish(
-    context: &Separable,
-    sums: &Sums,
-    weights: &[f64],
-    out: &mut [f32],
-    log_sums: &mut [f32],
-) {
-    sums.add_to(context, out, |query| 1.0 / weights[query]);
-    for (log_sum, weight) in log_sums.iter_mut().zip(weights) {
-        *log_sum += weight.log2() as f32;
+/// What some queries of an item have summed over its tokens so far.
+pub(super) struct State<'a> {
+    pub context: &'a Separable,
+    pub item: usize,
+    /// For each query, the score that its weights are relative to: one that the query has had.
+    pub reference: &'a mut [f32],
+    /// The sum of weights, for each query.
+    pub weights: Vec<f64>,
+    pub sums: Sums,
+}
+
+impl<'a> State<'a> {
+    pub fn new(context: &'a Separable, item: usize, log_sums: &'a mut [f32]) -> Self {
+        let count = log_sums.len();
+        log_sums.fill(f32::NEG_INFINITY);
+        Self {
+            context,
+            item,
+            reference: log_sums,
+            weights: vec![0.0; count],
+            sums: Sums::new(context, count),
+        }
+    }
+
+    /// Makes the sums of a query relative to a higher score. Returns the factor by which they have changed.
+    #[cold]
+    pub fn rescale(&mut self, query: usize, highest: f32) -> f32 {
+        let before = self.reference[query];
+        let factor = if before == f32::NEG_INFINITY { 0.0 } else { (before - highest).exp2() };
+        self.reference[query] = highest;
+        self.sums.rescale(query, factor);
+        self.weights[query] *= f64::from(factor);
+        factor
+    }
+
+    /// Writes the results to `out`, and makes the logarithms of sums of the references.
+    pub fn finish(self, out: &mut [f32]) {
+        self.sums.add_to(self.context, out, |query| 1.0 / self.weights[query]);
+        for (log_sum, weight) in self.reference.iter_mut().zip(&self.weights) {
+            *log_sum += weight.log2() as f32;
+        }
     }
 }
 
 /// Some queries of an item, for all of its tokens.
 struct Pass<'a, const CHANNELS: usize> {
-    context: &'a Separable,
-    item: usize,
+    state: State<'a>,
     tables: Tables,
     /// The factors of the channels, for each query.
     channels: Vec<[f32; CHANNELS]>,
-    /// For each query, the score that its weights are relative to: one that the query has had.
-    reference: &'a mut [f32],
-    /// The sum of weights, for each query.
-    weights: Vec<f64>,
-    sums: Sums,
 }
 
 impl<const CHANNELS: usize> WithSimd for &mut Pass<'_, CHANNELS> {
@@ -109,13 +123,12 @@ impl<const CHANNELS: usize> WithSimd for &mut Pass<'_, CHANNELS> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let planes = &self.context.planes;
+        let planes = &self.state.context.planes;
         let mut scores = Scratch::new(planes.columns());
-        self.reference.fill(f32::NEG_INFINITY);
         let rows = planes.row_count();
         let step = planes.rows_in(BLOCK);
         for first in (0..rows).step_by(step) {
-            for query in 0..self.weights.len() {
+            for query in 0..self.state.weights.len() {
                 self.query_in_rows(simd, query, first..(first + step).min(rows), &mut scores);
             }
         }
@@ -131,9 +144,11 @@ impl<const CHANNELS: usize> Pass<'_, CHANNELS> {
         rows: std::ops::Range<usize>,
         scores: &mut [f32],
     ) {
-        let (outer_axes, _) = self.context.split_axes();
+        let state = &mut self.state;
+        let context = state.context;
+        let (outer_axes, _) = context.split_axes();
         let last = outer_axes.len();
-        let columns = self.context.planes.columns();
+        let columns = context.planes.columns();
         let (table, _) = S::as_simd_f32s(&self.tables.axes[last][query * columns..][..columns]);
         let (scores, _) = S::as_mut_simd_f32s(scores);
         let factors = self.channels[query].map(|x| simd.splat_f32s(x));
@@ -142,7 +157,7 @@ impl<const CHANNELS: usize> Pass<'_, CHANNELS> {
         let (mut weights, mut means, mut channels) = (zero, zero, [zero; CHANNELS]);
 
         for row in rows {
-            let planes = self.context.planes.row::<CHANNELS>(self.item, row);
+            let planes = context.planes.row::<CHANNELS>(state.item, row);
             let inverse = &S::as_simd_f32s(planes.inverse).0[..table.len()];
             let mean = &S::as_simd_f32s(planes.mean).0[..table.len()];
             let bias = &S::as_simd_f32s(planes.bias).0[..table.len()];
@@ -163,23 +178,15 @@ impl<const CHANNELS: usize> Pass<'_, CHANNELS> {
             }
 
             let highest = simd.reduce_max_f32s(highest);
-            if highest > self.reference[query] + SLACK {
-                let factor = if self.reference[query] == f32::NEG_INFINITY {
-                    0.0
-                } else {
-                    (self.reference[query] - highest).exp2()
-                };
-                self.reference[query] = highest;
-                self.sums.rescale(query, factor);
-                self.weights[query] *= f64::from(factor);
-                let factor = simd.splat_f32s(factor);
+            if highest > state.reference[query] + SLACK {
+                let factor = simd.splat_f32s(state.rescale(query, highest));
                 weights = simd.mul_f32s(weights, factor);
                 means = simd.mul_f32s(means, factor);
                 channels = channels.map(|sum| simd.mul_f32s(sum, factor));
             }
-            let reference = simd.splat_f32s(self.reference[query]);
+            let reference = simd.splat_f32s(state.reference[query]);
 
-            let sums = &mut self.sums.axes[last][query * columns..][..columns];
+            let sums = &mut state.sums.axes[last][query * columns..][..columns];
             let sums = &mut S::as_mut_simd_f32s(sums).0[..table.len()];
             let mut row_sum = zero;
             for i in 0..table.len() {
@@ -194,14 +201,14 @@ impl<const CHANNELS: usize> Pass<'_, CHANNELS> {
                 }
             }
             let row_sum = simd.reduce_sum_f32s(row_sum);
-            for (axis, sums) in outer_axes.iter().zip(&mut self.sums.axes) {
+            for (axis, sums) in outer_axes.iter().zip(&mut state.sums.axes) {
                 sums[query * axis.size + axis.index(row)] += row_sum;
             }
         }
 
-        self.weights[query] += f64::from(simd.reduce_sum_f32s(weights));
-        self.sums.means[query] += f64::from(simd.reduce_sum_f32s(means));
-        let sums = &mut self.sums.channels[query * CHANNELS..][..CHANNELS];
+        state.weights[query] += f64::from(simd.reduce_sum_f32s(weights));
+        state.sums.means[query] += f64::from(simd.reduce_sum_f32s(means));
+        let sums = &mut state.sums.channels[query * CHANNELS..][..CHANNELS];
         for (sum, channel) in sums.iter_mut().zip(channels) {
             *sum += f64::from(simd.reduce_sum_f32s(channel));
         }

@@ -136,6 +136,11 @@ impl Separable {
         self.channels.shape().1
     }
 
+    /// The factor of the scores of an item, as base-2 exponents. If everything is masked, all are 0.
+    fn score_scale(&self, item: usize) -> f32 {
+        if self.uniform[item] { 0.0 } else { LOG2_E }
+    }
+
     fn channel_count(&self) -> usize {
         self.channels.shape().2
     }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::forward::{SLACK, finish};
-use super::{LOG2_E, Separable, Sums, Tables};
+use super::forward::{SLACK, State};
+use super::{Separable, Tables};
 use crate::ops::cpu::Scratch;
 use crate::ops::cpu::math::{exp2, update};
 use crate::ops::cpu::matrix::{MatMut, MatRef};
@@ -23,21 +23,15 @@ pub(super) fn attend_block(
     out: &mut [f32],
     log_sums: &mut [f32],
 ) {
-    // If everything is masked, all scores are 0.
-    let scale = if context.uniform[item] { 0.0 } else { LOG2_E };
+    let scale = context.score_scale(item);
     let (count, width, channels) = (log_sums.len(), context.width(), context.channel_count());
     let columns = context.planes.columns();
     let factors = MatRef::strided(query, count, channels, width);
     let mut pass = Pass {
-        context,
-        item,
+        state: State::new(context, item, log_sums),
         tables: Tables::new(context, query, scale),
-        reference: log_sums,
-        weights: vec![0.0; count],
-        sums: Sums::new(context, count),
         channels: Scratch::zeros(count * channels),
     };
-    pass.reference.fill(f32::NEG_INFINITY);
     for row in 0..context.planes.row_count() {
         for start in (0..columns).step_by(TOKENS) {
             let columns = start..(start + TOKENS).min(columns);
@@ -53,21 +47,15 @@ pub(super) fn attend_block(
             product(sums, Addend::Existing, 1.0, weights, of_tokens.t(), Threads::One);
         }
     }
-    let Pass { weights, mut sums, channels, reference, .. } = pass;
-    sums.channels = channels.iter().copied().map(f64::from).collect();
-    finish(context, &sums, &weights, out, reference);
+    let Pass { mut state, channels, .. } = pass;
+    state.sums.channels = channels.iter().copied().map(f64::from).collect();
+    state.finish(out);
 }
 
 /// Some queries of an item, for all of its tokens.
 struct Pass<'a> {
-    context: &'a Separable,
-    item: usize,
+    state: State<'a>,
     tables: Tables,
-    /// For each query, the score that its weights are relative to: one that the query has had.
-    reference: &'a mut [f32],
-    /// The sum of weights, for each query.
-    weights: Vec<f64>,
-    sums: Sums,
     /// The sums of weight · channel, `(queries, channels)`.
     channels: Scratch,
 }
@@ -102,11 +90,12 @@ impl Pass<'_> {
         range: Range<usize>,
         scores: &mut [f32],
     ) {
-        let (outer_axes, _) = self.context.split_axes();
+        let context = self.state.context;
+        let (outer_axes, _) = context.split_axes();
         let last = outer_axes.len();
-        let columns = self.context.planes.columns();
+        let columns = context.planes.columns();
         let in_row = query * columns + range.start..query * columns + range.end;
-        let planes = self.context.planes.row::<0>(self.item, row);
+        let planes = context.planes.row::<0>(self.state.item, row);
         // Rows are padded, and tiles begin and end at multiples of the padding.
         let (scores, _) = S::as_mut_simd_f32s(scores);
         let count = scores.len();
@@ -128,12 +117,13 @@ impl Pass<'_> {
         }
 
         let highest = simd.reduce_max_f32s(highest);
-        if highest > self.reference[query] + SLACK {
-            self.replace_reference(simd, query, highest);
+        if highest > self.state.reference[query] + SLACK {
+            self.rescale(simd, query, highest);
         }
-        let reference = simd.splat_f32s(self.reference[query]);
+        let state = &mut self.state;
+        let reference = simd.splat_f32s(state.reference[query]);
 
-        let sums = &mut S::as_mut_simd_f32s(&mut self.sums.axes[last][in_row]).0[..count];
+        let sums = &mut S::as_mut_simd_f32s(&mut state.sums.axes[last][in_row]).0[..count];
         let zero = simd.splat_f32s(0.0);
         let (mut weights, mut means, mut row_sum) = (zero, zero, zero);
         for i in 0..count {
@@ -146,23 +136,18 @@ impl Pass<'_> {
             scores[i] = weight;
         }
         let row_sum = simd.reduce_sum_f32s(row_sum);
-        for (axis, sums) in outer_axes.iter().zip(&mut self.sums.axes) {
+        for (axis, sums) in outer_axes.iter().zip(&mut state.sums.axes) {
             sums[query * axis.size + axis.index(row)] += row_sum;
         }
-        self.weights[query] += f64::from(simd.reduce_sum_f32s(weights));
-        self.sums.means[query] += f64::from(simd.reduce_sum_f32s(means));
+        state.weights[query] += f64::from(simd.reduce_sum_f32s(weights));
+        state.sums.means[query] += f64::from(simd.reduce_sum_f32s(means));
     }
 
     /// Makes all sums of a query relative to a higher score.
     #[cold]
-    fn replace_reference<S: Simd>(&mut self, simd: S, query: usize, highest: f32) {
-        let before = self.reference[query];
-        let factor = if before == f32::NEG_INFINITY { 0.0 } else { (before - highest).exp2() };
-        self.reference[query] = highest;
-        self.sums.rescale(query, factor);
-        self.weights[query] *= f64::from(factor);
-        let count = self.channels.len() / self.weights.len();
-        let factor = simd.splat_f32s(factor);
+    fn rescale<S: Simd>(&mut self, simd: S, query: usize, highest: f32) {
+        let factor = simd.splat_f32s(self.state.rescale(query, highest));
+        let count = self.channels.len() / self.state.weights.len();
         update(
             simd,
             &mut self.channels[query * count..][..count],
